@@ -1,0 +1,5 @@
+"""``python -m jaxart``."""
+
+from jaxart.cli import main
+
+main()

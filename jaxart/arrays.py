@@ -1,0 +1,56 @@
+"""Names for the arrays that travel through the library, and the checks at its doors.
+
+Images are float32 in [0, 1], ``[..., H, W, C]``, sRGB.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+Image = Array  # [..., H, W, 3], float32 in [0, 1]
+Key = jax.Array  # jax.random.key(...)
+Features = dict[str, jax.Array]  # layer name -> [..., h, w, c]
+PyTree = Any
+
+
+def check_image(name: str, image: Any) -> np.ndarray:
+    """Return `image` as float32 ``[H, W, 3]`` in [0, 1], or say what is wrong with it.
+
+    Args:
+        name: what the picture is called in the message.
+        image: anything NumPy can read as an array; uint8 is divided by 255.
+
+    Returns:
+        float32 ``[H, W, 3]`` in [0, 1].
+
+    Raises:
+        ValueError: another rank, another number of channels, no pixels, values outside [0, 1] or not finite.
+    """
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
+        raise ValueError(f"{name}: expected an RGB picture [H, W, 3], got shape {array.shape}. Read files with jaxart.read.")
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / 255
+    array = array.astype(np.float32)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -1e-6 and high <= 1 + 1e-6):  # written so that NaN fails too
+        raise ValueError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}. Divide 8-bit values by 255.")
+    return np.clip(array, 0, 1)
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """Return `value` if it is among `choices`; otherwise list them, the closest first.
+
+    Raises:
+        ValueError: `value` is not one of `choices`.
+    """
+    known = tuple(choices)
+    if value in known:
+        return value
+    close = difflib.get_close_matches(str(value), known, n=3, cutoff=0.3)
+    ordered = [*close, *(choice for choice in known if choice not in close)]
+    raise ValueError(f"{name}: unknown value {value!r}; known: {', '.join(ordered)}.")

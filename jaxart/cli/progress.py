@@ -1,0 +1,76 @@
+"""What a person sees while a picture is being made, and the trace a program may read."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from jaxart import memory
+from jaxart.tasks import stylize as task
+
+_LOG_EVERY = 10  # steps between objects in the trace
+_PLAIN_SECONDS = 20  # between lines where the output is no terminal
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: "45 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Reporter:
+    """Show scale, step, losses, time left and memory; write the trace; keep snapshots. Call it with a `Progress`."""
+
+    def __init__(self, console: Console, job: task.Stylization, trace: Path | None, keep: Callable[[task.Progress], None] | None):
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"))
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._console, self._trace, self._keep = console, trace, keep
+        # A scale's work grows with its pixels, beside a fixed cost that weighs like 15,000 of them.
+        self._cost = [height * width + 15_000 for height, width in job.sizes]
+        self._total = sum(cost * steps for cost, steps in zip(self._cost, job.steps, strict=True))
+        self._first: tuple[float, float] | None = None
+        self._said = 0.0
+
+    def __enter__(self) -> "Reporter":
+        self._begin = time.perf_counter()
+        self._bar.__enter__()
+        self._bar_id = self._bar.add_task("starting", total=self._total, status="")
+        return self
+
+    def __exit__(self, *details) -> None:
+        self.seconds = time.perf_counter() - self._begin
+        self._bar.__exit__(*details)
+
+    def __call__(self, progress: task.Progress) -> None:
+        scale, now = progress.scale, time.perf_counter()
+        before = sum(cost * steps for cost, steps in zip(self._cost[:scale], progress.steps, strict=False))
+        done = before + self._cost[scale] * progress.step
+        self._first = self._first or (now, done)
+        elapsed, gained = now - self._first[0], done - self._first[1]
+        left = duration(elapsed * (self._total - done) / gained) + " left" if gained > 0 else ""
+        height, width = progress.sizes[scale]
+        where = f"scale {scale + 1}/{len(progress.sizes)} {width}x{height}  step {progress.step}/{progress.steps[scale]}"
+        loss = progress.info
+        terms = f"loss {float(loss.loss):.4f} (content {float(loss.content):.4f}, style {float(loss.style):.4f})"
+        status = f"{terms}  {left}  {memory.resident() / 2**20:.0f} MiB"
+        self._bar.update(self._bar_id, completed=done, description=where, status=status)
+        if not self._console.is_terminal and now - self._said > _PLAIN_SECONDS:
+            self._said = now
+            self._console.print(f"{where}  {status}", highlight=False, markup=False, soft_wrap=True)
+        if self._trace and (progress.step % _LOG_EVERY == 0 or progress.step == 1):
+            self._log(progress, now - self._begin)
+        if self._keep:
+            self._keep(progress)
+
+    def _log(self, progress: task.Progress, seconds: float) -> None:
+        terms = {name: float(value) for name, value in progress.info._asdict().items()}
+        row = {"scale": progress.scale + 1, "step": progress.step, **terms, "seconds": round(seconds, 3), "memory": memory.resident()}
+        with open(self._trace, "a", encoding="utf-8") as stream:  # pyright: ignore[reportArgumentType]
+            stream.write(json.dumps(row) + "\n")

@@ -1,0 +1,234 @@
+"""What the commands stylize, plan and demo do."""
+
+
+import shutil
+import signal
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from jaxart import io, memory, samples, weights
+from jaxart.cli import PRESETS, Options
+from jaxart.cli.progress import Reporter, duration
+from jaxart.tasks import stylize as task
+from jaxart.training import NotFiniteError
+
+_LONG = 15 * 60  # seconds: a run predicted to take longer is offered the fast preset
+_DEMO = Options(preset="fast", size=384, steps=60)
+
+
+def stylize(
+    content: Path,
+    styles: tuple[Path, ...],
+    output: Path,
+    options: Options,
+    *,
+    save_every: int | None = None,
+    resume: bool = False,
+    trace: Path | None = None,
+) -> int:
+    """Stylise one picture or a folder of them; return the exit code."""
+    if save_every is not None and save_every < 1:
+        raise ValueError(f"--save-every: expected at least 1, got {save_every}.")
+    _keep_compiled_programs()
+    console = Console(stderr=True)
+    job_of = _job_maker(styles, options)
+    if trace is not None and not resume:
+        trace.write_text("")
+    if not content.is_dir():
+        io.check_writable(output)
+        return _one(content, output, job_of, options, console, save_every, resume, trace, estimate=True)
+    output.mkdir(parents=True, exist_ok=True)
+    return _folder(content, output, job_of, options, console, save_every, resume, trace)
+
+
+def _folder(content, output, job_of, options, console, save_every, resume, trace) -> int:
+    """Stylise every picture of a folder; what fails is listed at the end and stops nothing."""
+    pictures, failed = io.pictures_in(content), []
+    for number, picture in enumerate(pictures, 1):
+        suffix = picture.suffix.lower() if picture.suffix.lower() in io.WRITABLE else ".png"
+        target = output / f"{picture.stem}{suffix}"
+        twins = [other for other in pictures if other.stem == picture.stem]
+        if len(twins) > 1:
+            target = output / f"{picture.name}{suffix}"
+        console.print(f"[{number}/{len(pictures)}] {picture.name}", highlight=False, markup=False)
+        if resume and target.exists() and not _run_folder(target).exists():
+            continue
+        try:
+            code = _one(picture, target, job_of, options, console, save_every, resume and _run_folder(target).exists(), trace)
+        except ValueError as error:
+            failed.append(str(error))
+            continue
+        if code:
+            return code
+    done = len(pictures) - len(failed)
+    console.print(f"{done} of {len(pictures)} pictures done, {len(failed)} failed.", highlight=False)
+    for reason in failed:
+        console.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
+    return 2 if failed else 0
+
+
+def _one(content, output, job_of, options, console, save_every, resume, trace, *, estimate: bool = False) -> int:
+    picture = io.read_picture(content)
+    job = job_of(picture)
+    key = jax.random.key(options.seed)
+    if estimate:
+        _check_estimate(job, key, console, fast=options.preset == "fast")
+    folder = _run_folder(output)
+    if not resume and folder.exists():
+        shutil.rmtree(folder)
+    finished = False
+    with Reporter(console, job, trace, _snapshots(output, save_every)) as report, _interruptible() as interrupted:
+        try:
+            image = task.run(
+                job, key=key, on_step=report, checkpoints=folder, save_every=save_every or 50, resume=resume, stop=interrupted
+            )
+            finished = not interrupted()
+        except NotFiniteError as error:
+            _write(output, task.finished(job, task.picture(error.state)), picture.alpha)
+            raise ValueError(f"{content}: {error} The last good picture is in {output}.") from error
+    _write(output, image, picture.alpha)
+    if not finished:
+        console.print(f"Interrupted: {output} holds the picture as it stood; --resume carries on.", highlight=False, soft_wrap=True)
+        return 130
+    shutil.rmtree(folder, ignore_errors=True)
+    console.print(f"{output}: {image.shape[1]} x {image.shape[0]}, {duration(report.seconds)}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
+    """Print what a stylisation will need."""
+    _keep_compiled_programs()
+    first = io.pictures_in(content)[0] if content.is_dir() else content
+    job = _job_maker(styles, options)(io.read_picture(first))
+    rows = task.plan(job, key=jax.random.key(options.seed))
+    table = Table("scale", "size", "steps", "s/step", "time", "peak memory")
+    for number, row in enumerate(rows, 1):
+        cells = (f"{row.step_seconds:.2f}", duration(row.seconds), f"{row.bytes / 2**20:.0f} MiB")
+        table.add_row(str(number), f"{row.size[1]} x {row.size[0]}", str(row.steps), *cells)
+    console = Console()
+    console.print(table)
+    free = memory.available()
+    console.print(
+        f"together {duration(sum(row.seconds for row in rows))}, at most {max(row.bytes for row in rows) / 2**20:.0f} MiB"
+        + ("" if free is None else f" of {(free + memory.resident()) / 2**20:.0f} MiB free"),
+        highlight=False,
+    )
+    if content.is_dir():
+        console.print(f"for {first.name}, the first of {len(io.pictures_in(content))} pictures", highlight=False, markup=False)
+    return 0
+
+
+def demo(output: Path) -> int:
+    """Stylise the samples."""
+    io.check_writable(output)
+    content, style = samples.path("coffee"), samples.path("church_at_auvers")
+    if code := stylize(content, (style,), output, _DEMO):
+        return code
+    sheet = output.with_name(f"{output.stem}-sheet{output.suffix}")
+    io.write(sheet, io.side_by_side([io.read(path) for path in (content, style, output)], height=256))
+    Console(stderr=True).print(f"{sheet}: content, style, result", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _keep_compiled_programs() -> None:
+    """Let JAX keep compiled programs between runs, so that the second starts at once."""
+    jax.config.update("jax_compilation_cache_dir", str(weights.cache_folder() / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Picture], task.Stylization]:
+    """Read styles, masks and weights once; return a function from a content picture to its job."""
+    chosen = {name: getattr(options, name) for name in ("size", "min_size", "steps")}
+    sizes = PRESETS[options.preset] | {name: value for name, value in chosen.items() if value is not None}
+    paintings = [io.read(style) for style in styles]
+    masks = None if options.mask is None else [io.read(mask) for mask in options.mask]
+    variables = jax.device_put(weights.load(options.features))
+
+    def make(picture: io.Picture) -> task.Stylization:
+        rgb = picture.rgb if picture.alpha is None else picture.rgb * picture.alpha[..., None] + 1 - picture.alpha[..., None]
+        return task.prepare(
+            rgb,
+            paintings,
+            variables=variables,
+            masks=None if masks is None else _stacked(masks, rgb.shape[:2]),
+            style_weights=options.style_weights,
+            content_weight=options.content_weight,
+            style_scale=options.style_scale,
+            colors=options.colors,
+            init=options.init,
+            **sizes,
+        )
+
+    return make
+
+
+def _stacked(masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    from jaxart.image import resize
+
+    return np.stack([np.clip(resize(mask, size, method="bilinear")[..., 0], 0, 1) for mask in masks])
+
+
+def _check_estimate(job: task.Stylization, key: Any, console: Console, *, fast: bool) -> None:
+    """Refuse what will not fit in memory; on a CPU, say how long it will take."""
+    if jax.devices()[0].platform != "cpu":
+        return
+    rows = task.plan(job, key=key, probe=2)
+    seconds, most, free = sum(row.seconds for row in rows), max(row.bytes for row in rows), memory.available()
+    console.print(f"about {duration(seconds)} on this CPU, {most / 2**20:.0f} MiB of memory", highlight=False)
+    if free is not None and most > free + memory.resident():
+        side = int(max(job.result_size) * ((free + memory.resident()) / most) ** 0.5)
+        raise ValueError(f"needs {most / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free: try --size {side // 16 * 16}.")
+    if seconds > _LONG and not fast:
+        console.print("In a hurry? --preset fast makes a smaller picture in a few minutes.", highlight=False)
+
+
+def _run_folder(output: Path) -> Path:
+    return output.with_name(output.name + ".run")
+
+
+def _snapshots(output: Path, save_every: int | None) -> Callable[[task.Progress], None] | None:
+    """Return a function that keeps a picture at every multiple of `save_every` steps."""
+    if save_every is None:
+        return None
+    folder = output.with_name(output.name + ".snapshots")
+
+    def keep(progress: task.Progress) -> None:
+        if progress.step % save_every == 0:
+            folder.mkdir(exist_ok=True)
+            io.write(folder / f"scale{progress.scale + 1}-step{progress.step:05d}{output.suffix}", progress.image())
+
+    return keep
+
+
+def _write(output: Path, image: np.ndarray, alpha: np.ndarray | None) -> None:
+    if alpha is not None:
+        from jaxart.image import resize
+
+        alpha = np.clip(resize(alpha[..., None], image.shape[:2])[..., 0], 0, 1)
+    io.write(output, image, alpha=alpha)
+
+
+class _interruptible:
+    """Turn the first Ctrl-C (and SIGTERM) into a question that the loop asks; the second interrupts at once."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self._asked = False
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return lambda: self._asked
+
+    def _ask(self, number, frame):
+        del number, frame
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,79 @@
+"""Colour: luminance and chroma (YIQ), and matching the colours of one picture to another's.
+
+Images are ``[..., H, W, 3]``, sRGB-encoded, in [0, 1]; results are not clipped unless said.
+Reference: Gatys et al., Preserving Color in Neural Artistic Style Transfer, 2016 (arXiv:1606.05897).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxart.arrays import Array
+from jaxart.ops.symmetric import spectral_map
+
+_RGB_TO_YIQ = (
+    (0.299, 0.587, 0.114),
+    (0.595716, -0.274453, -0.321263),
+    (0.211456, -0.522591, 0.311135),
+)
+
+
+def rgb_to_yiq(images: Array) -> jax.Array:
+    """Return luminance Y and chroma I, Q (NTSC 1953 primaries' weights) of RGB, ``[..., 3]``."""
+    return jnp.asarray(images) @ jnp.asarray(_RGB_TO_YIQ, jnp.float32).T
+
+
+def yiq_to_rgb(images: Array) -> jax.Array:
+    """Invert `rgb_to_yiq`, ``[..., 3]``."""
+    return jnp.asarray(images) @ jnp.linalg.inv(jnp.asarray(_RGB_TO_YIQ, jnp.float32)).T
+
+
+def luminance(images: Array) -> jax.Array:
+    """Return the luminance three times over: a grey picture ``[..., H, W, 3]``."""
+    grey = rgb_to_yiq(images)[..., :1]
+    return jnp.broadcast_to(grey, (*grey.shape[:-1], 3))
+
+
+def with_chroma_of(images: Array, reference: Array) -> jax.Array:
+    """Return the luminance of `images` with the chroma of `reference`, both ``[..., H, W, 3]``; clipped to [0, 1]."""
+    luma, chroma = rgb_to_yiq(images)[..., :1], rgb_to_yiq(reference)[..., 1:]
+    return jnp.clip(yiq_to_rgb(jnp.concatenate([luma, chroma], axis=-1)), 0, 1)
+
+
+def _mean_covariance(images: Array) -> tuple[jax.Array, jax.Array]:
+    pixels = jnp.asarray(images).reshape(-1, images.shape[-1])
+    mean = jnp.mean(pixels, axis=0)
+    centred = pixels - mean
+    return mean, centred.T @ centred / pixels.shape[0]
+
+
+def match_mean_deviation(images: Array, target: Array) -> jax.Array:
+    """Shift and scale each channel of `images` to the mean and standard deviation of `target`; clipped to [0, 1].
+
+    Args:
+        images: ``[H, W, C]``.
+        target: ``[h, w, C]``.
+    """
+    mean, deviation = jnp.mean(images, (0, 1)), jnp.std(images, (0, 1))
+    scale = jnp.std(target, (0, 1)) / jnp.maximum(deviation, 1e-5)
+    return jnp.clip((images - mean) * scale + jnp.mean(target, (0, 1)), 0, 1)
+
+
+def match_mean_covariance(images: Array, target: Array) -> jax.Array:
+    """Transport the colours of `images` to the mean and covariance of `target`; clipped to [0, 1].
+
+    The linear optimal transport between Gaussians (Monge map):
+    ``x -> A (x - m_s) + m_t``, ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)``.
+
+    Args:
+        images: ``[H, W, C]`` with covariance S.
+        target: ``[h, w, C]`` with covariance T.
+
+    Returns:
+        ``[H, W, C]``.
+    """
+    (mean, source), (mean_target, covariance) = _mean_covariance(images), _mean_covariance(target)
+    eye = 1e-5 * jnp.eye(source.shape[0], dtype=source.dtype)
+    root = spectral_map(jnp.sqrt, source + eye)
+    inverse = spectral_map(lambda values: 1 / jnp.sqrt(values), source + eye)
+    middle = spectral_map(jnp.sqrt, root @ (covariance + eye) @ root)
+    return jnp.clip((images - mean) @ (inverse @ middle @ inverse) + mean_target, 0, 1)

@@ -1,0 +1,55 @@
+"""Geometry of pictures: sizes of a coarse-to-fine pyramid and resizing. Arrays are ``[..., H, W, C]``."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxart.arrays import Array
+
+
+def pyramid(largest: int, smallest: int, *, ratio: float = 2**0.5) -> tuple[int, ...]:
+    """Return the long sides of a coarse-to-fine pyramid, ascending: ``round(largest / ratio**i)`` while >= smallest.
+
+    Args:
+        largest: long side of the last scale, pixels.
+        smallest: no scale is smaller than this, except that `largest` itself is always there.
+        ratio: factor between neighbouring scales, above 1.
+
+    Returns:
+        Long sides in pixels.
+
+    >>> pyramid(512, 128)
+    (128, 181, 256, 362, 512)
+    """
+    sizes = [largest]
+    while (size := round(largest / ratio ** len(sizes))) >= smallest:
+        sizes.append(size)
+    return tuple(reversed(sizes))
+
+
+def fit_within(shape: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Return (height, width) of the same aspect whose longer side is `long_side`, each at least one pixel.
+
+    >>> fit_within((300, 451), 128)
+    (85, 128)
+    """
+    height, width = shape
+    scale = long_side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@functools.partial(jax.jit, static_argnames=("size", "method"))
+def resize(images: Array, size: tuple[int, int], *, method: str = "bicubic") -> jax.Array:
+    """Resample to `size`, antialiased when shrinking.
+
+    Args:
+        images: ``[..., H, W, C]``.
+        size: (height, width) in pixels.
+        method: "bicubic" (Keys, a = -0.5) or "bilinear". Bicubic overshoots: the caller clips.
+
+    Returns:
+        ``[..., height, width, C]``, the same dtype.
+    """
+    shape = (*images.shape[:-3], *size, images.shape[-1])
+    return jax.image.resize(jnp.asarray(images), shape, method=method)

@@ -1,0 +1,47 @@
+"""Penalties on the differences between neighbouring pixels, ``[..., H, W, C]``."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxart.arrays import Array
+
+
+def total_variation(images: Array) -> jax.Array:
+    """Sum the mean absolute differences to the pixel below and to the right: ``mean |dy| + mean |dx|``.
+
+    The derivative at a zero difference is zero.
+
+    Args:
+        images: ``[..., H, W, C]``, at least 2 x 2 pixels.
+
+    Returns:
+        ``[...]``.
+
+    Reference: Rudin, Osher and Fatemi 1992, in its anisotropic form.
+
+    >>> float(total_variation(jnp.ones((4, 4, 3))))
+    0.0
+    """
+    down = images[..., 1:, :, :] - images[..., :-1, :, :]
+    right = images[..., :, 1:, :] - images[..., :, :-1, :]
+    return sum(jnp.mean(jnp.abs(d), axis=(-3, -2, -1)) for d in (down, right))
+
+
+def total_variation_nine_point(images: Array) -> jax.Array:
+    """Penalise squared differences to right, lower and both diagonal neighbours, nearly alike in every direction.
+
+    ``2 (mean dx^2 / 3 + mean dy^2 / 3 + mean d1^2 / 12 + mean d2^2 / 12)``, the picture padded by replication; the means are over all
+    pixels of the padded differences, so that the border counts as zero difference along itself.
+
+    Args:
+        images: ``[..., H, W, C]``.
+
+    Returns:
+        ``[...]``.
+    """
+    rank = images.ndim
+    padded = jnp.pad(images, [(0, 0)] * (rank - 3) + [(1, 1), (1, 1), (0, 0)], mode="edge")
+    here, right = padded[..., :-1, :-1, :], padded[..., :-1, 1:, :]
+    below, diagonal = padded[..., 1:, :-1, :], padded[..., 1:, 1:, :]
+    means = [jnp.mean(d**2, axis=(-3, -2, -1)) for d in (right - here, below - here, diagonal - here, below - right)]
+    return 2 * ((means[0] + means[1]) / 3 + (means[2] + means[3]) / 12)

@@ -1,0 +1,33 @@
+"""Memory of this process and of the machine, in bytes."""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+
+def resident() -> int:
+    """Return the resident memory of this process now."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return peak()
+
+
+def peak() -> int:
+    """Return the largest resident memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def available() -> int | None:
+    """Return what a process may still take: the smaller of the kernel's estimate and the control group's limit; None if unknown."""
+    figures = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        figures += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        figures += [int(limit) - int(used)] if limit != "max" else []
+    except (OSError, ValueError):
+        pass
+    return min(figures) if figures else None

@@ -1,0 +1,119 @@
+"""VGG-16 and VGG-19 as feature extractors.
+
+Reference: Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxart.arrays import Array, Features, check_choice
+from jaxart.ops.convolution import conv2d
+from jaxart.ops.pooling import avg_pool, max_pool
+
+CHANNELS = (64, 128, 256, 512, 512)
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # per block
+
+
+def layer_names(depth: int) -> tuple[str, ...]:
+    """Return the names of all layers in order: ``conv1_1, relu1_1, ..., pool1, conv2_1, ...``."""
+    names = []
+    for block, count in enumerate(CONVOLUTIONS[depth], start=1):
+        names += [f"{kind}{block}_{i}" for i in range(1, count + 1) for kind in ("conv", "relu")]
+        names.append(f"pool{block}")
+    return tuple(names)
+
+
+def vgg_depth(variables: Mapping[str, Any]) -> int:
+    """Return 16 or 19, read off the names of the convolutions in `variables`.
+
+    Raises:
+        ValueError: the convolutions are those of neither.
+    """
+    names = set(variables["params"])
+    for depth in CONVOLUTIONS:
+        if names == {name for name in layer_names(depth) if name.startswith("conv")}:
+            return depth
+    raise ValueError(f"expected the convolutions of VGG-16 or VGG-19 (conv1_1 ... conv5_4), got {sorted(names)}.")
+
+
+class _Convolution(nn.Module):
+    """A 3x3 convolution with bias; `replicate` repeats the border instead of padding zeros."""
+
+    channels: int
+    replicate: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.channels))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
+        if self.replicate:
+            x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+        y = conv2d(x, kernel.astype(self.dtype), padding="valid" if self.replicate else "same")
+        return y + bias.astype(self.dtype)
+
+
+class VGG(nn.Module):
+    """Extract named layers of VGG in one pass that stops at the deepest one asked for.
+
+    ``VGG(depth=16, layers=("relu1_1", "relu4_2")).apply(variables, images) -> {"relu1_1": [N, H, W, 64], ...}``. The variables hold
+    "params" (kernels HWIO and biases by layer name) and "preprocessing" (mean and std of RGB in [0, 1], which come with the weights).
+
+    Args:
+        depth: 16 or 19.
+        layers: names such as relu4_2, conv1_1, pool3; "image" is the input itself.
+        pooling: "max", or "average" as Gatys prefers; averages are rescaled by the ratio that keeps the mean of a half-normal
+            activation (about 1.8 per pool for independent values), so that deeper layers keep their scale.
+        first_padding: "replicate" repeats the border before the first convolution (no dark frame); "zeros" is the original.
+        dtype: of the activations; statistics of bfloat16 features are taken in float32 by the losses.
+
+    Raises:
+        ValueError: an unknown layer, pooling or padding, or a picture too small for a layer (its message names the smallest size).
+    """
+
+    depth: int = 16
+    layers: tuple[str, ...] = ("relu5_1",)
+    pooling: Literal["max", "average"] = "max"
+    first_padding: Literal["zeros", "replicate"] = "zeros"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array) -> Features:
+        names = self._checked_layers()
+        mean = self.variable("preprocessing", "mean", jnp.zeros, (3,)).value
+        std = self.variable("preprocessing", "std", jnp.ones, (3,)).value
+        features = {"image": images}
+        x = ((images - mean) / std).astype(self.dtype)
+        for name in names:
+            x = self._layer(name, x, images.shape)
+            if name in self.layers:
+                features[name] = x
+        return {name: features[name] for name in self.layers}
+
+    def _layer(self, name: str, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        kind, block = name.rstrip("0123456789_"), name.strip("abcdefghijklmnopqrstuvwxyz")
+        if kind == "conv":
+            replicate = name == "conv1_1" and self.first_padding == "replicate"
+            return _Convolution(CHANNELS[int(block[0]) - 1], replicate, self.dtype, name=name)(x)
+        if kind == "relu":
+            return jax.nn.relu(x)
+        if min(x.shape[1:3]) < 2:
+            raise ValueError(f"VGG: a picture of {shape[1]} x {shape[2]} is too small for {name}: {2 ** int(block)} pixels at least.")
+        # Largest of four against mean of four, for the positive half of a normal variable: 1.03 / 0.56 without correlation; neighbours
+        # in a feature map are correlated, and 1.25 was measured on photographs.
+        return max_pool(x) if self.pooling == "max" else avg_pool(x) * 1.25
+
+    def _checked_layers(self) -> tuple[str, ...]:
+        if self.depth not in CONVOLUTIONS:
+            raise ValueError(f"VGG: expected depth {' or '.join(map(str, CONVOLUTIONS))}, got {self.depth}.")
+        check_choice("VGG pooling", self.pooling, ("max", "average"))
+        check_choice("VGG first_padding", self.first_padding, ("zeros", "replicate"))
+        known = layer_names(self.depth)
+        for name in self.layers:
+            check_choice("VGG layer", name, ("image", *known))
+        deepest = max((known.index(name) for name in self.layers if name != "image"), default=-1)
+        return known[: deepest + 1]

@@ -1,0 +1,25 @@
+"""Optimised style transfer: paint a photograph with the statistics of paintings."""
+
+from jaxart.tasks.stylize.plan import ScalePlan, plan
+from jaxart.tasks.stylize.recipe import ADAM, LBFGS, Info, State, Strengths, picture
+from jaxart.tasks.stylize.run import COLORS, INITS, Progress, Stylization, finished, prepare, run, scale_recipe, stylize
+
+__all__ = [
+    "ADAM",
+    "COLORS",
+    "INITS",
+    "LBFGS",
+    "Info",
+    "Progress",
+    "ScalePlan",
+    "State",
+    "Strengths",
+    "Stylization",
+    "finished",
+    "picture",
+    "plan",
+    "prepare",
+    "run",
+    "scale_recipe",
+    "stylize",
+]
