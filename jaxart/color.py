@@ -41,9 +41,9 @@ def with_chroma_of(images: Array, reference: Array) -> jax.Array:
 
 def _mean_covariance(images: Array) -> tuple[jax.Array, jax.Array]:
     pixels = jnp.asarray(images).reshape(-1, images.shape[-1])
-    mean = jnp.mean(pixels, axis=0)
+    mean = jnp.mean(pixels, axis=0, keepdims=True)
     centred = pixels - mean
-    return mean, centred.T @ centred / pixels.shape[0]
+    return mean[None], centred.T @ centred / pixels.shape[0]
 
 
 def match_mean_deviation(images: Array, target: Array) -> jax.Array:
@@ -53,9 +53,10 @@ def match_mean_deviation(images: Array, target: Array) -> jax.Array:
         images: ``[H, W, C]``.
         target: ``[h, w, C]``.
     """
-    mean, deviation = jnp.mean(images, (0, 1)), jnp.std(images, (0, 1))
-    scale = jnp.std(target, (0, 1)) / jnp.maximum(deviation, 1e-5)
-    return jnp.clip((images - mean) * scale + jnp.mean(target, (0, 1)), 0, 1)
+    (mean, deviation), (target_mean, target_deviation) = (
+        (jnp.mean(each, (0, 1), keepdims=True), jnp.std(each, (0, 1), keepdims=True)) for each in (images, target)
+    )
+    return jnp.clip((images - mean) * (target_deviation / jnp.maximum(deviation, 1e-5)) + target_mean, 0, 1)
 
 
 def match_mean_covariance(images: Array, target: Array) -> jax.Array:

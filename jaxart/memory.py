@@ -1,5 +1,6 @@
 """Memory of this process and of the machine, in bytes."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -17,6 +18,14 @@ def resident() -> int:
 def peak() -> int:
     """Return the largest resident memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def release() -> None:
+    """Give memory that was freed back to the system (glibc keeps it otherwise: a quarter of a gigabyte after compiling a VGG step)."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def available() -> int | None:

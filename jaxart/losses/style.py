@@ -55,7 +55,7 @@ def moments(features: Array, weights: Array | None = None) -> Moments:
     """
     pixels = features.reshape(*features.shape[:-3], -1, features.shape[-1])
     if weights is None:
-        weighted, total = pixels, jnp.float32(pixels.shape[-2])
+        weighted, total = pixels, jnp.full(pixels.shape[:-2], pixels.shape[-2], jnp.float32)
     else:
         mask = weights.reshape(*weights.shape[:-2], -1, 1).astype(pixels.dtype)
         weighted, total = pixels * mask, jnp.maximum(jnp.sum(mask.astype(jnp.float32), axis=(-2, -1)), 1e-6)
@@ -118,7 +118,7 @@ def adain(statistics: Moments, target: Moments) -> jax.Array:
 
 def _covariance(statistics: Moments) -> jax.Array:
     outer = statistics.mean[..., :, None] * statistics.mean[..., None, :]
-    return statistics.second - outer + _EPSILON * jnp.eye(outer.shape[-1], dtype=outer.dtype)
+    return statistics.second - outer + jnp.broadcast_to(_EPSILON * jnp.eye(outer.shape[-1], dtype=outer.dtype), outer.shape)
 
 
 def gaussian_target(statistics: Moments) -> GaussianTarget:
@@ -196,7 +196,7 @@ def nearest_patches(features: Array, style: Array, *, size: int = 3, chunk: int 
     Reference: Li and Wand, Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis, 2016 (patches);
     Kolkin et al., Neural Neighbor Style Transfer, 2022 (centred cosine distance).
     """
-    centre = jnp.mean(style, axis=(0, 1))
+    centre = jnp.mean(style, axis=(0, 1), keepdims=True)
     candidates = _unit(_patches(style - centre, size))
     queries = _patches(features - centre, size)
 
@@ -232,4 +232,5 @@ def self_similarity(features: Array, target: Array) -> jax.Array:
     the value does not depend on the number of pixels.
     """
     count = features.shape[-3] * features.shape[-2]
-    return jnp.mean(jnp.abs(_distances(features) - _distances(target)), axis=(-2, -1)) * count
+    difference = _distances(features) - _distances(target)
+    return jnp.mean(difference * jnp.sign(difference), axis=(-2, -1)) * count  # jnp.abs has derivative 1 at 0

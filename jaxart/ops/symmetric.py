@@ -65,12 +65,10 @@ def newton_schulz(matrix: Array, *, steps: int = 20) -> tuple[jax.Array, jax.Arr
 def _trace_of_values(values: jax.Array, steps: int | None) -> jax.Array:
     """Return the sum of (iterated) square roots of eigenvalues; Newton-Schulz acts on each eigenvalue by itself."""
     values = jnp.maximum(values, 0)
-    norm = jnp.sqrt(jnp.sum(values**2))
-    # The floor keeps the derivative finite: below rounding error an eigenvalue is not known, and its root counts for nothing.
-    norm = jnp.maximum(norm, jnp.finfo(values.dtype).tiny)
+    norm = jnp.sqrt(jnp.sum(values**2) + 1e-30)  # the zero matrix has a finite derivative too
     scaled = values / norm
     if steps is None:
-        floor = 10 * jnp.finfo(values.dtype).eps
+        floor = 10 * jnp.finfo(values.dtype).eps  # below rounding error an eigenvalue is not known
         return jnp.sqrt(norm) * jnp.sum(jnp.sqrt(scaled + floor))
     y, z = scaled, jnp.ones_like(scaled)
     for _ in range(steps):

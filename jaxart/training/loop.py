@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from threadpoolctl import threadpool_limits
 
+from jaxart import memory
 from jaxart.arrays import Key, PyTree
 from jaxart.training.recipe import Recipe
 
@@ -47,7 +48,9 @@ def _run(step: Callable, key: Key, state: Any, batch: PyTree, frozen: PyTree, un
 def _compiled(step: Callable, structure: Any, leaves: tuple) -> jax.stages.Compiled:
     key, state, batch, frozen = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     program = jax.jit(functools.partial(_run, step), donate_argnums=1)
-    return program.lower(key, state, batch, frozen, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+    compiled = program.lower(key, state, batch, frozen, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+    memory.release()
+    return compiled
 
 
 def compile_steps(recipe: Recipe, *, key: Key, state: Any, batch: PyTree = None) -> jax.stages.Compiled:

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxart import memory
-from jaxart.arrays import Key
+from jaxart.arrays import Key, PyTree
 from jaxart.tasks.stylize.run import Stylization, scale_recipe, scale_step
 from jaxart.training import Recipe, compile_steps, one_blas_thread
 
-# Resident memory beside what the compiler accounts for: thread stacks, the allocator's slack, copies of the picture (docs/performance.md).
-_SCRATCH, _SLACK = 80 << 20, 0.05
+_SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py
 
 
 class ScalePlan(NamedTuple):
@@ -43,15 +42,16 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     Returns:
         One `ScalePlan` a scale. Memory is that of the whole process; on an accelerator, that of the device.
     """
-    base = _base_memory(job)
-    rows, timed = [], []
-    for index, (size, steps) in enumerate(zip(job.sizes, job.steps, strict=True)):
+    needed, timed, seconds = [], [], []
+    for index, (height, width) in enumerate(job.sizes):
         recipe, state = _shapes(job, index, key)
-        program = compile_steps(recipe, key=key, state=state)
+        needed.append(_needed(compile_steps(recipe, key=key, state=state), job))
         if index < probe:
-            timed.append((size[0] * size[1], _time_step(job, index, key)))
-        rows.append(ScalePlan(size, steps, base + _needed(program), _extrapolated(timed, size[0] * size[1])))
-    return rows
+            timed.append((height * width, _time_step(job, index, key)))
+        seconds.append(_extrapolated(timed, height * width))
+    memory.release()
+    base = memory.resident() if jax.devices()[0].platform == "cpu" else _bytes(job.variables)
+    return [ScalePlan(*row) for row in zip(job.sizes, job.steps, (base + extra for extra in needed), seconds, strict=True)]
 
 
 def _shapes(job: Stylization, index: int, key: Key):
@@ -65,16 +65,15 @@ def _shapes(job: Stylization, index: int, key: Key):
     return Recipe(lambda key: state, scale_step(job), frozen), state
 
 
-def _base_memory(job: Stylization) -> int:
-    on_host = jax.devices()[0].platform == "cpu"
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves(job.variables))
-    return memory.resident() - held if on_host else 0
+def _bytes(tree: PyTree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
-def _needed(program: jax.stages.Compiled) -> int:
+def _needed(program: jax.stages.Compiled, job: Stylization) -> int:
+    """Return what a program takes beside the network's weights, which are there already."""
     sizes = program.memory_analysis()
-    known = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-    return _SCRATCH + int(known * (1 + _SLACK))
+    held = sizes.argument_size_in_bytes - _bytes(job.variables)
+    return _SCRATCH + int(_SLACK * (sizes.temp_size_in_bytes + held + sizes.output_size_in_bytes - sizes.alias_size_in_bytes))
 
 
 def _time_step(job: Stylization, index: int, key: Key) -> float:

@@ -38,7 +38,7 @@ Init = Literal["content", "gray", "uniform", "normal", "style"]
 COLORS: tuple[str, ...] = get_args(Colors)
 INITS: tuple[str, ...] = get_args(Init)
 
-CONTENT_WEIGHT = {16: 0.015, 19: 0.015}  # by depth of VGG, chosen by looking (docs/gallery.md)
+CONTENT_WEIGHT = {16: 0.01, 19: 0.015}  # by depth of VGG, chosen by looking (docs/gallery.md)
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE_LAYER_WEIGHTS = (256.0, 64.0, 16.0, 4.0, 1.0)
 _SMALLEST = 16  # pixels that VGG needs on the short side to reach relu5_1
@@ -115,7 +115,7 @@ def stylize(
         min_size: long side of the first scale at least; neighbouring scales differ by the root of two.
         steps: per scale; the first and cheapest takes twice as many.
         style_weights: one per style, not negative; equal by default. The statistics of the styles are averaged. With masks they are ignored.
-        content_weight: strength of the content; lower is more painterly. By default 0.015.
+        content_weight: strength of the content; lower is more painterly. By default 0.01 with VGG-16, 0.015 with VGG-19.
         smoothness_weight: of the nine-point total variation.
         style_scale: size of the paintings relative to the result: larger makes larger strokes. Paintings are never enlarged.
         colors: "style" takes the painting's colours; "luminance" keeps the content's chroma; "transport" first gives the painting the
@@ -316,8 +316,8 @@ def _initial_image(key: Key, content: jax.Array, styles: list[jax.Array], job: S
     if job.init == "normal":
         return 0.5 + 0.25 * noise
     shares = np.asarray(job.style_weights) / sum(job.style_weights)
-    mean = sum(share * jnp.mean(style, (0, 1)) for share, style in zip(shares, styles, strict=True))
-    variance = sum(share * jnp.var(style, (0, 1)) for share, style in zip(shares, styles, strict=True))
+    mean = sum(share * jnp.mean(style, (0, 1), keepdims=True) for share, style in zip(shares, styles, strict=True))
+    variance = sum(share * jnp.var(style, (0, 1), keepdims=True) for share, style in zip(shares, styles, strict=True))
     return mean + jnp.sqrt(variance) * noise
 
 

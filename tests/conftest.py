@@ -1,0 +1,78 @@
+"""Eight simulated CPU devices, rank promotion raises, warnings are errors; strict dtypes on request."""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from jaxart import weights
+from jaxart.models.vgg import CHANNELS, CONVOLUTIONS
+from jaxart.weights.library import from_arrays
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def strict():
+    """Run a test under strict dtype promotion."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def rng():
+    return np.random.default_rng(0)
+
+
+def random_torchvision(depth: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return random weights in torchvision's layout, features.N.weight OIHW, small enough not to explode."""
+    rng, arrays, index, previous = np.random.default_rng(seed), {}, 0, 3
+    for channels, count in zip(CHANNELS, CONVOLUTIONS[depth], strict=True):
+        for _ in range(count):
+            kernel = rng.standard_normal((channels, previous, 3, 3), np.float32) * np.sqrt(2 / (9 * previous))
+            arrays[f"features.{index}.weight"] = kernel.astype(np.float32)
+            arrays[f"features.{index}.bias"] = rng.standard_normal(channels).astype(np.float32) * 0.1
+            index, previous = index + 2, channels
+        index += 1
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory):
+    """A safetensors file with random VGG-16 weights in torchvision's layout."""
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_file(random_torchvision(16), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def variables(vgg_file):
+    """Random VGG-16 variables on the device."""
+    return jax.device_put(weights.load(vgg_file))
+
+
+@pytest.fixture(scope="session")
+def variables19():
+    return jax.device_put(from_arrays(random_torchvision(19), "random"))
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """A smooth coloured picture with edges, [40, 48, 3]."""
+    y, x = np.mgrid[:40, :48].astype(np.float32) / 48
+    picture = np.stack([x, y, 0.5 + 0.5 * np.sin(12 * x * y)], axis=-1)
+    picture[10:20, 15:30] = (0.9, 0.2, 0.1)
+    return picture.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def painting():
+    """A textured picture, [44, 40, 3]."""
+    noise = np.random.default_rng(5).random((44, 40, 3), np.float32)
+    return (0.3 * noise + 0.7 * np.roll(noise, 1, axis=0)).astype(np.float32)

@@ -1,0 +1,134 @@
+"""Convolution, pooling and functions of symmetric matrices against XLA and NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxart import ops
+
+
+def xla(x, k, stride, padding):
+    pad = padding.upper() if isinstance(padding, str) else padding
+    return jax.lax.conv_general_dilated(x, k, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def close(a, b, tolerance=1e-5):
+    scale = max(float(jnp.abs(b).max()), 1e-6)
+    np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 2), st.integers(3, 9), st.integers(3, 8), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3),
+    st.sampled_from(["same", "valid", ((1, 0), (2, 1))]),
+)  # fmt: skip
+def test_convolution_and_both_gradients_equal_xla(n, h, w, c, o, taps, stride, padding):
+    taps = min(taps, h, w)
+    rng = np.random.default_rng(h * 100 + w)
+    x = jnp.asarray(rng.standard_normal((n, h, w, c)), jnp.float32)
+    k = jnp.asarray(rng.standard_normal((taps, taps, c, o)), jnp.float32)
+
+    def ours(x, k):
+        return ops.conv2d(x, k, stride=stride, padding=padding)
+
+    expected, pull = jax.vjp(lambda x, k: xla(x, k, stride, padding), x, k)
+    got, ours_pull = jax.vjp(ours, x, k)
+    close(got, expected)
+    cotangent = jnp.asarray(rng.standard_normal(expected.shape), jnp.float32)
+    for mine, theirs in zip(ours_pull(cotangent), pull(cotangent), strict=True):
+        close(mine, theirs)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_second_derivative_of_convolution_equals_xla(stride, rng):
+    x = jnp.asarray(rng.standard_normal((2, 7, 6, 3)), jnp.float32)
+    k = jnp.asarray(rng.standard_normal((3, 3, 3, 4)), jnp.float32)
+
+    def penalty(convolve):
+        def energy(x, k):
+            return jnp.sum(jnp.tanh(convolve(x, k)) ** 2)
+
+        return lambda x, k: jnp.sum(jax.grad(energy)(x, k) ** 2)
+
+    ours = jax.grad(penalty(lambda x, k: ops.conv2d(x, k, stride=stride)), argnums=(0, 1))(x, k)
+    theirs = jax.grad(penalty(lambda x, k: xla(x, k, stride, "same")), argnums=(0, 1))(x, k)
+    for mine, other in zip(ours, theirs, strict=True):
+        close(mine, other, 2e-5)
+
+
+def test_convolution_under_vmap_scan_and_jit(rng):
+    x = jnp.asarray(rng.standard_normal((3, 1, 6, 6, 2)), jnp.float32)
+    k = jnp.asarray(rng.standard_normal((3, 3, 2, 2)), jnp.float32)
+
+    def energy(x):
+        return jnp.sum(ops.conv2d(x, k) ** 2)
+
+    one_by_one = jnp.stack([jax.grad(energy)(each) for each in x])
+    close(jax.jit(jax.vmap(jax.grad(energy)))(x), one_by_one)
+    close(jax.lax.map(jax.grad(energy), x), one_by_one)
+
+
+def test_convolution_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"expected \[N, H, W, C\]"):
+        ops.conv2d(jnp.ones((4, 4, 2)), jnp.ones((3, 3, 2, 2)))
+    with pytest.raises(ValueError, match="padding"):
+        ops.conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2)), padding="reflect")
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: ops.conv2d(x, jnp.ones((3, 3, 2, 2))), (jnp.ones((1, 4, 4, 2)),), (jnp.ones((1, 4, 4, 2)),))
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 2)])
+def test_pooling_equals_numpy_and_shares_ties(size, rng):
+    x = rng.standard_normal((2, *size, 3)).astype(np.float32)
+    h, w = size[0] // 2, size[1] // 2
+    blocks = x[:, : 2 * h, : 2 * w].reshape(2, h, 2, w, 2, 3)
+    np.testing.assert_array_equal(ops.max_pool(jnp.asarray(x)), blocks.max(axis=(2, 4)))
+    np.testing.assert_allclose(ops.avg_pool(jnp.asarray(x)), blocks.mean(axis=(2, 4)), rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda x: jnp.sum(ops.max_pool(x)))(jnp.zeros((1, 4, 4, 1)))
+    assert float(gradient.sum()) == 4
+    assert float(gradient.min()) > 0
+
+
+def psd(rng, c, rank=None):
+    f = rng.standard_normal((rank or 2 * c, c)).astype(np.float32)
+    return f.T @ f / len(f)
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_trace_sqrt_equals_numpy_in_float64(rank, rng):
+    a = psd(rng, 12, rank) + 1e-3 * np.eye(12, dtype=np.float32)
+    values, vectors = np.linalg.eigh(a.astype(np.float64))
+    value, slope = jax.value_and_grad(ops.trace_sqrt)(jnp.asarray(a))
+    np.testing.assert_allclose(value, np.sqrt(values).sum(), rtol=1e-3 if rank else 1e-5)
+    close(slope, vectors / (2 * np.sqrt(values)) @ vectors.T, 5e-2 if rank else 1e-4)  # float32 knows the small eigenvalues of a rank-deficient matrix to a few per cent
+
+
+def test_trace_sqrt_of_12_steps_is_the_truncated_newton_schulz_iteration(rng):
+    a = jnp.asarray(psd(rng, 16) * np.exp(-np.arange(16, dtype=np.float32))[:, None] * np.exp(-np.arange(16, dtype=np.float32)) + 1e-4 * np.eye(16, dtype=np.float32))
+
+    def iterated(a):
+        return jnp.trace(ops.newton_schulz(a, steps=12)[0])
+
+    value, slope = jax.value_and_grad(lambda a: ops.trace_sqrt(a, 12))(a)
+    expected = jax.jvp(iterated, (a,), (jnp.eye(16),))
+    np.testing.assert_allclose(value, expected[0], rtol=1e-4)
+    np.testing.assert_allclose(jnp.trace(slope), expected[1], rtol=1e-3)
+    assert abs(float(value) - float(ops.trace_sqrt(a))) > 1e-3  # truncation shows
+
+
+@pytest.mark.parametrize("steps", [None, 12])
+def test_trace_sqrt_has_a_finite_derivative_at_hard_points(steps):
+    for hard in (jnp.zeros((4, 4)), jnp.eye(4), jnp.diag(jnp.array([1.0, 0, 0, 0]))):
+        value, slope = jax.value_and_grad(lambda a: ops.trace_sqrt(a, steps))(hard)
+        assert np.isfinite(value)
+        assert np.isfinite(slope).all()
+
+
+def test_newton_schulz_roots(rng):
+    a = jnp.asarray(psd(rng, 8) + 0.1 * np.eye(8, dtype=np.float32))
+    root, inverse = ops.newton_schulz(a)
+    close(root @ root, a, 1e-5)
+    close(root @ inverse, jnp.eye(8), 1e-3)
