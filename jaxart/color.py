@@ -4,6 +4,8 @@ Images are ``[..., H, W, 3]``, sRGB-encoded, in [0, 1]; results are not clipped 
 Reference: Gatys et al., Preserving Color in Neural Artistic Style Transfer, 2016 (arXiv:1606.05897).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -15,16 +17,17 @@ _RGB_TO_YIQ = (
     (0.595716, -0.274453, -0.321263),
     (0.211456, -0.522591, 0.311135),
 )
+_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # else GPUs round colours to 10 bits
 
 
 def rgb_to_yiq(images: Array) -> jax.Array:
     """Return luminance Y and chroma I, Q (NTSC 1953 primaries' weights) of RGB, ``[..., 3]``."""
-    return jnp.asarray(images) @ jnp.asarray(_RGB_TO_YIQ, jnp.float32).T
+    return _matmul(images, jnp.asarray(_RGB_TO_YIQ, jnp.float32).T)
 
 
 def yiq_to_rgb(images: Array) -> jax.Array:
     """Invert `rgb_to_yiq`, ``[..., 3]``."""
-    return jnp.asarray(images) @ jnp.linalg.inv(jnp.asarray(_RGB_TO_YIQ, jnp.float32)).T
+    return _matmul(images, jnp.linalg.inv(jnp.asarray(_RGB_TO_YIQ, jnp.float32)).T)
 
 
 def luminance(images: Array) -> jax.Array:
@@ -43,7 +46,7 @@ def _mean_covariance(images: Array) -> tuple[jax.Array, jax.Array]:
     pixels = jnp.asarray(images).reshape(-1, images.shape[-1])
     mean = jnp.mean(pixels, axis=0, keepdims=True)
     centred = pixels - mean
-    return mean[None], centred.T @ centred / pixels.shape[0]
+    return mean[None], _matmul(centred.T, centred) / pixels.shape[0]
 
 
 def match_mean_deviation(images: Array, target: Array) -> jax.Array:
@@ -76,5 +79,6 @@ def match_mean_covariance(images: Array, target: Array) -> jax.Array:
     eye = 1e-5 * jnp.eye(source.shape[0], dtype=source.dtype)
     root = spectral_map(jnp.sqrt, source + eye)
     inverse = spectral_map(lambda values: 1 / jnp.sqrt(values), source + eye)
-    middle = spectral_map(jnp.sqrt, root @ (covariance + eye) @ root)
-    return jnp.clip((images - mean) @ (inverse @ middle @ inverse) + mean_target, 0, 1)
+    middle = spectral_map(jnp.sqrt, _matmul(_matmul(root, covariance + eye), root))
+    transport = _matmul(_matmul(inverse, middle), inverse)
+    return jnp.clip(_matmul(images - mean, transport) + mean_target, 0, 1)

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import png
@@ -62,8 +62,9 @@ def read_picture(path: str | Path) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's on large pictures and odd metadata: size is judged here
-            with pillow.open(path) as image:
-                return _decode(image, path)
+            # As a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly.
+            with open(path, "rb") as stream, pillow.open(stream) as image:
+                return _decode(image, stream, path)
     except pillow.DecompressionBombError as error:
         raise ImageError(f"{path}: more than {_MOST_PIXELS // 10**6} megapixels; refused as a decompression bomb.") from error
     except pillow.UnidentifiedImageError as error:
@@ -71,57 +72,81 @@ def read_picture(path: str | Path) -> Picture:
     except ImageError:
         raise
     except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error and more on damaged files
-        raise ImageError(f"{path}: damaged or truncated ({str(error) or type(error).__name__}).") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: damaged or truncated ({reason}).") from error
 
 
-def _decode(image: pillow.Image, path: Path) -> Picture:
-    deep = _sixteen_bit(image, path)
+def _decode(image: pillow.Image, stream: BinaryIO, path: Path) -> Picture:
+    deep = _sixteen_bit(image, stream)
     profile = image.info.get("icc_profile")
     if deep is not None:
+        if not np.isfinite(deep).all():
+            raise ImageError(f"{path}: holds values that are not finite.")
         return _oriented(deep, image, profile)
     image.load()
     image = ImageOps.exif_transpose(image)
     alpha = None
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        alpha, image = np.asarray(rgba.getchannel("A"), np.float32) / 255, rgba.convert("RGB")
-    if profile:
+        alpha = np.asarray(rgba.getchannel("A"), np.float32) / 255
+        image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
+    if profile or image.mode == "LAB":
         image = _to_srgb(image, profile)
     return Picture(np.asarray(image.convert("RGB"), np.float32) / 255, alpha)
 
 
-def _to_srgb(image: pillow.Image, profile: bytes) -> pillow.Image:
+def _to_srgb(image: pillow.Image, profile: bytes | None) -> pillow.Image:
     """Convert by the embedded profile; one that is broken or of another colour space than the pixels is ignored, as viewers do."""
-    if image.mode not in ("RGB", "L", "CMYK"):
+    if image.mode not in ("RGB", "L", "CMYK", "LAB"):
         image = image.convert("RGB")
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        lab = image.mode == "LAB"  # is absolute: whatever the profile says
+        source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
         return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
 
 
-def _sixteen_bit(image: pillow.Image, path: Path) -> np.ndarray | None:
-    """Return float ``[H, W, C]`` of a 16-bit picture, which Pillow would cut to 8 bits or clip; None for all others."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        return np.asarray(image).astype(np.float32)[..., None] / 65535
+def _sixteen_bit(image: pillow.Image, stream: BinaryIO) -> np.ndarray | None:
+    """Return float ``[H, W, C]`` of a 16-bit or float picture, which Pillow would cut to 8 bits or clip; else None."""
+    tags = getattr(image, "tag_v2", {})
     if image.mode == "F":
-        return np.clip(np.asarray(image), 0, 1).astype(np.float32)[..., None]
-    if image.format == "TIFF" and max(image.tag_v2.get(258, (8,))) == 16:  # pyright: ignore[reportAttributeAccessIssue]
-        pixels = tifffile.imread(path, key=0)
-        planar = pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4)
-        pixels = np.moveaxis(pixels, 0, -1) if planar else pixels
-        return pixels.astype(np.float32).reshape(*pixels.shape[:2], -1) / 65535
-    if image.format == "PNG" and _png_depth(path) == 16:
-        width, height, rows, facts = png.Reader(filename=str(path)).read()
+        return np.asarray(image)[..., None]
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        pixels = np.asarray(image).astype(np.float32)[..., None] / 65535
+        pixels = 1 - pixels if tags.get(262) == 0 else pixels  # WhiteIsZero
+    elif tags.get(262) == 2 and max(tags.get(258, (8,))) == 16:  # RGB
+        pixels = _deep_tiff(stream, len(image.getbands()))
+        if pixels is not None and tags.get(338) == (1,):  # premultiplied by alpha
+            pixels[..., :3] /= np.maximum(pixels[..., 3:], 1 / 65535)
+    elif image.format == "PNG" and _png_depth(stream) == 16:
+        stream.seek(0)
+        width, height, rows, facts = png.Reader(file=stream).read()
         pixels = np.vstack([np.asarray(row, np.uint16) for row in rows])
-        return pixels.reshape(height, width, facts["planes"]).astype(np.float32) / 65535
-    return None
+        pixels = pixels.reshape(height, width, facts["planes"]).astype(np.float32) / 65535
+    else:
+        return None
+    if pixels is not None and "transparency" in image.info:  # a PNG in which one colour is transparent
+        opaque = np.any(np.rint(pixels * 65535) != np.asarray(image.info["transparency"]), axis=-1, keepdims=True)
+        pixels = np.concatenate([pixels, opaque], axis=-1, dtype=np.float32)
+    return pixels
 
 
-def _png_depth(path: Path) -> int:
-    with open(path, "rb") as stream:
-        return stream.read(25)[24]
+def _deep_tiff(stream: BinaryIO, channels: int) -> np.ndarray | None:
+    """Return the first page's ``[H, W, channels]``; None if only Pillow, at 8 bits, knows its compression (LZW)."""
+    stream.seek(0)
+    with tifffile.TiffFile(stream) as file:
+        page = file.pages[0]
+        if page.compression not in (1, 8, 32773, 32946):  # none, deflate, packbits, deflate by its old number
+            return None
+        pixels = page.asarray()
+        pixels = np.moveaxis(pixels, 0, -1) if page.planarconfig == 2 else pixels
+        return pixels[..., :channels].astype(np.float32) / 65535
+
+
+def _png_depth(stream: BinaryIO) -> int:
+    stream.seek(24)
+    return stream.read(1)[0]
 
 
 def _oriented(pixels: np.ndarray, image: pillow.Image, profile: bytes | None) -> Picture:
@@ -134,9 +159,12 @@ def _oriented(pixels: np.ndarray, image: pillow.Image, profile: bytes | None) ->
     alpha = pixels[..., -1] if channels in (2, 4) else None
     rgb = np.repeat(pixels[..., :1], 3, axis=-1) if channels <= 2 else pixels[..., :3]
     rgb = np.clip(rgb, 0, 1)
-    if profile and b"sRGB" not in profile:
-        converted = _to_srgb(pillow.fromarray(np.rint(rgb * 255).astype(np.uint8)), profile)
-        rgb = np.asarray(converted, np.float32) / 255
+    if profile:
+        coarse = np.rint(rgb * 255).astype(np.uint8)
+        converted = _to_srgb(pillow.fromarray(coarse[..., 0] if channels <= 2 else coarse), profile)
+        converted = np.asarray(converted.convert("RGB"), np.float32)
+        if np.abs(converted - coarse).max() > 1:  # else it is sRGB by whatever name, and all 16 bits stay
+            rgb = converted / 255
     return Picture(rgb, alpha)
 
 
@@ -163,11 +191,17 @@ def write(path: str | Path, image: Array, *, alpha: Array | None = None) -> Path
             pixels = np.rint(pixels * opacity + 255 * (1 - opacity)).astype(np.uint8)
         else:
             pixels = np.concatenate([pixels, np.rint(opacity * 255).astype(np.uint8)], axis=-1)
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    options = {"quality": 95, "subsampling": 0} if jpeg else {"lossless": True} if path.suffix.lower() == ".webp" else {}
+    options = {"quality": 95, "subsampling": 0} if jpeg else {"lossless": True, "exact": True} if path.suffix.lower() == ".webp" else {}
     with replacing(path) as partial:
-        pillow.fromarray(pixels).save(partial, format=pillow.registered_extensions()[path.suffix.lower()], icc_profile=profile, **options)
+        pillow.fromarray(pixels).save(partial, format=pillow.registered_extensions()[path.suffix.lower()], icc_profile=_srgb_profile(), **options)
     return path
+
+
+def _srgb_profile() -> bytes:
+    """Return an sRGB profile without the date of its making, so that equal pictures are equal files."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes.fromhex("07e800010001000000000000")  # 2024-01-01
+    return bytes(profile)
 
 
 def check_writable(path: str | Path) -> Path:
@@ -213,9 +247,12 @@ def pictures_in(folder: str | Path) -> list[Path]:
     """Return the picture files of a folder (not of folders inside it), by name.
 
     Raises:
-        ImageError: there are none.
+        ImageError: there are none, or no such folder.
     """
-    found = sorted(each for each in Path(folder).iterdir() if each.suffix.lower() in READABLE and not each.name.startswith("."))
+    if not Path(folder).is_dir():
+        raise ImageError(f"{folder}: not a folder.")
+    visible = (each for each in Path(folder).iterdir() if not each.name.startswith("."))
+    found = sorted(each for each in visible if each.suffix.lower() in READABLE and each.is_file())
     if not found:
         raise ImageError(f"{folder}: no pictures inside ({' '.join(READABLE)}).")
     return found

@@ -174,7 +174,7 @@ def add(
 def main() -> None:
     """Run the command line and exit: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
     try:
-        code = app()
+        code = app(sys.argv[1:])
     except (ValueError, OSError) as error:
         print(f"jaxart: {error}", file=sys.stderr)
         code = 2

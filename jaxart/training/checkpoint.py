@@ -30,17 +30,15 @@ class Checkpoints:
         return self._manager
 
     def save(self, step: int, state: PyTree, notes: dict[str, Any]) -> None:
-        """Write state and JSON-able notes under `step`, which must be above the last one saved.
-
-        Raises:
-            ValueError: the step is not above the latest.
-        """
+        """Write state and JSON-able notes under `step`. Later checkpoints, left by a run that was resumed from before them, are dropped."""
         import orbax.checkpoint as ocp
 
         notes = notes | {"checksums": _checksums(state)}
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes))
-        if not self._open().save(step, args=args, force=True):
-            raise ValueError(f"checkpoint of step {step}: not above the latest, {self._open().latest_step()}.")
+        for later in self.steps():
+            if later >= step:
+                self._open().delete(later)
+        self._open().save(step, args=args, force=True)
 
     def steps(self) -> list[int]:
         """Return the steps that were saved, the newest first; nothing if there is no folder."""

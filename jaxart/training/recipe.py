@@ -11,7 +11,7 @@ class Recipe(NamedTuple):
 
     Fields:
         init: ``init(key) -> state``. A state is a NamedTuple with a field ``step`` (int32 scalar, the steps done) and all that the next
-            step needs, in buffers of its own (they are donated).
+            step needs.
         step: ``step(key, state, batch, frozen) -> (state, info)``. The new state has the same tree, shapes and dtypes and ``step`` one
             higher; info is a NamedTuple of float32 scalars for people. `fit` hands in ``fold_in(key, state.step)``. Recipes that differ
             only in arrays should share one function: the compiled program is found by it.

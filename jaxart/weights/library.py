@@ -126,8 +126,11 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
     data = save(_flatten(variables), metadata={"format": "jaxart", "set": name, "licence": licence})
     for target, content in ((path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode()), (path, data)):
         partial = target.with_name(f".{target.name}.{os.getpid()}")
-        partial.write_bytes(content)
-        partial.replace(target)
+        try:
+            partial.write_bytes(content)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     return path
 
 
@@ -195,8 +198,12 @@ def from_arrays(arrays: Mapping[str, np.ndarray], origin: str) -> PyTree:
         WeightsError: another naming, or shapes that are not VGG's.
     """
     for recognise in (_own, _torchvision, _keras_palette):
-        if (variables := recognise(arrays)) is not None:
-            _check(variables["params"], origin)
+        try:
+            variables = recognise(arrays)
+        except (KeyError, IndexError, ValueError) as error:
+            raise WeightsError(f"{origin}: an incomplete or misshapen VGG ({type(error).__name__}: {error}).") from error
+        if variables is not None:
+            _check(variables, origin)
             return variables
     found = ", ".join(sorted(arrays)[:4]) or "nothing"
     raise WeightsError(f"{origin}: expected VGG-16 or VGG-19 (features.0.weight ... or block1_conv1_W_q ...), found {found} ...")
@@ -214,7 +221,7 @@ def _own(arrays):
     for key, value in arrays.items():
         if key.startswith("params."):
             _, layer, leaf = key.split(".")
-            params.setdefault(layer, {})[leaf] = value
+            params.setdefault(layer, {})[leaf] = np.asarray(value, np.float32)
     return _variables(params, (arrays["preprocessing.mean"], arrays["preprocessing.std"]))
 
 
@@ -261,13 +268,21 @@ def _torchvision_scale(params: dict[str, dict[str, np.ndarray]]) -> dict[str, di
     return scaled
 
 
-def _check(params: Mapping[str, Any], origin: str) -> None:
-    previous = 3
-    for name, leaves in params.items():
+def _check(variables: Mapping[str, Any], origin: str) -> None:
+    params, previous = variables["params"], 3
+    if set(params) not in [set(convolution_names(name)) for name in _BLOCKS]:
+        raise WeightsError(f"{origin}: expected the layers of VGG-16 or VGG-19, found {', '.join(sorted(params))}.")
+    for name in sorted(params):
         width = min(64 * 2 ** (int(name[4]) - 1), 512)
-        if leaves["kernel"].shape != (3, 3, previous, width) or leaves["bias"].shape != (width,):
-            got = (leaves["kernel"].shape, leaves["bias"].shape)
-            raise WeightsError(f"{origin}: {name}: expected shapes {((3, 3, previous, width), (width,))}, got {got}.")
-        if not (np.isfinite(leaves["kernel"]).all() and np.isfinite(leaves["bias"]).all()):
-            raise WeightsError(f"{origin}: {name} holds values that are not finite.")
+        expected = {"kernel": (3, 3, previous, width), "bias": (width,)}
+        got = {key: value.shape for key, value in params[name].items()}
+        if got != expected:
+            raise WeightsError(f"{origin}: {name}: expected shapes {expected}, got {got}.")
         previous = width
+    leaves = {f"{name}.{key}": value for name, layer in params.items() for key, value in layer.items()}
+    for key, value in (leaves | dict(variables["preprocessing"])).items():
+        if not np.isfinite(value).all():
+            raise WeightsError(f"{origin}: {key} holds values that are not finite.")
+    mean, std = variables["preprocessing"]["mean"], variables["preprocessing"]["std"]
+    if mean.shape != (3,) or std.shape != (3,) or not (std > 0).all():
+        raise WeightsError(f"{origin}: expected three means and three positive deviations, got {mean} and {std}.")

@@ -362,7 +362,7 @@ def run(
     keys = jax.random.split(key, len(job.sizes) + 1)
     every = every if kept is None else int(np.gcd(every, save_every))
     try:
-        first, state = _resumed(job, kept, keys[0]) if resume else (0, None)
+        first, state = _resumed(job, kept, key) if resume else (0, None)
         for index in range(first, len(job.sizes)):
             recipe = scale_recipe(job, index)
             if state is None:
