@@ -30,7 +30,15 @@ def main() -> None:
         done = subprocess.run([sys.executable, "-c", CHILD, str(size)], capture_output=True, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
         predicted, measured = (found[name] / 2**20 for name in ("predicted", "measured"))
-        rows.append({"name": f"{size} px", "ours": round(predicted), "rival": round(measured), "ratio": measured / predicted, "unit": "MiB"})
+        rows.append(
+            {
+                "name": f"{size} px",
+                "ours": round(predicted),
+                "rival": round(measured),
+                "ratio": measured / predicted,
+                "unit": "MiB",
+            }
+        )
     table(rows, "predicted", "measured", describe())
 
 

@@ -39,7 +39,9 @@ def describe() -> dict[str, Any]:
             packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    versions = " ".join([f"python {platform.python_version()}", *(f"{name} {version}" for name, version in packages.items())])
+    versions = " ".join(
+        [f"python {platform.python_version()}", *(f"{name} {version}" for name, version in packages.items())]
+    )
     return {"device": str(jax.devices()[0].device_kind), "threads": len(os.sched_getaffinity(0)), "versions": versions}
 
 

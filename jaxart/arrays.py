@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-Array = jax.Array | np.ndarray
-Image = Array  # [..., H, W, 3], float32 in [0, 1]
+Array = jax.Array  # NumPy arrays are welcome too
+Image = jax.Array | np.ndarray  # [..., H, W, 3], float32 in [0, 1]
 Key = jax.Array  # jax.random.key(...)
 Features = dict[str, jax.Array]  # layer name -> [..., h, w, c]
 PyTree = Any
@@ -32,7 +32,9 @@ def check_image(name: str, image: Any) -> np.ndarray:
     """
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
-        raise ValueError(f"{name}: expected an RGB picture [H, W, 3], got shape {array.shape}. Read files with jaxart.read.")
+        raise ValueError(
+            f"{name}: expected an RGB picture [H, W, 3], got shape {array.shape}. Read files with jaxart.read."
+        )
     if array.dtype == np.uint8:
         return array.astype(np.float32) / 255
     array = array.astype(np.float32)

@@ -1,6 +1,7 @@
 """Geometry of pictures: sizes of a coarse-to-fine pyramid and resizing. Arrays are ``[..., H, W, C]``."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def pyramid(largest: int, smallest: int, *, ratio: float = 2**0.5) -> tuple[int,
     return tuple(reversed(sizes))
 
 
-def fit_within(shape: tuple[int, int], long_side: int) -> tuple[int, int]:
+def fit_within(shape: Sequence[int], long_side: int) -> tuple[int, int]:
     """Return (height, width) of the same aspect whose longer side is `long_side`, each at least one pixel.
 
     >>> fit_within((300, 451), 128)

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image as pillow
 from PIL import ImageCms, ImageOps
 
-from jaxart.arrays import Array, check_image
+from jaxart.arrays import Image, check_image
 
 READABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -66,7 +66,9 @@ def read_picture(path: str | Path) -> Picture:
             with open(path, "rb") as stream, pillow.open(stream) as image:
                 return _decode(image, stream, path)
     except pillow.DecompressionBombError as error:
-        raise ImageError(f"{path}: more than {_MOST_PIXELS // 10**6} megapixels; refused as a decompression bomb.") from error
+        raise ImageError(
+            f"{path}: more than {_MOST_PIXELS // 10**6} megapixels; refused as a decompression bomb."
+        ) from error
     except pillow.UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a picture. Readable: {' '.join(READABLE)}.") from error
     except ImageError:
@@ -136,7 +138,7 @@ def _deep_tiff(stream: BinaryIO, channels: int) -> np.ndarray | None:
     """Return the first page's ``[H, W, channels]``; None if only Pillow, at 8 bits, knows its compression (LZW)."""
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
-        page = file.pages[0]
+        page = file.pages.first
         if page.compression not in (1, 8, 32773, 32946):  # none, deflate, packbits, deflate by its old number
             return None
         pixels = page.asarray()
@@ -168,7 +170,7 @@ def _oriented(pixels: np.ndarray, image: pillow.Image, profile: bytes | None) ->
     return Picture(rgb, alpha)
 
 
-def write(path: str | Path, image: Array, *, alpha: Array | None = None) -> Path:
+def write(path: str | Path, image: Image, *, alpha: Image | None = None) -> Path:
     """Write a picture by its extension, with an sRGB profile, atomically: a reader never sees half a file.
 
     Args:
@@ -191,9 +193,17 @@ def write(path: str | Path, image: Array, *, alpha: Array | None = None) -> Path
             pixels = np.rint(pixels * opacity + 255 * (1 - opacity)).astype(np.uint8)
         else:
             pixels = np.concatenate([pixels, np.rint(opacity * 255).astype(np.uint8)], axis=-1)
-    options = {"quality": 95, "subsampling": 0} if jpeg else {"lossless": True, "exact": True} if path.suffix.lower() == ".webp" else {}
+    options = (
+        {"quality": 95, "subsampling": 0}
+        if jpeg
+        else {"lossless": True, "exact": True}
+        if path.suffix.lower() == ".webp"
+        else {}
+    )
     with replacing(path) as partial:
-        pillow.fromarray(pixels).save(partial, format=pillow.registered_extensions()[path.suffix.lower()], icc_profile=_srgb_profile(), **options)
+        pillow.fromarray(pixels).save(
+            partial, format=pillow.registered_extensions()[path.suffix.lower()], icc_profile=_srgb_profile(), **options
+        )
     return path
 
 
@@ -212,7 +222,9 @@ def check_writable(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in WRITABLE:
-        raise ImageError(f"{path}: cannot write {path.suffix or 'a file without extension'}; writable: {' '.join(WRITABLE)}.")
+        raise ImageError(
+            f"{path}: cannot write {path.suffix or 'a file without extension'}; writable: {' '.join(WRITABLE)}."
+        )
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, expected the name of a picture.")
     if not path.parent.is_dir():
@@ -222,12 +234,14 @@ def check_writable(path: str | Path) -> Path:
     return path
 
 
-def side_by_side(images: Sequence[Array], *, height: int, gap: int = 8) -> np.ndarray:
+def side_by_side(images: Sequence[Image], *, height: int, gap: int = 8) -> np.ndarray:
     """Return pictures ``[H, W, 3]`` in a row on white, each brought to the same height in pixels."""
     row = []
     for image in images:
         pixels = pillow.fromarray(np.rint(check_image("picture", image) * 255).astype(np.uint8))
-        resized = pixels.resize((max(1, round(pixels.width * height / pixels.height)), height), pillow.Resampling.LANCZOS)
+        resized = pixels.resize(
+            (max(1, round(pixels.width * height / pixels.height)), height), pillow.Resampling.LANCZOS
+        )
         row += [np.ones((height, gap, 3), np.float32), np.asarray(resized, np.float32) / 255]
     return np.concatenate(row[1:], axis=1)
 

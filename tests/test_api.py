@@ -9,7 +9,19 @@ import pytest
 
 import jaxart
 
-SHELVES = ("arrays", "color", "image", "io", "losses", "memory", "models", "ops", "tasks.stylize", "training", "weights")
+SHELVES = (
+    "arrays",
+    "color",
+    "image",
+    "io",
+    "losses",
+    "memory",
+    "models",
+    "ops",
+    "tasks.stylize",
+    "training",
+    "weights",
+)
 
 
 def public():
@@ -26,7 +38,7 @@ FUNCTIONS = dict(public())
 
 
 def test_all_names_resolve_and_are_the_documented_ones():
-    assert {name for name in dir(jaxart)} == set(jaxart.__all__)
+    assert set(dir(jaxart)) == set(jaxart.__all__)
     for name in jaxart.__all__:
         assert getattr(jaxart, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'stylise'"):
@@ -35,8 +47,10 @@ def test_all_names_resolve_and_are_the_documented_ones():
 
 
 def test_importing_executes_nothing():
-    code = "import sys, jaxart; assert not {'jax', 'numpy', 'PIL', 'flax'} & set(sys.modules); jaxart.stylize; import jax; \
+    code = (
+        "import sys, jaxart; assert not {'jax', 'numpy', 'PIL', 'flax'} & set(sys.modules); jaxart.stylize; import jax; \
 from jax._src import xla_bridge; assert not xla_bridge._backends"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
 

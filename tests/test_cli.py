@@ -73,7 +73,9 @@ def test_alpha_is_kept(place, vgg_file, cache, photo):
     alpha = np.zeros((40, 48), np.float32)
     alpha[:, 24:] = 1
     io.write(place / "cut.png", photo, alpha=alpha)
-    done = jaxart("stylize", "cut.png", "painting.png", "-o", "out.png", "--features", vgg_file, *QUICK, cwd=place, **cache)
+    done = jaxart(
+        "stylize", "cut.png", "painting.png", "-o", "out.png", "--features", vgg_file, *QUICK, cwd=place, **cache
+    )
     assert done.returncode == 0, done.stderr
     kept = io.read_picture(place / "out.png").alpha
     assert kept[:, :18].max() < 0.1
@@ -97,7 +99,18 @@ def test_a_folder_with_broken_pictures_gives_the_others_and_a_list(place, vgg_fi
 
 
 def start(place, vgg_file, cache, *more) -> subprocess.Popen:
-    command = [sys.executable, "-m", "jaxart", "stylize", "photo.png", "painting.png", "-o", "out.png", "--features", str(vgg_file)]
+    command = [
+        sys.executable,
+        "-m",
+        "jaxart",
+        "stylize",
+        "photo.png",
+        "painting.png",
+        "-o",
+        "out.png",
+        "--features",
+        str(vgg_file),
+    ]
     long = ["--size", "45", "--min-size", "32", "--steps", "40", "--save-every", "5"]
     with open(place / "log.txt", "a") as log:
         return subprocess.Popen([*command, *long, *more], cwd=place, env=environment(**cache), stderr=log)
@@ -173,7 +186,9 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(place, vgg_file, monkeypatc
 
 
 def test_plan_info_and_weights(place, vgg_file, cache):
-    done = jaxart("plan", "photo.png", "painting.png", "-o", "out.png", "--features", vgg_file, *QUICK, cwd=place, **cache)
+    done = jaxart(
+        "plan", "photo.png", "painting.png", "-o", "out.png", "--features", vgg_file, *QUICK, cwd=place, **cache
+    )
     assert done.returncode == 0, done.stderr
     assert "peak memory" in done.stdout
     assert "45 x 38" in done.stdout

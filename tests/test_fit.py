@@ -144,7 +144,9 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path):
     kept = Checkpoints(tmp_path / "run")
     kept.save(1, {"a": jnp.asarray(np.random.default_rng(0).random(4096, np.float32))}, {})
     kept.close()
-    largest = max((path for path in (tmp_path / "run").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest = max(
+        (path for path in (tmp_path / "run").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)

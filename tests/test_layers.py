@@ -59,9 +59,12 @@ def test_flax_only_in_models_and_pillow_only_in_io():
     for path in ROOT.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         room = path.relative_to(ROOT).parts[0]
-        assert ("flax" not in {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}) or (
-            room == "models"
-        ), path
+        assert (
+            "flax"
+            not in {
+                line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))
+            }
+        ) or (room == "models"), path
         assert "from PIL" not in text or room == "io.py", path
 
 

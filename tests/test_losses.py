@@ -125,7 +125,7 @@ def test_style_losses_vanish_on_their_target_and_are_finite_on_flat_features(fea
     own = losses.moments(jnp.asarray(features[0]))
     assert abs(float(loss.distance(own, loss.target(own)))) < 2e-3
     for flat in (jnp.zeros((4, 4, 5)), jnp.ones((4, 4, 5))):
-        gradient = jax.grad(lambda x: loss.distance(losses.moments(x), loss.target(own)))(flat)  # noqa: B023
+        gradient = jax.grad(lambda x: loss.distance(losses.moments(x), loss.target(own)))(flat)
         assert np.isfinite(gradient).all()
         target = loss.target(losses.moments(flat))
         assert np.isfinite(jax.grad(lambda x: loss.distance(losses.moments(x), target))(flat)).all()  # noqa: B023
@@ -137,7 +137,11 @@ def test_nearest_patches_equals_numpy(features, size):
 
     def patches(x):
         return np.stack(
-            [x[i : i + size, j : j + size].ravel() for i in range(len(x) - size + 1) for j in range(x.shape[1] - size + 1)]
+            [
+                x[i : i + size, j : j + size].ravel()
+                for i in range(len(x) - size + 1)
+                for j in range(x.shape[1] - size + 1)
+            ]
         )
 
     centre = g.mean((0, 1))
@@ -148,7 +152,9 @@ def test_nearest_patches_equals_numpy(features, size):
         got = losses.nearest_patches(jnp.asarray(f), jnp.asarray(g), size=size, chunk=chunk)
         np.testing.assert_allclose(got, expected, rtol=1e-4)
     assert float(losses.nearest_patches(jnp.asarray(g), jnp.asarray(g), size=size)) < 1e-5
-    flat = jax.grad(lambda x: losses.nearest_patches(x, jnp.asarray(g), size=size))(jnp.broadcast_to(jnp.asarray(centre), (4, 4, 5)))
+    flat = jax.grad(lambda x: losses.nearest_patches(x, jnp.asarray(g), size=size))(
+        jnp.broadcast_to(jnp.asarray(centre), (4, 4, 5))
+    )
     assert np.isfinite(flat).all()
 
 
@@ -169,7 +175,9 @@ def test_self_similarity_equals_numpy(features):
 
     expected = np.mean(np.abs(distances(f) - distances(g))) * 42
     np.testing.assert_allclose(losses.self_similarity(jnp.asarray(f), jnp.asarray(g)), expected, rtol=1e-4)
-    assert float(losses.self_similarity(jnp.asarray(f), jnp.asarray(f) * 3.0)) < 1e-3  # scale of features does not count
+    assert (
+        float(losses.self_similarity(jnp.asarray(f), jnp.asarray(f) * 3.0)) < 1e-3
+    )  # scale of features does not count
     zero = jax.grad(lambda x: losses.self_similarity(x, jnp.asarray(f)))(jnp.zeros_like(f))
     assert np.isfinite(zero).all()
 
@@ -180,7 +188,9 @@ def test_total_variations_equal_numpy(rng):
     np.testing.assert_allclose(losses.total_variation(jnp.asarray(x)), plain, rtol=1e-5)
     p = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge")
     a, b, c, d = p[:-1, :-1], p[:-1, 1:], p[1:, :-1], p[1:, 1:]
-    nine = 2 * (np.mean((b - a) ** 2) / 3 + np.mean((c - a) ** 2) / 3 + np.mean((d - a) ** 2) / 12 + np.mean((c - b) ** 2) / 12)
+    nine = 2 * (
+        np.mean((b - a) ** 2) / 3 + np.mean((c - a) ** 2) / 3 + np.mean((d - a) ** 2) / 12 + np.mean((c - b) ** 2) / 12
+    )
     np.testing.assert_allclose(losses.total_variation_nine_point(jnp.asarray(x)), nine, rtol=1e-5)
     for loss in (losses.total_variation, losses.total_variation_nine_point):
         assert float(jnp.abs(jax.grad(lambda x: loss(x))(jnp.full((4, 4, 3), 0.3))).max()) == 0  # noqa: B023

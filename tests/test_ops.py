@@ -103,11 +103,16 @@ def test_trace_sqrt_equals_numpy_in_float64(rank, rng):
     values, vectors = np.linalg.eigh(a.astype(np.float64))
     value, slope = jax.value_and_grad(ops.trace_sqrt)(jnp.asarray(a))
     np.testing.assert_allclose(value, np.sqrt(values).sum(), rtol=1e-3 if rank else 1e-5)
-    close(slope, vectors / (2 * np.sqrt(values)) @ vectors.T, 5e-2 if rank else 1e-4)  # float32 knows the small eigenvalues of a rank-deficient matrix to a few per cent
+    close(
+        slope, vectors / (2 * np.sqrt(values)) @ vectors.T, 5e-2 if rank else 1e-4
+    )  # float32 knows the small eigenvalues of a rank-deficient matrix to a few per cent
 
 
 def test_trace_sqrt_of_12_steps_is_the_truncated_newton_schulz_iteration(rng):
-    a = jnp.asarray(psd(rng, 16) * np.exp(-np.arange(16, dtype=np.float32))[:, None] * np.exp(-np.arange(16, dtype=np.float32)) + 1e-4 * np.eye(16, dtype=np.float32))
+    a = jnp.asarray(
+        psd(rng, 16) * np.exp(-np.arange(16, dtype=np.float32))[:, None] * np.exp(-np.arange(16, dtype=np.float32))
+        + 1e-4 * np.eye(16, dtype=np.float32)
+    )
 
     def iterated(a):
         return jnp.trace(ops.newton_schulz(a, steps=12)[0])

@@ -17,7 +17,9 @@ def test_python_snippets_run(variables, monkeypatch, tmp_path):
     assert blocks
     monkeypatch.chdir(tmp_path)
     for name, sample in (("photo.jpg", "cat"), ("painting.jpg", "cafe_terrace")):
-        (tmp_path / name).write_bytes(jaxart.io.samples_bytes(sample) if hasattr(jaxart.io, "samples_bytes") else _sample(sample))
+        (tmp_path / name).write_bytes(
+            jaxart.io.samples_bytes(sample) if hasattr(jaxart.io, "samples_bytes") else _sample(sample)
+        )
     monkeypatch.setattr(weights, "load", lambda name: variables)
     for block in blocks:
         exec(compile(_tiny(block), "README.md", "exec"), {})
@@ -52,7 +54,12 @@ def test_flags_in_the_readme_are_real():
         assert flag in screen.getvalue(), flag
 
 
-@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]))
+@pytest.mark.parametrize(
+    "page",
+    sorted(
+        path.relative_to(ROOT) for path in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
+    ),
+)
 def test_links_and_pictures_are_there(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):

@@ -70,5 +70,7 @@ def test_it_lowers_for_gpu_and_tpu(recipe):
         pytest.skip("a line search inside: lowered like the others, but slow to trace twice")
     state = jax.eval_shape(recipe.init, KEY)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (state, recipe.frozen))
-    exported = jax.export.export(jax.jit(lambda s, f: recipe.step(KEY, s, None, f)[1].loss), platforms=["cuda", "tpu"])(*shapes)
+    exported = jax.export.export(jax.jit(lambda s, f: recipe.step(KEY, s, None, f)[1].loss), platforms=["cuda", "tpu"])(
+        *shapes
+    )
     assert "convolution" in exported.mlir_module()

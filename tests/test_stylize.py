@@ -24,7 +24,9 @@ def paint(variables, photo, painting):
 
     def run(content=None, styles=None, **options):
         arguments = {"key": KEY, "variables": variables, "size": 32, "min_size": 32, "steps": 2} | options
-        return jaxart.stylize(photo if content is None else content, painting if styles is None else styles, **arguments)
+        return jaxart.stylize(
+            photo if content is None else content, painting if styles is None else styles, **arguments
+        )
 
     return run
 
@@ -39,7 +41,9 @@ def test_the_result_is_a_picture_of_the_asked_size_and_reproducible(paint):
 
 def test_coarse_to_fine_reports_each_scale(paint):
     seen = []
-    result = paint(size=64, on_step=lambda progress: seen.append((progress.scale, progress.step, progress.image().shape)))
+    result = paint(
+        size=64, on_step=lambda progress: seen.append((progress.scale, progress.step, progress.image().shape))
+    )
     assert result.shape == (53, 64, 3)
     assert {scale for scale, *_ in seen} == {0, 1}  # 45 and 64: 32 has a short side of 27, too small
     assert seen[-1] == (1, 2, (53, 64, 3))
@@ -73,7 +77,9 @@ def test_style_weights_and_order_of_styles(paint, painting, photo):
 def test_a_mask_that_is_one_everywhere_changes_nothing(variables, photo, painting):
     plain = stylize.scale_recipe(stylize.prepare(photo, painting, variables=variables, size=32, min_size=32), 0)
     masks = np.ones((1, *photo.shape[:2]), np.float32)
-    masked = stylize.scale_recipe(stylize.prepare(photo, painting, variables=variables, size=32, min_size=32, masks=masks), 0)
+    masked = stylize.scale_recipe(
+        stylize.prepare(photo, painting, variables=variables, size=32, min_size=32, masks=masks), 0
+    )
     state = plain.init(KEY)
     expected = plain.step(KEY, state, None, plain.frozen)[1]
     got = masked.step(KEY, state, None, masked.frozen)[1]
@@ -84,8 +90,15 @@ def test_masks_give_each_region_its_style(variables, photo):
     dark, bright = np.full((32, 32, 3), 0.1, np.float32), np.full((32, 32, 3), 0.9, np.float32)
     masks = np.zeros((2, 40, 48), np.float32)
     masks[0, :, :24], masks[1, :, 24:] = 1, 1
-    layers = {"style_layers": ("image",), "style_layer_weights": (1.0,), "content_weight": 0.0, "smoothness_weight": 0.0}
-    result = jaxart.stylize(photo, [dark, bright], key=KEY, variables=variables, size=32, min_size=32, steps=60, masks=masks, **layers)
+    layers = {
+        "style_layers": ("image",),
+        "style_layer_weights": (1.0,),
+        "content_weight": 0.0,
+        "smoothness_weight": 0.0,
+    }
+    result = jaxart.stylize(
+        photo, [dark, bright], key=KEY, variables=variables, size=32, min_size=32, steps=60, masks=masks, **layers
+    )
     assert result[:, :14].mean() < 0.25
     assert result[:, 18:].mean() > 0.75
 
@@ -124,7 +137,9 @@ def test_options_work_over_two_scales(paint, options):
     assert np.isfinite(result).all()
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((1, 300), (1, 32)), ((5, 2), (32, 13)), ((1, 1), (32, 32)), ((300, 7), (32, 1))])
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((1, 300), (1, 32)), ((5, 2), (32, 13)), ((1, 1), (32, 32)), ((300, 7), (32, 1))]
+)
 def test_any_size_and_aspect_ratio(paint, shape, expected):
     content = np.random.default_rng(0).random((*shape, 3), np.float32)
     assert paint(content=content, styles=content).shape == (*expected, 3)
@@ -165,13 +180,17 @@ def test_resume_after_a_stop_is_exact_even_across_scales(variables, photo, paint
             stop=lambda: reached[-1] >= stop_at,  # noqa: B023
         )  # fmt: skip
         assert stopped.shape == (*job.sizes[stop_at[0]], 3)
-        np.testing.assert_array_equal(stylize.run(job, key=KEY, checkpoints=folder, save_every=2, resume=True), expected)
+        np.testing.assert_array_equal(
+            stylize.run(job, key=KEY, checkpoints=folder, save_every=2, resume=True), expected
+        )
 
 
 def test_resume_of_something_else_says_what_differs(variables, photo, painting, tmp_path):
     job = stylize.prepare(photo, painting, variables=variables, size=32, min_size=32, steps=1)
     stylize.run(job, key=KEY, checkpoints=tmp_path / "run", save_every=1)
-    changed = stylize.prepare(painting, painting, variables=variables, size=32, min_size=32, steps=1, content_weight=3.0)
+    changed = stylize.prepare(
+        painting, painting, variables=variables, size=32, min_size=32, steps=1, content_weight=3.0
+    )
     with pytest.raises(ValueError, match=r"different: content, .*weights of the terms"):
         stylize.run(changed, key=KEY, checkpoints=tmp_path / "run", resume=True)
     with pytest.raises(ValueError, match="no checkpoint"):
@@ -186,11 +205,15 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(variables, photo, pai
         if path.is_file() and path.stat().st_size > 1000:
             path.write_bytes(b"\0" * path.stat().st_size)
     with pytest.warns(UserWarning, match="trying the one before"):
-        np.testing.assert_array_equal(stylize.run(job, key=KEY, checkpoints=tmp_path, resume=True, save_every=1), expected)
+        np.testing.assert_array_equal(
+            stylize.run(job, key=KEY, checkpoints=tmp_path, resume=True, save_every=1), expected
+        )
 
 
 def test_not_finite_keeps_the_last_good_picture(variables, photo, painting):
-    job = stylize.prepare(photo, painting, variables=variables, size=32, min_size=32, steps=3, content_weight=3e38, init="gray")
+    job = stylize.prepare(
+        photo, painting, variables=variables, size=32, min_size=32, steps=3, content_weight=3e38, init="gray"
+    )
     with pytest.raises(NotFiniteError) as caught:
         stylize.run(job, key=KEY)
     assert np.isfinite(stylize.picture(caught.value.state)).all()

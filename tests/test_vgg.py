@@ -12,14 +12,19 @@ from jaxart.models.vgg import CONVOLUTIONS
 
 def reference(variables, image, depth, pooling, replicate):
     """Yield (name, features) of one picture [H, W, 3] in float64."""
-    x = (image.astype(np.float64) - np.asarray(variables["preprocessing"]["mean"])) / np.asarray(variables["preprocessing"]["std"])
+    x = (image.astype(np.float64) - np.asarray(variables["preprocessing"]["mean"])) / np.asarray(
+        variables["preprocessing"]["std"]
+    )
     for block, count in enumerate(CONVOLUTIONS[depth], 1):
         for i in range(1, count + 1):
             leaves = variables["params"][f"conv{block}_{i}"]
             kernel, bias = np.asarray(leaves["kernel"], np.float64), np.asarray(leaves["bias"], np.float64)
             mode = "edge" if replicate and (block, i) == (1, 1) else "constant"
             padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode=mode)
-            maps = [correlate(padded, kernel[..., o], mode="valid", method="direct")[..., 0] for o in range(kernel.shape[-1])]
+            maps = [
+                correlate(padded, kernel[..., o], mode="valid", method="direct")[..., 0]
+                for o in range(kernel.shape[-1])
+            ]
             x = np.maximum(np.stack(maps, axis=-1) + bias, 0)
             yield f"relu{block}_{i}", x
             if block == 2:
@@ -52,7 +57,9 @@ def test_all_layers_have_their_shapes_and_jit_equals_eager(variables, variables1
     assert shapes == [(33, 47, 3), (33, 47, 64), (16, 23, 128), (4, 5, 512), (2, 2, 512), (2, 2, 512)]
     compiled = jax.jit(network.apply)(weights, image)
     for name in layers:
-        np.testing.assert_allclose(compiled[name], features[name], rtol=1e-4, atol=1e-4 * float(jnp.abs(features[name]).max()))
+        np.testing.assert_allclose(
+            compiled[name], features[name], rtol=1e-4, atol=1e-4 * float(jnp.abs(features[name]).max())
+        )
 
 
 def test_it_stops_at_the_deepest_layer_asked_for(variables):

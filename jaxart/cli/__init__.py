@@ -41,20 +41,33 @@ class Options:
         Literal["quality", "fast"],
         Parameter(group=_picture, help="Sets size and steps. quality wants a GPU or patience; fast suits a CPU."),
     ] = "quality"
-    size: Annotated[int | None, Parameter(group=_picture, help="Long side of the result in pixels. [quality: 512, fast: 384]")] = None
-    min_size: Annotated[int | None, Parameter(group=_picture, help="Long side of the first, coarsest scale. [128]")] = None
+    size: Annotated[
+        int | None, Parameter(group=_picture, help="Long side of the result in pixels. [quality: 512, fast: 384]")
+    ] = None
+    min_size: Annotated[int | None, Parameter(group=_picture, help="Long side of the first, coarsest scale. [128]")] = (
+        None
+    )
     steps: Annotated[
         int | None,
-        Parameter(group=_picture, help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60]"),
+        Parameter(
+            group=_picture,
+            help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60]",
+        ),
     ] = None
-    features: Annotated[str, Parameter(group=_look, help="vgg16, vgg19, or a file of their weights (.safetensors, .pth).")] = "vgg16"
+    features: Annotated[
+        str, Parameter(group=_look, help="vgg16, vgg19, or a file of their weights (.safetensors, .pth).")
+    ] = "vgg16"
     style_weights: Annotated[
-        tuple[float, ...] | None, Parameter(group=_look, consume_multiple=True, help="Shares of the styles, one number each. [equal]")
+        tuple[float, ...] | None,
+        Parameter(group=_look, consume_multiple=True, help="Shares of the styles, one number each. [equal]"),
     ] = None
     content_weight: Annotated[
-        float | None, Parameter(group=_look, help="Strength of the photograph; lower is more painterly. [vgg16: 0.01, vgg19: 0.015]")
+        float | None,
+        Parameter(group=_look, help="Strength of the photograph; lower is more painterly. [vgg16: 0.01, vgg19: 0.015]"),
     ] = None
-    style_scale: Annotated[float, Parameter(group=_look, help="Size of the brush strokes; paintings are never enlarged.")] = 1.0
+    style_scale: Annotated[
+        float, Parameter(group=_look, help="Size of the brush strokes; paintings are never enlarged.")
+    ] = 1.0
     colors: Annotated[
         Literal["style", "luminance", "transport"],
         Parameter(
@@ -64,12 +77,19 @@ class Options:
     ] = "style"
     mask: Annotated[
         tuple[Path, ...] | None,
-        Parameter(group=_look, consume_multiple=True, help="One grey picture for each style, in their order: white where it acts."),
+        Parameter(
+            group=_look,
+            consume_multiple=True,
+            help="One grey picture for each style, in their order: white where it acts.",
+        ),
     ] = None
     init: Annotated[
-        Literal["content", "gray", "uniform", "normal", "style"], Parameter(group=_look, help="What the first scale starts from.")
+        Literal["content", "gray", "uniform", "normal", "style"],
+        Parameter(group=_look, help="What the first scale starts from."),
     ] = "content"
-    seed: Annotated[int, Parameter(group=_look, help="Of the noise in --init; the same seed gives the same picture.")] = 0
+    seed: Annotated[
+        int, Parameter(group=_look, help="Of the noise in --init; the same seed gives the same picture.")
+    ] = 0
 
 
 @app.command
@@ -79,17 +99,26 @@ def stylize(
     /,
     *styles: Style,
     output: Annotated[
-        Path, Parameter(name=["--output", "-o"], group=_picture, help="The result: .png .jpg .webp .tif; a folder if CONTENT is one.")
+        Path,
+        Parameter(
+            name=["--output", "-o"],
+            group=_picture,
+            help="The result: .png .jpg .webp .tif; a folder if CONTENT is one.",
+        ),
     ],
-    options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008, RUF009 - frozen
+    options: Annotated[Options, Parameter(name="*")] = Options(),
     save_every: Annotated[
         int | None, Parameter(group=_running, help="Keep a snapshot every so many steps, in OUTPUT.snapshots.")
     ] = None,
     resume: Annotated[
-        bool, Parameter(group=_running, help="Carry on after an interruption, from OUTPUT.run; in a folder, skip what is finished.")
+        bool,
+        Parameter(
+            group=_running, help="Carry on after an interruption, from OUTPUT.run; in a folder, skip what is finished."
+        ),
     ] = False,
     trace: Annotated[
-        Path | None, Parameter(group=_running, help="Write scale, step, losses, seconds and memory of logged steps as JSON lines.")
+        Path | None,
+        Parameter(group=_running, help="Write scale, step, losses, seconds and memory of logged steps as JSON lines."),
     ] = None,
 ) -> int:
     """Paint a photograph in the style of paintings.
@@ -101,7 +130,9 @@ def stylize(
     """
     from jaxart.cli import stylizing
 
-    return stylizing.stylize(content, (style, *styles), output, options, save_every=save_every, resume=resume, trace=trace)
+    return stylizing.stylize(
+        content, (style, *styles), output, options, save_every=save_every, resume=resume, trace=trace
+    )
 
 
 @app.command
@@ -110,9 +141,12 @@ def plan(
     style: Style,
     /,
     *styles: Style,
-    options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008, RUF009 - frozen
+    options: Annotated[Options, Parameter(name="*")] = Options(),
     output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], show=False, help="Ignored, so that a stylize line can be planned as it stands.")
+        Path | None,
+        Parameter(
+            name=["--output", "-o"], show=False, help="Ignored, so that a stylize line can be planned as it stands."
+        ),
     ] = None,
 ) -> int:
     """Predict memory and time of the same `stylize` line, from the very programs it would run."""
@@ -125,9 +159,10 @@ def plan(
 @app.command
 def demo(
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="The result; beside it goes -sheet with content, style and result.")] = Path(
-        "jaxart-demo.png"
-    ),
+    output: Annotated[
+        Path,
+        Parameter(name=["--output", "-o"], help="The result; beside it goes -sheet with content, style and result."),
+    ] = Path("jaxart-demo.png"),
 ) -> int:
     """Stylise a sample photograph with a van Gogh: the whole program in a few minutes on a CPU."""
     from jaxart.cli import stylizing

@@ -25,7 +25,9 @@ def info() -> int:
     free = memory.available()
     table.add_row("free memory", "unknown" if free is None else f"{free / 2**30:.1f} GiB")
     table.add_row("cache", str(weights.cache_folder()))
-    table.add_row("weights", ", ".join(name for name in weights.SETS if weights.locate(name).is_file()) or "none in the cache yet")
+    table.add_row(
+        "weights", ", ".join(name for name in weights.SETS if weights.locate(name).is_file()) or "none in the cache yet"
+    )
     Console().print(table)
     return 0
 

@@ -28,7 +28,9 @@ def duration(seconds: float) -> str:
 class Reporter:
     """Show scale, step, losses, time left and memory; write the trace; keep snapshots. Call it with a `Progress`."""
 
-    def __init__(self, console: Console, job: task.Stylization, trace: Path | None, keep: Callable[[task.Progress], None] | None):
+    def __init__(
+        self, console: Console, job: task.Stylization, trace: Path | None, keep: Callable[[task.Progress], None] | None
+    ):
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"))
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._console, self._trace, self._keep = console, trace, keep
@@ -56,7 +58,9 @@ class Reporter:
         elapsed, gained = now - self._first[0], done - self._first[1]
         left = duration(elapsed * (self._total - done) / gained) + " left" if gained > 0 else ""
         height, width = progress.sizes[scale]
-        where = f"scale {scale + 1}/{len(progress.sizes)} {width}x{height}  step {progress.step}/{progress.steps[scale]}"
+        where = (
+            f"scale {scale + 1}/{len(progress.sizes)} {width}x{height}  step {progress.step}/{progress.steps[scale]}"
+        )
         loss = progress.info
         terms = f"loss {float(loss.loss):.4f} (content {float(loss.content):.4f}, style {float(loss.style):.4f})"
         status = f"{terms}  {left}  {memory.resident() / 2**20:.0f} MiB"
@@ -65,12 +69,18 @@ class Reporter:
             self._said = now
             self._console.print(f"{where}  {status}", highlight=False, markup=False, soft_wrap=True)
         if self._trace and (progress.step % _LOG_EVERY == 0 or progress.step == 1):
-            self._log(progress, now - self._begin)
+            self._log(self._trace, progress, now - self._begin)
         if self._keep:
             self._keep(progress)
 
-    def _log(self, progress: task.Progress, seconds: float) -> None:
+    def _log(self, trace: Path, progress: task.Progress, seconds: float) -> None:
         terms = {name: float(value) for name, value in progress.info._asdict().items()}
-        row = {"scale": progress.scale + 1, "step": progress.step, **terms, "seconds": round(seconds, 3), "memory": memory.resident()}
-        with open(self._trace, "a", encoding="utf-8") as stream:  # pyright: ignore[reportArgumentType]
+        row = {
+            "scale": progress.scale + 1,
+            "step": progress.step,
+            **terms,
+            "seconds": round(seconds, 3),
+            "memory": memory.resident(),
+        }
+        with open(trace, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")

@@ -1,9 +1,7 @@
 """What the commands stylize, plan and demo do."""
 
-
 import shutil
 import signal
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +59,9 @@ def _folder(content, output, job_of, options, console, save_every, resume, trace
         if resume and target.exists() and not _run_folder(target).exists():
             continue
         try:
-            code = _one(picture, target, job_of, options, console, save_every, resume and _run_folder(target).exists(), trace)
+            code = _one(
+                picture, target, job_of, options, console, save_every, resume and _run_folder(target).exists(), trace
+            )
         except ValueError as error:
             failed.append(str(error))
             continue
@@ -78,16 +78,26 @@ def _one(content, output, job_of, options, console, save_every, resume, trace, *
     picture = io.read_picture(content)
     job = job_of(picture)
     key = jax.random.key(options.seed)
+    folder = _run_folder(output)
+    if resume and not folder.exists():
+        raise ValueError(
+            f"resume: no checkpoint found at {folder}. Start without --resume; checkpoints are written as it runs."
+        )
     if estimate:
         _check_estimate(job, key, console, fast=options.preset == "fast")
-    folder = _run_folder(output)
     if not resume and folder.exists():
         shutil.rmtree(folder)
     finished = False
     with Reporter(console, job, trace, _snapshots(output, save_every)) as report, _interruptible() as interrupted:
         try:
             image = task.run(
-                job, key=key, on_step=report, checkpoints=folder, save_every=save_every or 50, resume=resume, stop=interrupted
+                job,
+                key=key,
+                on_step=report,
+                checkpoints=folder,
+                save_every=save_every or 50,
+                resume=resume,
+                stop=interrupted,
             )
             finished = not interrupted()
         except NotFiniteError as error:
@@ -95,10 +105,16 @@ def _one(content, output, job_of, options, console, save_every, resume, trace, *
             raise ValueError(f"{content}: {error} The last good picture is in {output}.") from error
     _write(output, image, picture.alpha)
     if not finished:
-        console.print(f"Interrupted: {output} holds the picture as it stood; --resume carries on.", highlight=False, soft_wrap=True)
+        console.print(
+            f"Interrupted: {output} holds the picture as it stood; --resume carries on.",
+            highlight=False,
+            soft_wrap=True,
+        )
         return 130
     shutil.rmtree(folder, ignore_errors=True)
-    console.print(f"{output}: {image.shape[1]} x {image.shape[0]}, {duration(report.seconds)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{output}: {image.shape[1]} x {image.shape[0]}, {duration(report.seconds)}", highlight=False, soft_wrap=True
+    )
     return 0
 
 
@@ -121,7 +137,9 @@ def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
         highlight=False,
     )
     if content.is_dir():
-        console.print(f"for {first.name}, the first of {len(io.pictures_in(content))} pictures", highlight=False, markup=False)
+        console.print(
+            f"for {first.name}, the first of {len(io.pictures_in(content))} pictures", highlight=False, markup=False
+        )
     return 0
 
 
@@ -152,7 +170,11 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
     variables = jax.device_put(weights.load(options.features))
 
     def make(picture: io.Picture) -> task.Stylization:
-        rgb = picture.rgb if picture.alpha is None else picture.rgb * picture.alpha[..., None] + 1 - picture.alpha[..., None]
+        rgb = (
+            picture.rgb
+            if picture.alpha is None
+            else picture.rgb * picture.alpha[..., None] + 1 - picture.alpha[..., None]
+        )
         return task.prepare(
             rgb,
             paintings,
@@ -163,7 +185,9 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
             style_scale=options.style_scale,
             colors=options.colors,
             init=options.init,
-            **sizes,
+            size=sizes["size"],
+            min_size=sizes["min_size"],
+            steps=sizes["steps"],
         )
 
     return make
@@ -184,7 +208,9 @@ def _check_estimate(job: task.Stylization, key: Any, console: Console, *, fast: 
     console.print(f"about {duration(seconds)} on this CPU, {most / 2**20:.0f} MiB of memory", highlight=False)
     if free is not None and most > free + memory.resident():
         side = int(max(job.result_size) * ((free + memory.resident()) / most) ** 0.5)
-        raise ValueError(f"needs {most / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free: try --size {side // 16 * 16}.")
+        raise ValueError(
+            f"needs {most / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free: try --size {side // 16 * 16}."
+        )
     if seconds > _LONG and not fast:
         console.print("In a hurry? --preset fast makes a smaller picture in a few minutes.", highlight=False)
 

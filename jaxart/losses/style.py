@@ -60,9 +60,7 @@ def moments(features: Array, weights: Array | None = None) -> Moments:
         mask = weights.reshape(*weights.shape[:-2], -1, 1).astype(pixels.dtype)
         weighted, total = pixels * mask, jnp.maximum(jnp.sum(mask.astype(jnp.float32), axis=(-2, -1)), 1e-6)
     mean = jnp.sum(weighted.astype(jnp.float32), axis=-2) / total[..., None]
-    second = jnp.matmul(
-        jnp.swapaxes(weighted, -1, -2), pixels, precision=_HIGHEST, preferred_element_type=jnp.float32
-    )
+    second = jnp.matmul(jnp.swapaxes(weighted, -1, -2), pixels, precision=_HIGHEST, preferred_element_type=jnp.float32)
     return Moments(mean, second / total[..., None, None])
 
 
@@ -118,13 +116,19 @@ def adain(statistics: Moments, target: Moments) -> jax.Array:
 
 def _covariance(statistics: Moments) -> jax.Array:
     outer = statistics.mean[..., :, None] * statistics.mean[..., None, :]
-    return statistics.second - outer + jnp.broadcast_to(_EPSILON * jnp.eye(outer.shape[-1], dtype=outer.dtype), outer.shape)
+    return (
+        statistics.second
+        - outer
+        + jnp.broadcast_to(_EPSILON * jnp.eye(outer.shape[-1], dtype=outer.dtype), outer.shape)
+    )
 
 
 def gaussian_target(statistics: Moments) -> GaussianTarget:
     """Prepare a style for `wasserstein`: the root of its covariance is taken once."""
     covariance = _covariance(statistics)
-    return GaussianTarget(statistics.mean, spectral_map(jnp.sqrt, covariance), jnp.trace(covariance, axis1=-2, axis2=-1))
+    return GaussianTarget(
+        statistics.mean, spectral_map(jnp.sqrt, covariance), jnp.trace(covariance, axis1=-2, axis2=-1)
+    )
 
 
 def wasserstein(statistics: Moments, target: GaussianTarget, *, steps: int | None = 12) -> jax.Array:
@@ -148,7 +152,7 @@ def wasserstein(statistics: Moments, target: GaussianTarget, *, steps: int | Non
     channels = statistics.mean.shape[-1]
     covariance = _covariance(statistics)
     times = functools.partial(jnp.matmul, precision=_HIGHEST)
-    cross = trace_sqrt(times(target.root, times(covariance, target.root)), steps)
+    cross: jax.Array = trace_sqrt(times(target.root, times(covariance, target.root)), steps)
     means = jnp.mean((statistics.mean - target.mean) ** 2, axis=-1)
     return means + (target.trace + jnp.trace(covariance, axis1=-2, axis2=-1) - 2 * cross) / channels
 

@@ -104,7 +104,9 @@ class VGG(nn.Module):
         if kind == "relu":
             return jax.nn.relu(x)
         if min(x.shape[1:3]) < 2:
-            raise ValueError(f"VGG: a picture of {shape[1]} x {shape[2]} is too small for {name}: {2 ** int(block)} pixels at least.")
+            raise ValueError(
+                f"VGG: a picture of {shape[1]} x {shape[2]} is too small for {name}: {2 ** int(block)} pixels at least."
+            )
         return max_pool(x) if self.pooling == "max" else avg_pool(x) * self.AVERAGE_SCALE
 
     def _checked_layers(self) -> tuple[str, ...]:

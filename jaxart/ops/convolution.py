@@ -55,7 +55,9 @@ def _pads(size, taps, stride, padding) -> Pads:
         top, left = totals[0] // 2, totals[1] // 2
         return ((top, totals[0] - top), (left, totals[1] - left))
     if isinstance(padding, str):
-        raise ValueError(f"conv2d: expected padding 'same', 'valid' or ((top, bottom), (left, right)), got {padding!r}.")
+        raise ValueError(
+            f"conv2d: expected padding 'same', 'valid' or ((top, bottom), (left, right)), got {padding!r}."
+        )
     (top, bottom), (left, right) = padding
     return ((top, bottom), (left, right))
 
@@ -66,7 +68,13 @@ def _pads(size, taps, stride, padding) -> Pads:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _convolve(images: Array, kernel: Array, stride: Pair, pads: Pads, dilation: Pair) -> jax.Array:
     return jax.lax.conv_general_dilated(
-        images, kernel, stride, pads, lhs_dilation=dilation, dimension_numbers=_LAYOUT, precision=jax.lax.Precision.DEFAULT
+        images,
+        kernel,
+        stride,
+        pads,
+        lhs_dilation=dilation,
+        dimension_numbers=_LAYOUT,
+        precision=jax.lax.Precision.DEFAULT,
     )
 
 

@@ -24,4 +24,4 @@ def max_pool(images: Array) -> jax.Array:
 
 def avg_pool(images: Array) -> jax.Array:
     """Take the mean of each 2 x 2 block, stride 2, floor: ``[N, H, W, C]`` -> ``[N, H // 2, W // 2, C]``."""
-    return sum(_corners(images)) / 4
+    return functools.reduce(jnp.add, _corners(images)) / 4

@@ -82,8 +82,8 @@ def trace_sqrt(matrix: Array, steps: int | None = None) -> jax.Array:
     """Return ``tr(A^(1/2))`` of a symmetric positive semi-definite matrix, with a derivative that is finite everywhere.
 
     The trace is a function of the eigenvalues alone, so ``d tr f(A) / dA = V f'(diag) V^T``: one `eigh` and one matrix product
-    serve value and derivative, a third of the time of 12 Newton-Schulz steps at C = 512 on a CPU (benchmarks/stylize_step.py). The matrix is taken to be
-    symmetric. Reverse mode once; no forward mode, no second derivative.
+    serve value and derivative. At C = 512 on a CPU that is less than half the time of 12 Newton-Schulz steps
+    (docs/performance.md). The matrix is taken to be symmetric. Reverse mode once; no forward mode, no second derivative.
 
     Args:
         matrix: ``[C, C]``.

@@ -5,4 +5,13 @@ from jaxart.training.checkpoint import Checkpoints
 from jaxart.training.loop import NotFiniteError, compile_steps, fit, one_blas_thread
 from jaxart.training.recipe import Recipe
 
-__all__ = ["Checkpoints", "NotFiniteError", "Recipe", "compile_steps", "debias", "exponential_average", "fit", "one_blas_thread"]
+__all__ = [
+    "Checkpoints",
+    "NotFiniteError",
+    "Recipe",
+    "compile_steps",
+    "debias",
+    "exponential_average",
+    "fit",
+    "one_blas_thread",
+]

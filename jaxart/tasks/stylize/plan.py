@@ -1,7 +1,7 @@
 """What a stylisation will need, told before it starts, from the very programs that it will run."""
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,17 @@ _SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; mea
 
 
 class ScalePlan(NamedTuple):
-    """Prediction for one scale: ``size`` (height, width), ``steps``, ``bytes`` of peak resident memory, ``step_seconds``, None if not probed."""
+    """Prediction for one scale: ``size`` (height, width), ``steps``, ``bytes`` of peak resident memory, ``step_seconds``."""
 
     size: tuple[int, int]
     steps: int
     bytes: int
-    step_seconds: float | None
+    step_seconds: float
 
     @property
-    def seconds(self) -> float | None:
+    def seconds(self) -> float:
         """Return the time of all steps of this scale."""
-        return None if self.step_seconds is None else self.steps * self.step_seconds
+        return self.steps * self.step_seconds
 
 
 def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
@@ -37,7 +37,7 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     Args:
         job: from `prepare`.
         key: typed key.
-        probe: how many of the smallest scales to time; 0 for none.
+        probe: how many of the smallest scales to time, at least one.
 
     Returns:
         One `ScalePlan` a scale. Memory is that of the whole process; on an accelerator, that of the device.
@@ -46,12 +46,14 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     for index, (height, width) in enumerate(job.sizes):
         recipe, state = _shapes(job, index, key)
         needed.append(_needed(compile_steps(recipe, key=key, state=state), job))
-        if index < probe:
+        if index < max(probe, 1):
             timed.append((height * width, _time_step(job, index, key)))
         seconds.append(_extrapolated(timed, height * width))
     memory.release()
     base = memory.resident() if jax.devices()[0].platform == "cpu" else _bytes(job.variables)
-    return [ScalePlan(*row) for row in zip(job.sizes, job.steps, (base + extra for extra in needed), seconds, strict=True)]
+    return [
+        ScalePlan(*row) for row in zip(job.sizes, job.steps, (base + extra for extra in needed), seconds, strict=True)
+    ]
 
 
 def _shapes(job: Stylization, index: int, key: Key):
@@ -71,9 +73,11 @@ def _bytes(tree: PyTree) -> int:
 
 def _needed(program: jax.stages.Compiled, job: Stylization) -> int:
     """Return what a program takes beside the network's weights, which are there already."""
-    sizes = program.memory_analysis()
+    sizes: Any = program.memory_analysis()
     held = sizes.argument_size_in_bytes - _bytes(job.variables)
-    return _SCRATCH + int(_SLACK * (sizes.temp_size_in_bytes + held + sizes.output_size_in_bytes - sizes.alias_size_in_bytes))
+    return _SCRATCH + int(
+        _SLACK * (sizes.temp_size_in_bytes + held + sizes.output_size_in_bytes - sizes.alias_size_in_bytes)
+    )
 
 
 def _time_step(job: Stylization, index: int, key: Key) -> float:
@@ -90,10 +94,8 @@ def _time_step(job: Stylization, index: int, key: Key) -> float:
     return min(times)
 
 
-def _extrapolated(timed: list[tuple[int, float]], pixels: int) -> float | None:
+def _extrapolated(timed: list[tuple[int, float]], pixels: int) -> float:
     """Continue the line through the two last timings: a fixed cost and a cost per pixel."""
-    if not timed:
-        return None
     if len(timed) == 1:
         return timed[0][1] * pixels / timed[0][0]
     (small, quick), (large, slow) = timed[-2:]

@@ -1,7 +1,7 @@
 """One scale of a stylisation as a recipe: the pixels are the parameters."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -73,7 +73,9 @@ def picture(state: State) -> jax.Array:
 def initial_state(image: Array, optimizer: optax.GradientTransformation) -> State:
     """Start from an image; the average has seen it once."""
     image = jnp.clip(jnp.asarray(image, jnp.float32), 0, 1)
-    return State(jnp.int32(0), image, optimizer.init(image), exponential_average(jnp.zeros_like(image), image, decay=DECAY))
+    return State(
+        jnp.int32(0), image, optimizer.init(image), exponential_average(jnp.zeros_like(image), image, decay=DECAY)
+    )
 
 
 def carry_over(state: State, size: tuple[int, int], optimizer: optax.GradientTransformation) -> State:
@@ -109,23 +111,32 @@ def make_step(
     update = optax.with_extra_args_support(optimizer).update
 
     def objective(image: jax.Array, frozen: Frozen) -> tuple[jax.Array, Info]:
-        features = {name: layer[0] for name, layer in network.apply(frozen.variables, image[None]).items()}
-        content = sum(content_loss(features[name], frozen.content[name]) for name in content_layers) / max(len(content_layers), 1)
+        features = extract(network, frozen.variables, image)
+        content = sum(content_loss(features[name], frozen.content[name]) for name in content_layers) / max(
+            len(content_layers), 1
+        )
         style = jnp.stack([_style_of_layer(features, name, frozen, style_loss) for name in style_layers])
         terms = (
             frozen.strengths.content * content,
             jnp.sum(frozen.strengths.style * style),
             frozen.strengths.smoothness * total_variation_nine_point(image),
         )
-        return sum(terms), Info(sum(terms), *map(jnp.float32, terms))
+        loss = terms[0] + terms[1] + terms[2]
+        return loss, Info(loss, *terms)
 
     def step(key: Key, state: State, batch: None, frozen: Frozen) -> tuple[State, Info]:
         del key, batch
         (loss, info), gradient = jax.value_and_grad(objective, has_aux=True)(state.image, frozen)
+        change: Any
         change, memory = update(
-            gradient, state.optimizer, state.image, value=loss, grad=gradient, value_fn=lambda image: objective(image, frozen)[0]
+            gradient,
+            state.optimizer,
+            state.image,
+            value=loss,
+            grad=gradient,
+            value_fn=lambda image: objective(image, frozen)[0],
         )
-        image = jnp.clip(optax.apply_updates(state.image, change), 0, 1)
+        image = jnp.clip(state.image + change, 0, 1)
         average = exponential_average(state.average, image, decay=DECAY)
         return State(state.step + 1, image, memory, average), info
 
@@ -145,21 +156,27 @@ def _style_of_layer(features: Features, name: str, frozen: Frozen, style_loss: S
     return jnp.sum(shares * jnp.stack(distances))
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def content_features(network: VGG, variables: PyTree, image: Array) -> Features:
+def extract(network: VGG, variables: PyTree, image: Array) -> Features:
     """Return the features of one picture ``[H, W, 3]`` by layer, ``[h, w, C]``."""
-    return {name: layer[0] for name, layer in network.apply(variables, image[None]).items()}
+    features: Any = network.apply(variables, image[None])
+    return {name: layer[0] for name, layer in features.items()}
+
+
+content_features = jax.jit(extract, static_argnames="network")
 
 
 @functools.partial(jax.jit, static_argnames="network")
 def style_moments(network: VGG, variables: PyTree, image: Array) -> dict[str, Moments]:
     """Return the moments of one painting ``[H, W, 3]`` by layer."""
-    return {name: moments(layer[0]) for name, layer in network.apply(variables, image[None]).items()}
+    return {name: moments(layer) for name, layer in extract(network, variables, image).items()}
 
 
-def style_targets(per_style: list[dict[str, Moments]], weights: Array, style_loss: StyleLoss) -> dict[str, Any]:
+def style_targets(
+    per_style: list[dict[str, Moments]], weights: Sequence[float], style_loss: StyleLoss
+) -> dict[str, Any]:
     """Blend styles by weight and prepare the targets of each layer."""
-    return {name: style_loss.target(blend([each[name] for each in per_style], weights)) for name in per_style[0]}
+    shares = jnp.asarray(weights, jnp.float32)
+    return {name: style_loss.target(blend([each[name] for each in per_style], shares)) for name in per_style[0]}
 
 
 def layer_masks(masks: Array, layers: tuple[str, ...]) -> dict[str, jax.Array]:

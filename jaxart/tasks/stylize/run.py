@@ -91,7 +91,7 @@ def stylize(
     smoothness_weight: float = 2.0,
     style_scale: float = 1.0,
     colors: Colors = "style",
-    masks: Array | None = None,
+    masks: Image | None = None,
     init: Init = "content",
     content_layers: tuple[str, ...] = ("relu4_2",),
     style_layers: tuple[str, ...] = STYLE_LAYERS,
@@ -179,7 +179,7 @@ def prepare(
     smoothness_weight: float = 2.0,
     style_scale: float = 1.0,
     colors: Colors = "style",
-    masks: Array | None = None,
+    masks: Image | None = None,
     init: Init = "content",
     content_layers: tuple[str, ...] = ("relu4_2",),
     style_layers: tuple[str, ...] = STYLE_LAYERS,
@@ -193,7 +193,7 @@ def prepare(
 
     Args and Raises: as `stylize`.
     """
-    content = check_image("content", content)
+    photograph = check_image("content", content)
     paintings = [styles] if getattr(styles, "ndim", 0) == 3 else list(styles)
     paintings = tuple(check_image(f"style {i + 1}", painting) for i, painting in enumerate(paintings))
     _check_numbers(size=size, min_size=min_size, steps=steps, style_scale=style_scale)
@@ -202,21 +202,31 @@ def prepare(
     shares = _checked_weights("style_weights", style_weights, len(paintings))
     layer_shares = np.asarray(_checked_weights("style_layer_weights", style_layer_weights, len(style_layers)))
     depth = vgg_depth(variables)
-    network = VGG(depth=depth, layers=tuple(sorted({*content_layers, *style_layers})), pooling=pooling, first_padding="replicate", dtype=dtype)
+    network = VGG(
+        depth=depth,
+        layers=tuple(sorted({*content_layers, *style_layers})),
+        pooling=pooling,
+        first_padding="replicate",
+        dtype=dtype,
+    )
     weight = CONTENT_WEIGHT[depth] if content_weight is None else content_weight
     if weight < 0 or smoothness_weight < 0:
         raise ValueError(f"expected weights of at least 0, got content {weight} and smoothness {smoothness_weight}.")
-    sizes = _sizes(content.shape[:2], size, min_size)
+    sizes = _sizes(photograph.shape[:2], size, min_size)
     return Stylization(
-        content,
+        photograph,
         paintings,
         _checked_masks(masks, len(paintings)),
         sizes,
         (2 * steps, *[steps] * (len(sizes) - 1)),
-        fit_within(content.shape[:2], size),
+        fit_within(photograph.shape[:2], size),
         shares,
         style_scale,
-        Strengths(jnp.float32(weight), jnp.asarray(layer_shares / layer_shares.sum(), jnp.float32), jnp.float32(smoothness_weight)),
+        Strengths(
+            jnp.float32(weight),
+            jnp.asarray(layer_shares / layer_shares.sum(), jnp.float32),
+            jnp.float32(smoothness_weight),
+        ),
         tuple(content_layers),
         tuple(style_layers),
         style_loss,
@@ -244,10 +254,10 @@ def _checked_weights(name: str, weights: Sequence[float] | None, count: int) -> 
     return values
 
 
-def _checked_masks(masks: Array | None, count: int) -> np.ndarray | None:
-    if masks is None:
+def _checked_masks(given: Image | None, count: int) -> np.ndarray | None:
+    if given is None:
         return None
-    masks = np.asarray(masks, np.float32)
+    masks = np.asarray(given, np.float32)
     if masks.ndim != 3 or masks.shape[0] != count:
         raise ValueError(f"masks: expected one for each of the {count} styles, [S, H, W], got shape {masks.shape}.")
     if not (masks.min() >= 0 and masks.max() <= 1):
@@ -257,11 +267,12 @@ def _checked_masks(masks: Array | None, count: int) -> np.ndarray | None:
     return masks
 
 
-def _sizes(shape: tuple[int, int], size: int, min_size: int) -> tuple[tuple[int, int], ...]:
+def _sizes(shape: Sequence[int], size: int, min_size: int) -> tuple[tuple[int, int], ...]:
     """Return (height, width) per scale; a very long picture is worked on with a short side that VGG can read."""
     sizes = [fit_within(shape, long_side) for long_side in pyramid(size, min(size, max(min_size, _SMALLEST)))]
     large_enough = [each for each in sizes if min(each) >= 2 * _SMALLEST]
-    return tuple(large_enough or [tuple(max(side, _SMALLEST) for side in sizes[-1])])
+    height, width = sizes[-1]
+    return tuple(large_enough or [(max(height, _SMALLEST), max(width, _SMALLEST))])
 
 
 def scale_recipe(job: Stylization, index: int) -> Recipe:
@@ -278,7 +289,9 @@ def scale_recipe(job: Stylization, index: int) -> Recipe:
         targets = tuple(style_targets([each], (1.0,), job.style_loss) for each in per_style)
     content_targets = content_features(network.clone(layers=job.content_layers), job.variables, content)
     frozen = Frozen(job.variables, content_targets, targets, masks, job.strengths)
-    return Recipe(lambda key: initial_state(_initial_image(key, content, styles, job), job.optimizer), scale_step(job), frozen)
+    return Recipe(
+        lambda key: initial_state(_initial_image(key, content, styles, job), job.optimizer), scale_step(job), frozen
+    )
 
 
 def scale_step(job: Stylization) -> Callable:
@@ -370,7 +383,9 @@ def run(
             elif state.image.shape[:2] != job.sizes[index]:
                 state = carry_over(state, job.sizes[index], job.optimizer)
             hooks = _hooks(job, index, on_step, kept, save_every, key)
-            state, _ = fit(recipe, key=keys[index + 1], steps=job.steps[index], state=state, every=every, hooks=hooks, stop=stop)
+            state, _ = fit(
+                recipe, key=keys[index + 1], steps=job.steps[index], state=state, every=every, hooks=hooks, stop=stop
+            )
             if int(state.step) < job.steps[index]:
                 return finished(job, picture(state))
         image = picture(state)
@@ -452,4 +467,6 @@ class _Different(ValueError):
 def _check_same(saved: dict[str, str], now: dict[str, str]) -> None:
     changed = [name for name in now if saved.get(name) != now[name]]
     if changed:
-        raise _Different(f"resume: the checkpoints are of another run; different: {', '.join(changed)}. Use the same arguments, or start anew.")
+        raise _Different(
+            f"resume: the checkpoints are of another run; different: {', '.join(changed)}. Use the same arguments, or start anew."
+        )
