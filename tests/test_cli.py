@@ -57,8 +57,8 @@ def test_presets_and_flags_are_those_of_the_verb():
 
 
 def test_stylize_writes_picture_trace_and_snapshots(place, vgg_file, cache):
-    done = jaxart("stylize", "photo.png", "painting.png", "-o", "out.jpg", "--features", vgg_file, "--save-every", 6, "--trace", "t.jsonl", *QUICK,
-                  cwd=place, **cache)  # fmt: skip
+    extras = ["--features", vgg_file, "--save-every", 6, "--trace", "t.jsonl", *QUICK]
+    done = jaxart("stylize", "photo.png", "painting.png", "-o", "out.jpg", *extras, cwd=place, **cache)
     assert done.returncode == 0, done.stderr
     assert "on this CPU" in done.stderr
     assert io.read(place / "out.jpg").shape == (38, 45, 3)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import jaxart
-from jaxart import cli, weights
+from jaxart import cli, samples, weights
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,18 +16,10 @@ def test_python_snippets_run(variables, monkeypatch, tmp_path):
     assert blocks
     monkeypatch.chdir(tmp_path)
     for name, sample in (("photo.jpg", "cat"), ("painting.jpg", "cafe_terrace")):
-        (tmp_path / name).write_bytes(
-            jaxart.io.samples_bytes(sample) if hasattr(jaxart.io, "samples_bytes") else _sample(sample)
-        )
+        (tmp_path / name).write_bytes(samples.path(sample).read_bytes())
     monkeypatch.setattr(weights, "load", lambda name: variables)
     for block in blocks:
         exec(compile(_tiny(block), "README.md", "exec"), {})
-
-
-def _sample(name: str) -> bytes:
-    from jaxart import samples
-
-    return samples.path(name).read_bytes()
 
 
 def _tiny(block: str) -> str:
@@ -36,22 +27,15 @@ def _tiny(block: str) -> str:
     return re.sub(r"size=\d+", "size=32", re.sub(r"steps=\d+", "steps=2", block))
 
 
-def test_commands_exist():
-    used = set(re.findall(r"jaxart ([a-z]+)", "\n".join(re.findall(r"```(?:sh|bash)\n(.*?)```", TEXT, re.S))))
-    assert {"demo", "stylize"} <= used
-    known = {name for command in cli.app for name in [command]}
-    assert used <= known
-
-
-def test_flags_in_the_readme_are_real():
-    import io
-    from contextlib import redirect_stdout
-
-    screen = io.StringIO()
-    with redirect_stdout(screen), pytest.raises(SystemExit) if False else redirect_stdout(screen):
-        cli.app(["stylize", "--help"])
-    for flag in set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", TEXT)) - {"--upgrade", "--extra"}:
-        assert flag in screen.getvalue(), flag
+def test_commands_and_flags_are_real(capsys):
+    shell = "\n".join(re.findall(r"```(?:sh|bash)\n(.*?)```", TEXT, re.S))
+    cli.app(["--help"])
+    cli.app(["stylize", "--help"])
+    helps = capsys.readouterr().out
+    for command in set(re.findall(r"jaxart (?!\.)([a-z]+)", shell)):
+        assert re.search(rf"\b{command}\b", helps), command
+    for flag in set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", TEXT)):
+        assert flag in helps, flag
 
 
 @pytest.mark.parametrize(

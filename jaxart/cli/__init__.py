@@ -72,7 +72,7 @@ class Options:
         Literal["style", "luminance", "transport"],
         Parameter(
             group=_look,
-            help="style: the painting's colours. luminance: keep the photograph's. transport: recolour the painting like the photograph first.",
+            help="style: the painting's colours. luminance: keep the photograph's. transport: give them to the painting first.",
         ),
     ] = "style"
     mask: Annotated[

@@ -98,7 +98,7 @@ def fit(
         steps: the count at which to stop, steps already in `state` included.
         state: where to carry on; copied, so the caller's stays usable. ``recipe.init(key)`` by default.
         every: calls end at every multiple of this count, so that hooks see those steps.
-        hooks: each is called ``hook(state, info)`` after each call to the device, and at the end. The state must not be kept: it is donated.
+        hooks: called ``hook(state, info)`` after each call to the device. The state must not be kept: it is donated.
         stop: asked after each call; true ends the run early.
 
     Returns:

@@ -1,8 +1,9 @@
 """Optimised style transfer: paint a photograph with the statistics of paintings."""
 
 from jaxart.tasks.stylize.plan import ScalePlan, plan
+from jaxart.tasks.stylize.prepare import COLORS, INITS, Stylization, prepare
 from jaxart.tasks.stylize.recipe import ADAM, LBFGS, Info, State, Strengths, picture
-from jaxart.tasks.stylize.run import COLORS, INITS, Progress, Stylization, finished, prepare, run, scale_recipe, stylize
+from jaxart.tasks.stylize.run import Progress, finished, run, scale_recipe, stylize
 
 __all__ = [
     "ADAM",

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from jaxart import memory
 from jaxart.arrays import Key, PyTree
-from jaxart.tasks.stylize.run import Stylization, scale_recipe, scale_step
+from jaxart.tasks.stylize.prepare import Stylization
+from jaxart.tasks.stylize.run import scale_recipe, scale_step
 from jaxart.training import Recipe, compile_steps, one_blas_thread
 
 _SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py

@@ -1,0 +1,74 @@
+"""Resuming: which checkpoints belong to a stylisation, and the state of the newest intact one."""
+
+import hashlib
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart.arrays import Key
+from jaxart.tasks.stylize.prepare import Stylization
+from jaxart.tasks.stylize.recipe import State, initial_state
+from jaxart.training import Checkpoints
+
+
+def fingerprint(job: Stylization, key: Key) -> dict[str, str]:
+    """Return short strings that are equal only for runs with the same result, by name, so that a mismatch can be told."""
+
+    def digest(*arrays: Any) -> str:
+        sha = hashlib.sha256()
+        for array in arrays:
+            sha.update(np.asarray(array).tobytes())
+        return sha.hexdigest()[:16]
+
+    kernels = [leaves["kernel"] for leaves in job.variables["params"].values()]
+    return {
+        "content": digest(job.content),
+        "styles": digest(*job.styles),
+        "masks": digest(job.masks if job.masks is not None else 0),
+        "sizes and steps": str([*zip(job.sizes, job.steps, strict=True)]),
+        "weights of the terms": str([np.asarray(value).tolist() for value in job.strengths]),
+        "weights and scale of the styles": str((job.style_weights, job.style_scale)),
+        "layers, network": str((job.content_layers, job.style_layers, job.network)),
+        "features": digest(*kernels),
+        "colors and init": f"{job.colors} {job.init}",
+        "optimizer": str(jax.tree.structure(job.optimizer.init(jnp.zeros(1)))),
+        "seed": digest(jax.random.key_data(key)),
+    }
+
+
+def resumed(job: Stylization, kept: Checkpoints, key: Key) -> tuple[int, State]:
+    """Return (scale, state) of the newest intact checkpoint; warn of damaged ones.
+
+    Raises:
+        ValueError: there is none, or they belong to another stylisation.
+    """
+    steps = kept.steps()
+    if not steps:
+        raise ValueError("resume: no checkpoint found. Start without resume; checkpoints are written as it runs.")
+    for step in steps:
+        try:
+            notes = kept.notes(step)
+            _check_same(notes["stylization"], fingerprint(job, key))
+            image = jax.ShapeDtypeStruct((*job.sizes[notes["scale"]], 3), jnp.float32)
+            like = jax.eval_shape(lambda x: initial_state(x, job.optimizer), image)
+            return notes["scale"], kept.restore(step, like)
+        except _Different:
+            raise
+        except Exception as error:  # Orbax raises many kinds on a damaged folder
+            warnings.warn(f"checkpoint of step {step} cannot be read ({error}); trying the one before.", stacklevel=2)
+    raise ValueError(f"resume: none of the {len(steps)} checkpoints can be read. Start without resume.")
+
+
+class _Different(ValueError):
+    """The checkpoints belong to another stylisation."""
+
+
+def _check_same(saved: dict[str, str], now: dict[str, str]) -> None:
+    changed = [name for name in now if saved.get(name) != now[name]]
+    if changed:
+        raise _Different(
+            f"resume: the checkpoints are of another run; different: {', '.join(changed)}. Use the same arguments, or start anew."
+        )
