@@ -1,5 +1,6 @@
 """What the commands stylize, plan and demo do."""
 
+import functools
 import shutil
 import signal
 from collections.abc import Callable
@@ -36,32 +37,33 @@ def stylize(
         raise ValueError(f"--save-every: expected at least 1, got {save_every}.")
     _keep_compiled_programs()
     console = Console(stderr=True)
-    job_of = _job_maker(styles, options)
+    one = functools.partial(
+        _one,
+        job_of=_job_maker(styles, options),
+        options=options,
+        console=console,
+        save_every=save_every,
+        trace=trace,
+    )
     if trace is not None and not resume:
         trace.write_text("")
     if not content.is_dir():
         io.check_writable(output)
-        return _one(content, output, job_of, options, console, save_every, resume, trace, estimate=True)
+        return one(content, output, resume=resume, estimate=True)
     output.mkdir(parents=True, exist_ok=True)
-    return _folder(content, output, job_of, options, console, save_every, resume, trace)
+    return _folder(content, output, one, console, resume)
 
 
-def _folder(content, output, job_of, options, console, save_every, resume, trace) -> int:
+def _folder(content: Path, output: Path, one: Callable[..., int], console: Console, resume: bool) -> int:
     """Stylise every picture of a folder; what fails is listed at the end and stops nothing."""
     pictures, failed = io.pictures_in(content), []
     for number, picture in enumerate(pictures, 1):
-        suffix = picture.suffix.lower() if picture.suffix.lower() in io.WRITABLE else ".png"
-        target = output / f"{picture.stem}{suffix}"
-        twins = [other for other in pictures if other.stem == picture.stem]
-        if len(twins) > 1:
-            target = output / f"{picture.name}{suffix}"
+        target = _target(picture, pictures, output)
         console.print(f"[{number}/{len(pictures)}] {picture.name}", highlight=False, markup=False)
         if resume and target.exists() and not _run_folder(target).exists():
             continue
         try:
-            code = _one(
-                picture, target, job_of, options, console, save_every, resume and _run_folder(target).exists(), trace
-            )
+            code = one(picture, target, resume=resume and _run_folder(target).exists())
         except ValueError as error:
             failed.append(str(error))
             continue
@@ -74,20 +76,38 @@ def _folder(content, output, job_of, options, console, save_every, resume, trace
     return 2 if failed else 0
 
 
-def _one(content, output, job_of, options, console, save_every, resume, trace, *, estimate: bool = False) -> int:
+def _target(picture: Path, pictures: list[Path], output: Path) -> Path:
+    """Name a result after its picture; pictures that differ only by extension keep it in the name."""
+    suffix = picture.suffix.lower() if picture.suffix.lower() in io.WRITABLE else ".png"
+    alone = sum(other.stem == picture.stem for other in pictures) == 1
+    return output / f"{picture.stem if alone else picture.name}{suffix}"
+
+
+def _one(
+    content: Path,
+    output: Path,
+    *,
+    job_of: Callable[[io.Picture], task.Stylization],
+    options: Options,
+    console: Console,
+    save_every: int | None,
+    trace: Path | None,
+    resume: bool,
+    estimate: bool = False,
+) -> int:
+    """Stylise one picture; checkpoints live in OUTPUT.run until it is finished."""
     picture = io.read_picture(content)
     job = job_of(picture)
     key = jax.random.key(options.seed)
     folder = _run_folder(output)
-    if resume and not folder.exists():
-        raise ValueError(
+    if resume != folder.exists():
+        missing = (
             f"resume: no checkpoint found at {folder}. Start without --resume; checkpoints are written as it runs."
         )
+        left = f"{folder} holds an interrupted run: carry on with --resume, or delete that folder to start anew."
+        raise ValueError(missing if resume else left)
     if estimate:
         _check_estimate(job, key, console, fast=options.preset == "fast")
-    if not resume and folder.exists():
-        shutil.rmtree(folder)
-    finished = False
     with Reporter(console, job, trace, _snapshots(output, save_every)) as report, _interruptible() as interrupted:
         try:
             image = task.run(
@@ -99,22 +119,16 @@ def _one(content, output, job_of, options, console, save_every, resume, trace, *
                 resume=resume,
                 stop=interrupted,
             )
-            finished = not interrupted()
         except NotFiniteError as error:
             _write(output, task.finished(job, task.picture(error.state)), picture.alpha)
             raise ValueError(f"{content}: {error} The last good picture is in {output}.") from error
     _write(output, image, picture.alpha)
-    if not finished:
-        console.print(
-            f"Interrupted: {output} holds the picture as it stood; --resume carries on.",
-            highlight=False,
-            soft_wrap=True,
-        )
+    say = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if interrupted():
+        say(f"Interrupted: {output} holds the picture as it stood; --resume carries on.")
         return 130
     shutil.rmtree(folder, ignore_errors=True)
-    console.print(
-        f"{output}: {image.shape[1]} x {image.shape[0]}, {duration(report.seconds)}", highlight=False, soft_wrap=True
-    )
+    say(f"{output}: {image.shape[1]} x {image.shape[0]}, {duration(report.seconds)}")
     return 0
 
 

@@ -112,9 +112,9 @@ def make_step(
 
     def objective(image: jax.Array, frozen: Frozen) -> tuple[jax.Array, Info]:
         features = extract(network, frozen.variables, image)
-        content = sum(content_loss(features[name], frozen.content[name]) for name in content_layers) / max(
-            len(content_layers), 1
-        )
+        content = jnp.zeros(())
+        for name in content_layers:
+            content += content_loss(features[name], frozen.content[name]) / len(content_layers)
         style = jnp.stack([_style_of_layer(features, name, frozen, style_loss) for name in style_layers])
         terms = (
             frozen.strengths.content * content,

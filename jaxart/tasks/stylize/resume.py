@@ -39,7 +39,7 @@ def fingerprint(job: Stylization, key: Key) -> dict[str, str]:
     }
 
 
-def resumed(job: Stylization, kept: Checkpoints, key: Key) -> tuple[int, State]:
+def resumed(job: Stylization, kept: Checkpoints, mark: dict[str, str]) -> tuple[int, State]:
     """Return (scale, state) of the newest intact checkpoint; warn of damaged ones.
 
     Raises:
@@ -51,7 +51,7 @@ def resumed(job: Stylization, kept: Checkpoints, key: Key) -> tuple[int, State]:
     for step in steps:
         try:
             notes = kept.notes(step)
-            _check_same(notes["stylization"], fingerprint(job, key))
+            _check_same(notes["stylization"], mark)
             image = jax.ShapeDtypeStruct((*job.sizes[notes["scale"]], 3), jnp.float32)
             like = jax.eval_shape(lambda x: initial_state(x, job.optimizer), image)
             return notes["scale"], kept.restore(step, like)

@@ -144,7 +144,7 @@ def scale_recipe(job: Stylization, index: int) -> Recipe:
     else:
         masks = layer_masks(jnp.clip(resize(job.masks[..., None], size, method="bilinear")[..., 0], 0, 1), style_layers)
         targets = tuple(style_targets([each], (1.0,), job.style_loss) for each in per_style)
-    content_targets = content_features(content_network, job.variables, content)
+    content_targets = content_features(content_network, job.variables, content)  # pyright: ignore[reportArgumentType]
     frozen = Frozen(job.variables, content_targets, targets, masks, job.strengths)
     return Recipe(
         lambda key: initial_state(_initial_image(key, content, styles, job), job.optimizer), scale_step(job), frozen
@@ -231,21 +231,23 @@ def run(
     kept = None if checkpoints is None else Checkpoints(checkpoints)
     start, *keys = jax.random.split(key, len(job.sizes) + 1)
     every = every if kept is None else int(np.gcd(every, save_every))
+    mark = fingerprint(job, key) if kept else {}
     first = 0
     state: Any = None
     if resume:
         if kept is None:
             raise ValueError("resume: expected the folder of the checkpoints.")
-        first, state = resumed(job, kept, key)
+        first, state = resumed(job, kept, mark)
     try:
         for index in range(first, len(job.sizes)):
             recipe = scale_recipe(job, index)
             state = _entered(state, job, index, recipe, start)
-            hooks = (*_report(job, index, on_step), *_save(job, index, kept, save_every, key))
+            hooks = (*_report(job, index, on_step), *_save(job, index, kept, save_every, mark))
             state, _ = fit(
                 recipe, key=keys[index], steps=job.steps[index], state=state, every=every, hooks=hooks, stop=stop
             )
             if int(state.step) < job.steps[index]:
+                _checkpoint(job, index, kept, mark, state)
                 return finished(job, picture(state))
         return finished(job, _of_size(picture(state), job.result_size))
     finally:
@@ -279,15 +281,21 @@ def _report(job: Stylization, index: int, on_step: Callable[[Progress], None] | 
     return (report,)
 
 
-def _save(job: Stylization, index: int, kept: Checkpoints | None, save_every: int, key: Key) -> tuple[Hook, ...]:
+def _save(
+    job: Stylization, index: int, kept: Checkpoints | None, save_every: int, mark: dict[str, str]
+) -> tuple[Hook, ...]:
     if kept is None:
         return ()
-    before, notes = sum(job.steps[:index]), {"scale": index, "stylization": fingerprint(job, key)}
 
     def save(state: State, info: Info) -> None:
         del info
-        step = int(state.step)
-        if step % save_every == 0 or step == job.steps[index]:
-            kept.save(before + step, state, notes)
+        if int(state.step) % save_every == 0 or int(state.step) == job.steps[index]:
+            _checkpoint(job, index, kept, mark, state)
 
     return (save,)
+
+
+def _checkpoint(job: Stylization, index: int, kept: Checkpoints | None, mark: dict[str, str], state: State) -> None:
+    if kept is not None:
+        step = sum(job.steps[:index]) + int(state.step)
+        kept.save(step, state, {"scale": index, "stylization": mark})
