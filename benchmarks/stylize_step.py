@@ -317,9 +317,27 @@ def memory_row(arrays: dict[str, np.ndarray], sides: tuple[str, ...]) -> Row:
     return row("peak of a process, 5 steps", found["ours"], found.get("rival"), "MiB", 0)
 
 
+def choose_threads(rival: Rival) -> None:
+    """Give torch the quicker of one thread and its default; beside other work its threads wait for each other."""
+    import torch
+
+    seconds = {}
+    for threads in (torch.get_num_threads(), 1):
+        torch.set_num_threads(threads)
+        rival.advance(1)
+        begin = time.perf_counter()
+        rival.advance(1)
+        seconds[threads] = time.perf_counter() - begin
+    torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
+    rival.restart()
+    told = ", ".join(f"{threads} threads {each:.2f} s" for threads, each in seconds.items())
+    print(f"torch, one step: {told}; {torch.get_num_threads()} chosen", file=sys.stderr)
+
+
 def make_rivals(arrays: dict[str, np.ndarray]) -> tuple[dict[str, Rival], list[float] | None]:
     """Return the rivals that work here, and the seconds of `torch.compile`, None if it does not work."""
     rivals = {EAGER: Rival(arrays), THROUGH: Rival(arrays, root=newton_schulz)}
+    choose_threads(rivals[EAGER])
     if "--eager" in sys.argv:  # torch.compile takes minutes
         return rivals, None
     try:

@@ -11,14 +11,19 @@ from jaxart.tasks import stylize
 from jaxart.training import Checkpoints, fit
 
 KEY = jax.random.key(0)
+SHALLOW = {
+    "style_layers": ("relu1_1", "relu2_1"),
+    "style_layer_weights": (4.0, 1.0),
+    "content_layers": ("relu2_2",),
+}
 
 
 @pytest.fixture(scope="module", params=["stylize adam", "stylize lbfgs", "stylize gram sgd"])
 def recipe(request, variables, photo, painting):
     """Every recipe, on tiny shapes."""
     options = {
-        "stylize adam": {},
-        "stylize lbfgs": {"optimizer": stylize.LBFGS},
+        "stylize adam": SHALLOW,
+        "stylize lbfgs": SHALLOW | {"optimizer": stylize.LBFGS},
         "stylize gram sgd": {"optimizer": optax.sgd(0.1), "style_loss": losses.GRAM, "style_layers": ("relu1_1", "relu2_1"),
                              "style_layer_weights": (1.0, 1.0), "content_layers": ("relu2_2",)},
     }[request.param]  # fmt: skip

@@ -153,7 +153,7 @@ def scale_recipe(job: Stylization, index: int) -> Recipe:
 
 def scale_step(job: Stylization) -> Callable:
     """Return the step function, the same for every scale and every stylisation with these layers, loss and optimiser."""
-    return make_step(job.network, job.content_layers, job.style_layers, job.style_loss, job.optimizer)
+    return make_step(job.network, job.content_layers, job.style_layers, job.style_loss, job.optimizer)  # pyright: ignore[reportArgumentType]
 
 
 def _colored(job: Stylization, size: tuple[int, int]) -> tuple[jax.Array, list[jax.Array]]:
