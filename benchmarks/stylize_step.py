@@ -8,7 +8,6 @@ and gradient are compared first, the latter with the second rival. Without PyTor
 import importlib.util
 import math
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from typing import Any
 
 import numpy as np
 from timing import describe, interleave, ratio, table
+
+from jaxart import memory
 
 os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # compile times are those of a first run
 SIZE, STEPS, REPEATS, SEVERAL = 256, 30, 5, 5
@@ -285,12 +286,6 @@ def same_loss(ours: Ours, rival: Rival | None) -> Row:
     return row(name, seconds["ours"], seconds["rival"] if rival else None, "s")
 
 
-def peak() -> float:
-    """Return this process's peak memory in MiB; not `ru_maxrss`, which a child takes over from a large parent."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
-
-
 def measure_memory(side: str, arrays: Path) -> None:
     """Print the peak of a process that does five steps; it runs as a process of its own."""
     if side == "ours":
@@ -301,7 +296,7 @@ def measure_memory(side: str, arrays: Path) -> None:
             worker.advance(5)
     else:
         Rival(dict(np.load(arrays))).advance(5)
-    print(peak())
+    print(memory.peak() / 2**20)
 
 
 def memory_row(arrays: dict[str, np.ndarray], sides: tuple[str, ...]) -> Row:
@@ -309,7 +304,7 @@ def memory_row(arrays: dict[str, np.ndarray], sides: tuple[str, ...]) -> Row:
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "arrays.npz"
-        np.savez(path, **arrays)
+        np.savez(path, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
         for side in sides:
             command = [sys.executable, __file__, "--memory", side, str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)

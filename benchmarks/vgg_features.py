@@ -63,7 +63,7 @@ def rival(variables: Any, image: np.ndarray, first_padding: str) -> tuple[dict[s
     weights = {name: torch.from_numpy(array.astype(image.dtype)) for name, array in torch_arrays(variables).items()}
     pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).requires_grad_(True)
     features = torch_features(weights, pixels, LAYERS, first_padding)
-    sum(torch.mean(layer**2) for layer in features.values()).backward()
+    torch.stack([torch.mean(layer**2) for layer in features.values()]).sum().backward()
     maps = {name: layer.detach()[0].permute(1, 2, 0).numpy() for name, layer in features.items()}
     return maps, pixels.grad[0].permute(1, 2, 0).numpy()
 
@@ -80,7 +80,7 @@ def ours(variables: Any, image: np.ndarray, first_padding: Any) -> tuple[dict[st
     weights = jax.tree.map(lambda leaf: np.asarray(leaf, image.dtype), variables)
 
     def objective(pixels):
-        features = network.apply(weights, pixels[None])
+        features: Any = network.apply(weights, pixels[None])
         return sum(jnp.mean(layer**2) for layer in features.values()), features
 
     gradient, features = jax.jit(jax.grad(objective, has_aux=True))(jnp.asarray(image))

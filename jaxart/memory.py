@@ -17,6 +17,11 @@ def resident() -> int:
 
 def peak() -> int:
     """Return the largest resident memory that this process has had."""
+    try:  # not `ru_maxrss`, which on Linux a process takes over from a larger parent
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
