@@ -16,7 +16,7 @@ from jaxart import io, memory, samples, weights
 from jaxart.cli import PRESETS, Options
 from jaxart.cli.progress import Reporter, duration
 from jaxart.tasks import stylize as task
-from jaxart.training import NotFiniteError
+from jaxart.training import Checkpoints, NotFiniteError
 
 _LONG = 15 * 60  # seconds: a run predicted to take longer is offered the fast preset
 _DEMO = Options(preset="fast", size=384, steps=60)
@@ -60,10 +60,11 @@ def _folder(content: Path, output: Path, one: Callable[..., int], console: Conso
     for number, picture in enumerate(pictures, 1):
         target = _target(picture, pictures, output)
         console.print(f"[{number}/{len(pictures)}] {picture.name}", highlight=False, markup=False)
-        if resume and target.exists() and not _run_folder(target).exists():
+        unfinished = _holds_a_run(_run_folder(target))
+        if resume and target.exists() and not unfinished:
             continue
         try:
-            code = one(picture, target, resume=resume and _run_folder(target).exists())
+            code = one(picture, target, resume=resume and unfinished)
         except ValueError as error:
             failed.append(str(error))
             continue
@@ -100,7 +101,7 @@ def _one(
     job = job_of(picture)
     key = jax.random.key(options.seed)
     folder = _run_folder(output)
-    if resume != folder.exists():
+    if resume != _holds_a_run(folder):
         missing = (
             f"resume: no checkpoint found at {folder}. Start without --resume; checkpoints are written as it runs."
         )
@@ -231,6 +232,15 @@ def _check_estimate(job: task.Stylization, key: Any, console: Console, *, fast: 
 
 def _run_folder(output: Path) -> Path:
     return output.with_name(output.name + ".run")
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Tell whether a run was interrupted there after its first checkpoint."""
+    kept = Checkpoints(folder)
+    try:
+        return bool(kept.steps())
+    finally:
+        kept.close()
 
 
 def _snapshots(output: Path, save_every: int | None) -> Callable[[task.Progress], None] | None:
