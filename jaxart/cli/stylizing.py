@@ -173,7 +173,7 @@ def demo(output: Path) -> int:
 def _keep_compiled_programs() -> None:
     """Let JAX keep compiled programs between runs, so that the second starts at once."""
     jax.config.update("jax_compilation_cache_dir", str(weights.cache_folder() / "programs"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Picture], task.Stylization]:
@@ -218,8 +218,7 @@ def _check_estimate(job: task.Stylization, key: Any, console: Console, *, fast: 
     """Refuse what will not fit in memory; on a CPU, say how long it will take."""
     if jax.devices()[0].platform != "cpu":
         return
-    rows = task.plan(job, key=key, probe=2)
-    seconds, most, free = sum(row.seconds for row in rows), max(row.bytes for row in rows), memory.available()
+    (seconds, most), free = task.estimate(job, key=key), memory.available()
     console.print(f"about {duration(seconds)} on this CPU, {most / 2**20:.0f} MiB of memory", highlight=False)
     if free is not None and most > free + memory.resident():
         side = int(max(job.result_size) * ((free + memory.resident()) / most) ** 0.5)

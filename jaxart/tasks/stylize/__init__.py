@@ -1,6 +1,6 @@
 """Optimised style transfer: paint a photograph with the statistics of paintings."""
 
-from jaxart.tasks.stylize.plan import ScalePlan, plan
+from jaxart.tasks.stylize.plan import FIXED_PIXELS, ScalePlan, estimate, plan
 from jaxart.tasks.stylize.prepare import COLORS, INITS, Stylization, prepare
 from jaxart.tasks.stylize.recipe import ADAM, LBFGS, Info, State, Strengths, picture
 from jaxart.tasks.stylize.run import Progress, finished, run, scale_recipe, stylize
@@ -8,6 +8,7 @@ from jaxart.tasks.stylize.run import Progress, finished, run, scale_recipe, styl
 __all__ = [
     "ADAM",
     "COLORS",
+    "FIXED_PIXELS",
     "INITS",
     "LBFGS",
     "Info",
@@ -16,6 +17,7 @@ __all__ = [
     "State",
     "Strengths",
     "Stylization",
+    "estimate",
     "finished",
     "picture",
     "plan",

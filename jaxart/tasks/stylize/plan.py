@@ -15,6 +15,10 @@ from jaxart.training import Recipe, compile_steps, one_blas_thread
 _SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py
 
 
+# What a step costs beside its pixels, the roots of covariances above all, expressed in pixels.
+FIXED_PIXELS = 15_000
+
+
 class ScalePlan(NamedTuple):
     """Prediction for one scale: ``size`` (height, width), ``steps``, ``bytes`` of peak resident memory, ``step_seconds``."""
 
@@ -45,16 +49,30 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     """
     needed, timed, seconds = [], [], []
     for index, (height, width) in enumerate(job.sizes):
-        recipe, state = _shapes(job, index, key)
-        needed.append(_needed(compile_steps(recipe, key=key, state=state), job))
+        needed.append(_needed(job, index, key))
         if index < max(probe, 1):
             timed.append((height * width, _time_step(job, index, key)))
         seconds.append(_extrapolated(timed, height * width))
-    memory.release()
-    base = memory.resident() if jax.devices()[0].platform == "cpu" else _bytes(job.variables)
+    base = _base(job)
     return [
         ScalePlan(*row) for row in zip(job.sizes, job.steps, (base + extra for extra in needed), seconds, strict=True)
     ]
+
+
+def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
+    """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, only the smallest timed."""
+    timed = [(job.sizes[0][0] * job.sizes[0][1], _time_step(job, 0, key))]
+    seconds = sum(
+        steps * _extrapolated(timed, height * width)
+        for (height, width), steps in zip(job.sizes, job.steps, strict=True)
+    )
+    needed = _needed(job, len(job.sizes) - 1, key)
+    return seconds, _base(job) + needed
+
+
+def _base(job: Stylization) -> int:
+    memory.release()
+    return memory.resident() if jax.devices()[0].platform == "cpu" else _bytes(job.variables)
 
 
 def _shapes(job: Stylization, index: int, key: Key):
@@ -72,9 +90,10 @@ def _bytes(tree: PyTree) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
-def _needed(program: jax.stages.Compiled, job: Stylization) -> int:
-    """Return what a program takes beside the network's weights, which are there already."""
-    sizes: Any = program.memory_analysis()
+def _needed(job: Stylization, index: int, key: Key) -> int:
+    """Return what the program of a scale takes beside the network's weights, which are there already."""
+    recipe, state = _shapes(job, index, key)
+    sizes: Any = compile_steps(recipe, key=key, state=state).memory_analysis()
     held = sizes.argument_size_in_bytes - _bytes(job.variables)
     return _SCRATCH + int(
         _SLACK * (sizes.temp_size_in_bytes + held + sizes.output_size_in_bytes - sizes.alias_size_in_bytes)
@@ -98,7 +117,7 @@ def _time_step(job: Stylization, index: int, key: Key) -> float:
 def _extrapolated(timed: list[tuple[int, float]], pixels: int) -> float:
     """Continue the line through the two last timings: a fixed cost and a cost per pixel."""
     if len(timed) == 1:
-        return timed[0][1] * pixels / timed[0][0]
+        return timed[0][1] * (pixels + FIXED_PIXELS) / (timed[0][0] + FIXED_PIXELS)
     (small, quick), (large, slow) = timed[-2:]
     per_pixel = max((slow - quick) / (large - small), 0.5 * slow / large)
     return slow + per_pixel * (pixels - large)
