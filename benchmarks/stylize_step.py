@@ -24,6 +24,7 @@ from jaxart import memory
 
 os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # compile times are those of a first run
 SIZE, STEPS, REPEATS, SEVERAL = 256, 30, 5, 5
+MEMORY_SIZES = (256, 512, 1024)
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER, EPSILON, ROOT_STEPS, DECAY = "relu4_2", 1e-4, 12, 0.99
 RATE, BETAS = 0.02, (0.9, 0.99)
@@ -34,7 +35,7 @@ Row = dict[str, Any]
 class Ours:
     """Our step: one compiled program that is called for any number of steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = SIZE) -> None:
         import jax
 
         from jaxart import io, samples, weights
@@ -42,7 +43,7 @@ class Ours:
         from jaxart.training import compile_steps
 
         content, style = (io.read(samples.path(name)) for name in ("coffee", "church_at_auvers"))
-        self.job = task.prepare(content, style, variables=weights.load("vgg16"), size=SIZE, min_size=SIZE)
+        self.job = task.prepare(content, style, variables=weights.load("vgg16"), size=size, min_size=size)
         self.recipe, self.key = task.scale_recipe(self.job, 0), jax.random.key(0)
         self.restart()
         begin = time.perf_counter()
@@ -286,12 +287,12 @@ def same_loss(ours: Ours, rival: Rival | None) -> Row:
     return row(name, seconds["ours"], seconds["rival"] if rival else None, "s")
 
 
-def measure_memory(side: str, arrays: Path) -> None:
+def measure_memory(side: str, size: int, arrays: Path) -> None:
     """Print the peak of a process that does five steps; it runs as a process of its own."""
     if side == "ours":
         from jaxart.training import one_blas_thread
 
-        worker = Ours()
+        worker = Ours(size)
         with one_blas_thread():
             worker.advance(5)
     else:
@@ -299,17 +300,18 @@ def measure_memory(side: str, arrays: Path) -> None:
     print(memory.peak() / 2**20)
 
 
-def memory_row(arrays: dict[str, np.ndarray], sides: tuple[str, ...]) -> Row:
+def memory_row(size: int, sides: tuple[str, ...]) -> Row:
     """Return the peak of whole processes: start, five steps, and for ours compiling."""
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "arrays.npz"
-        np.savez(path, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+        if "rival" in sides:
+            np.savez(path, allow_pickle=False, **Ours(size).arrays())  # pyright: ignore[reportArgumentType]
         for side in sides:
-            command = [sys.executable, __file__, "--memory", side, str(path)]
+            command = [sys.executable, __file__, "--memory", side, str(size), str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found[side] = [float(done.stdout.split()[-1])]
-    return row("peak of a process, 5 steps", found["ours"], found.get("rival"), "MiB", 0)
+    return row(f"peak of a process at {size} px, 5 steps", found["ours"], found.get("rival"), "MiB", 0)
 
 
 def choose_threads(rival: Rival) -> None:
@@ -363,12 +365,12 @@ def main() -> None:
         rows += step_rows(ours, rivals)
         rows.append(same_loss(ours, rivals.get(EAGER)))
     rows.append(row("compiling", [ours.compile_seconds], compile_seconds, "s", 1))
-    rows.append(memory_row(arrays, ("ours", "rival") if with_torch else ("ours",)))
+    rows += [memory_row(size, ("ours", "rival") if with_torch else ("ours",)) for size in MEMORY_SIZES]
     table(rows, "ours", "PyTorch", describe())
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--memory"]:
-        measure_memory(sys.argv[2], Path(sys.argv[3]))
+        measure_memory(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
     else:
         main()

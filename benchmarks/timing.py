@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -56,4 +57,5 @@ def table(rows: list[dict[str, Any]], ours: str, rival: str, facts: dict[str, An
     print(f"{facts['device']}, {facts['threads']} threads, {facts['versions']}\n")
     print(f"| | {ours} | {rival} | unit | ratio |\n|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row['name']} | {row['ours']} | {row['rival']} | {row['unit']} | {row['ratio']:.2f} |")
+        quotient = f"{row['ratio']:.2f}" if math.isfinite(row["ratio"]) else "-"
+        print(f"| {row['name']} | {row['ours']} | {row['rival']} | {row['unit']} | {quotient} |")

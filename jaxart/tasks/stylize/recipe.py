@@ -65,11 +65,13 @@ class Frozen(NamedTuple):
     strengths: Strengths
 
 
+@jax.jit
 def picture(state: State) -> jax.Array:
     """Return the averaged iterate ``[H, W, 3]`` in [0, 1], which is the picture to show."""
     return jnp.clip(debias(state.average, decay=DECAY, count=state.step + 1), 0, 1)
 
 
+@functools.partial(jax.jit, static_argnames="optimizer")
 def initial_state(image: Array, optimizer: optax.GradientTransformation) -> State:
     """Start from an image; the average has seen it once."""
     image = jnp.clip(jnp.asarray(image, jnp.float32), 0, 1)
@@ -78,6 +80,7 @@ def initial_state(image: Array, optimizer: optax.GradientTransformation) -> Stat
     )
 
 
+@functools.partial(jax.jit, static_argnames=("size", "optimizer"))
 def carry_over(state: State, size: tuple[int, int], optimizer: optax.GradientTransformation) -> State:
     """Start the next scale from the picture of the last; Adam keeps its resized moments and its count.
 
@@ -171,6 +174,7 @@ def style_moments(network: VGG, variables: PyTree, image: Array) -> dict[str, Mo
     return {name: moments(layer) for name, layer in extract(network, variables, image).items()}
 
 
+@functools.partial(jax.jit, static_argnames="style_loss")
 def style_targets(
     per_style: list[dict[str, Moments]], weights: Sequence[float], style_loss: StyleLoss
 ) -> dict[str, Any]:

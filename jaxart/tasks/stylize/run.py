@@ -176,13 +176,13 @@ def _style_at(style: np.ndarray, long_side: int, style_scale: float) -> jax.Arra
 
 def _initial_image(key: Key, content: jax.Array, styles: list[jax.Array], job: Stylization) -> jax.Array:
     """Return the image a run starts from, ``[H, W, 3]``."""
-    noise = jax.random.truncated_normal(key, -2, 2, content.shape)
     if job.init == "content":
         return content
     if job.init == "gray":
         return 0.5 + jax.random.uniform(key, content.shape) / 255
     if job.init == "uniform":
         return jax.random.uniform(key, content.shape)
+    noise = jax.random.truncated_normal(key, -2, 2, content.shape)
     if job.init == "normal":
         return 0.5 + 0.25 * noise
     shares = np.asarray(job.style_weights) / sum(job.style_weights)
