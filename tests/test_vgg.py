@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
+from jaxart import io, samples
+from jaxart.image import resize
 from jaxart.models import VGG, vgg_depth
 from jaxart.models.vgg import CONVOLUTIONS
 
@@ -100,3 +102,25 @@ def test_a_picture_that_is_too_small_says_so(variables):
 def test_depth_of_foreign_variables_is_refused():
     with pytest.raises(ValueError, match="VGG-16 or VGG-19"):
         vgg_depth({"params": {"conv1_1": 0}})
+
+
+def test_frozen_kernels_change_features_and_gradient_by_rounding_only(variables):
+    network = VGG(layers=("relu3_3", "relu4_2"))
+    picture = io.read(samples.path("coffee"))  # on noise, rounding moves the maximum of many a pooling block
+    image = jnp.clip(resize(picture, (64, 96)), 0, 1)[None]
+    frozen = network.freeze(variables)
+    assert set(frozen["transformed"]) == {f"conv{name}" for name in ("2_2", "3_1", "3_2", "3_3", "4_1", "4_2")}
+
+    def energy(network, variables, image):
+        return sum(jnp.mean(layer**2) for layer in network.apply(variables, image).values())
+
+    exact = jax.jit(jax.value_and_grad(lambda image: energy(network.clone(winograd=False), variables, image)))(image)
+    fast = jax.jit(jax.value_and_grad(lambda image: energy(network, frozen, image)))(image)
+    np.testing.assert_allclose(fast[0], exact[0], rtol=5e-5)
+    distance = jnp.linalg.norm(fast[1] - exact[1]) / jnp.linalg.norm(exact[1])
+    assert 0 < float(distance) < 3e-4
+
+
+def test_freezing_does_nothing_where_it_would_not_be_used(variables):
+    assert "transformed" not in VGG(winograd=False).freeze(variables)
+    assert "transformed" not in VGG(dtype=jnp.bfloat16).freeze(variables)

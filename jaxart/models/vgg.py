@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxart.arrays import Array, Features, check_choice
 from jaxart.ops.convolution import conv2d
 from jaxart.ops.pooling import avg_pool, max_pool
+from jaxart.ops.winograd import transform_kernel
 
 CHANNELS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # per block
@@ -45,6 +46,7 @@ class _Convolution(nn.Module):
 
     channels: int
     replicate: bool
+    winograd: bool
     dtype: Any
 
     @nn.compact
@@ -53,7 +55,13 @@ class _Convolution(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
         if self.replicate:
             x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-        y = conv2d(x, kernel.astype(self.dtype), padding="valid" if self.replicate else "same")
+        y = conv2d(
+            x,
+            kernel.astype(self.dtype),
+            padding="valid" if self.replicate else "same",
+            transformed=self.get_variable("transformed", "kernel"),
+            winograd=self.winograd,
+        )
         return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
 
@@ -69,6 +77,7 @@ class VGG(nn.Module):
         pooling: "max", or "average" as Gatys prefers; averages are multiplied by 1.5, which keeps the root mean square of relu2_1 to
             relu5_1 within 20 % of max pooling's on photographs with torchvision's VGG-16.
         first_padding: "replicate" repeats the border before the first convolution (no dark frame); "zeros" is the original.
+        winograd: see `ops.conv2d`; False is slower on a CPU and rounds less.
         dtype: of the activations; statistics of bfloat16 features are taken in float32 by the losses.
 
     Raises:
@@ -79,6 +88,7 @@ class VGG(nn.Module):
     layers: tuple[str, ...] = ("relu5_1",)
     pooling: Literal["max", "average"] = "max"
     first_padding: Literal["zeros", "replicate"] = "zeros"
+    winograd: bool = True
     dtype: Any = jnp.float32
 
     AVERAGE_SCALE: ClassVar[float] = 1.5
@@ -96,11 +106,34 @@ class VGG(nn.Module):
                 features[name] = x
         return {name: features[name] for name in self.layers}
 
+    @nn.nowrap
+    def freeze(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Prepare the kernels of a network that is not trained for the CPU's fast convolution; elsewhere, change nothing.
+
+        The collection "transformed" is added, with the kernels of the layers in use from 128 channels up at four times their size. Calls
+        are up to twice as fast. It goes stale when a kernel changes.
+
+        Args:
+            variables: of this network.
+
+        Returns:
+            Variables for `apply`.
+        """
+        variables = {name: collection for name, collection in variables.items() if name != "transformed"}
+        if not self.winograd or self.dtype != jnp.float32 or jax.default_backend() != "cpu":
+            return variables
+        kernels = {
+            name: variables["params"][name]["kernel"] for name in self._checked_layers() if name.startswith("conv")
+        }
+        wide = {name: kernel for name, kernel in kernels.items() if min(kernel.shape[2:]) >= 128}
+        transform = jax.jit(transform_kernel)
+        return {**variables, "transformed": {name: {"kernel": transform(kernel)} for name, kernel in wide.items()}}
+
     def _layer(self, name: str, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         kind, block = name.rstrip("0123456789_"), name.strip("abcdefghijklmnopqrstuvwxyz")
         if kind == "conv":
             replicate = name == "conv1_1" and self.first_padding == "replicate"
-            return _Convolution(CHANNELS[int(block[0]) - 1], replicate, self.dtype, name=name)(x)
+            return _Convolution(CHANNELS[int(block[0]) - 1], replicate, self.winograd, self.dtype, name=name)(x)
         if kind == "relu":
             return jax.nn.relu(x)
         if min(x.shape[1:3]) < 2:

@@ -1,7 +1,20 @@
 """Array operations that need an algorithm or a derivative of their own."""
 
-from jaxart.ops.convolution import conv2d
+from jaxart.ops.convolution import compiler_options, conv2d, conv_transpose2d, depthwise_conv2d, modulated_conv2d
 from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
+from jaxart.ops.winograd import transform_kernel
 
-__all__ = ["avg_pool", "conv2d", "max_pool", "newton_schulz", "spectral_map", "trace_sqrt"]
+__all__ = [
+    "avg_pool",
+    "compiler_options",
+    "conv2d",
+    "conv_transpose2d",
+    "depthwise_conv2d",
+    "max_pool",
+    "modulated_conv2d",
+    "newton_schulz",
+    "spectral_map",
+    "trace_sqrt",
+    "transform_kernel",
+]

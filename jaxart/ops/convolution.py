@@ -1,16 +1,29 @@
-"""Convolution with its own derivative, because XLA's is slow in loops on CPU (docs/performance.md)."""
+"""Convolution with its own derivatives and, on a CPU, its own algorithms (docs/performance.md); elsewhere it is XLA's.
+
+Three bilinear functions, each the derivative of the other two, so that reverse mode works to any order: `_convolve`, `_input_gradient`
+(the transposed convolution) and `_kernel_gradient`.
+"""
 
 import functools
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxart.arrays import Array
+from jaxart.ops import winograd
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
+Padding = Literal["same", "valid"] | Pads
+
+
+class _Geometry(NamedTuple):
+    stride: int
+    pads: Pads
+    winograd: bool
 
 
 def conv2d(
@@ -18,19 +31,23 @@ def conv2d(
     kernel: Array,
     *,
     stride: int = 1,
-    padding: Literal["same", "valid"] | Pads = "same",
+    padding: Padding = "same",
+    transformed: Array | None = None,
+    winograd: bool = True,
 ) -> jax.Array:
     """Correlate `images` with `kernel`: ``y[n,i,j,o] = sum_{a,b,c} x[n, s i + a, s j + b, c] k[a,b,c,o]``.
 
-    Reverse mode works to any order, because each derivative is itself such a convolution or a matrix product: the input gradient is
-    the convolution with the flipped, transposed kernel; the weight gradient one matrix product per tap. Forward mode
-    (`jax.jvp`, `jax.linearize`) is refused by JAX with "can't apply forward-mode differentiation (jvp) to a custom_vjp function".
+    Reverse mode works to any order. Forward mode (`jax.jvp`, `jax.linearize`) is refused by JAX with "can't apply forward-mode
+    differentiation (jvp) to a custom_vjp function". On GPU and TPU this is XLA's convolution.
 
     Args:
         images: ``[N, H, W, C]``.
         kernel: ``[kh, kw, C, O]``, of the same dtype.
         stride: step in both directions, at least 1.
         padding: "same" (zeros, output ``ceil(H / stride)``), "valid", or ((top, bottom), (left, right)) zeros.
+        transformed: ``ops.transform_kernel(kernel)``, for a kernel that is not trained: saves doing it in every call on a CPU.
+        winograd: allow Winograd's algorithm for wide 3 x 3 layers of stride 1 in float32 or float64 on a CPU: up to twice as fast, within
+            5e-5 of the direct form relative to the largest result. False keeps to the direct form.
 
     Returns:
         ``[N, H', W', O]``.
@@ -43,11 +60,130 @@ def conv2d(
     """
     if images.ndim != 4 or kernel.ndim != 4 or images.shape[-1] != kernel.shape[2]:
         raise ValueError(f"conv2d: expected [N, H, W, C] and [kh, kw, C, O], got {images.shape} and {kernel.shape}.")
-    pads = _pads(images.shape[1:3], kernel.shape[:2], stride, padding)
-    return _convolve(images, kernel, (stride, stride), pads, (1, 1))
+    pads = _pads("conv2d", images.shape[1:3], kernel.shape[:2], stride, padding)
+    return _convolve(images, kernel, transformed, _Geometry(stride, pads, winograd))
 
 
-def _pads(size, taps, stride, padding) -> Pads:
+def conv_transpose2d(
+    images: Array, kernel: Array, *, stride: int = 1, padding: Padding = "same", winograd: bool = True
+) -> jax.Array:
+    """Transpose `conv2d`: the gradient in its images, so ``kernel[a, b, c, o]`` leads from channel o to channel c.
+
+    For enlarging a picture, nearest neighbours or pixel shuffle followed by `conv2d` make fewer artefacts.
+
+    Args:
+        images: ``[N, H, W, O]``.
+        kernel: ``[kh, kw, C, O]``, as `conv2d` has it from C to O channels.
+        stride: factor of enlargement, at least 1.
+        padding: of the `conv2d` whose transpose this is. "same" gives ``[N, stride H, stride W, C]``, "valid" and pads the largest picture
+            that `conv2d` takes to H x W.
+        winograd: as in `conv2d`.
+
+    Returns:
+        ``[N, H', W', C]``.
+
+    Raises:
+        ValueError: ranks or channels that do not fit, or an unknown padding.
+
+    >>> conv_transpose2d(jnp.ones((1, 4, 4, 2)), jnp.ones((4, 4, 5, 2)), stride=2).shape
+    (1, 8, 8, 5)
+    """
+    if images.ndim != 4 or kernel.ndim != 4 or images.shape[-1] != kernel.shape[3]:
+        raise ValueError(
+            f"conv_transpose2d: expected [N, H, W, O] and [kh, kw, C, O], got {images.shape} and {kernel.shape}."
+        )
+    size = [stride * n for n in images.shape[1:3]]
+    pads = _pads("conv_transpose2d", size, kernel.shape[:2], stride, padding)
+    if padding != "same":
+        size = [
+            (n - 1) * stride + k - sum(pad) for n, k, pad in zip(images.shape[1:3], kernel.shape[:2], pads, strict=True)
+        ]
+    return _input_gradient(images, kernel, None, (size[0], size[1]), _Geometry(stride, pads, winograd))
+
+
+def depthwise_conv2d(images: Array, kernel: Array, *, stride: int = 1, padding: Padding = "same") -> jax.Array:
+    """Filter every channel by itself: ``y[n,i,j,c] = sum_{a,b} x[n, s i + a, s j + b, c] k[a,b,c]``.
+
+    A sum of shifted products: XLA's grouped convolution is many times slower on a CPU. All derivatives are JAX's.
+
+    Args:
+        images: ``[N, H, W, C]``.
+        kernel: ``[kh, kw, C]``.
+        stride: step in both directions.
+        padding: as in `conv2d`.
+
+    Returns:
+        ``[N, H', W', C]``.
+
+    Raises:
+        ValueError: ranks or channels that do not fit, or an unknown padding.
+
+    >>> depthwise_conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2)), padding="valid")[0, 0, 0].tolist()
+    [9.0, 9.0]
+    """
+    if images.ndim != 4 or kernel.ndim != 3 or images.shape[-1] != kernel.shape[2]:
+        raise ValueError(
+            f"depthwise_conv2d: expected [N, H, W, C] and [kh, kw, C], got {images.shape} and {kernel.shape}."
+        )
+    pads = _pads("depthwise_conv2d", images.shape[1:3], kernel.shape[:2], stride, padding)
+    return jax.lax.platform_dependent(
+        images,
+        kernel,
+        cpu=functools.partial(_shifted_products, stride=stride, pads=pads),
+        default=functools.partial(_grouped, stride=stride, pads=pads),
+    )
+
+
+def modulated_conv2d(
+    images: Array,
+    kernel: Array,
+    styles: Array,
+    *,
+    demodulate: bool = True,
+    padding: Padding = "same",
+    winograd: bool = True,
+) -> jax.Array:
+    """Convolve every example with a kernel whose input channels are scaled by its style, and normalise the output channels.
+
+    The images are scaled instead of the kernel, and the results by ``(sum_{a,b,c} (s_c k[a,b,c,o])^2 + 1e-8)^(-1/2)``: one
+    convolution for the whole batch, the same numbers.
+
+    Args:
+        images: ``[N, H, W, C]``.
+        kernel: ``[kh, kw, C, O]``.
+        styles: ``[N, C]``.
+        demodulate: divide by the norm above.
+        padding: as in `conv2d`.
+        winograd: as in `conv2d`.
+
+    Returns:
+        ``[N, H', W', O]``.
+
+    Raises:
+        ValueError: ranks or channels that do not fit, or an unknown padding.
+
+    Reference: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020, section 2.2, eq. 1 and 3.
+    """
+    if styles.shape != (images.shape[0], images.shape[-1]):
+        raise ValueError(f"modulated_conv2d: expected styles [N, C] for {images.shape}, got {styles.shape}.")
+    y = conv2d(images * styles[:, None, None, :], kernel, padding=padding, winograd=winograd)
+    if not demodulate:
+        return y
+    norms = (styles**2) @ jnp.sum(kernel**2, axis=(0, 1))
+    return y * jax.lax.rsqrt(norms + 1e-8)[:, None, None, :]
+
+
+def compiler_options() -> dict[str, str]:
+    """Return options for `jax.jit` and `compile` with which these convolutions are at their fastest on a CPU; `training.fit` uses them.
+
+    Before jax 0.12, XLA drops optimisation barriers ahead of fusion on a CPU, so that what is kept apart here is fused and computed
+    several times over; the option keeps them. Empty elsewhere.
+    """
+    old = jax.__version_info__ < (0, 12)
+    return {"xla_disable_hlo_passes": "cse_barrier_expander"} if old and jax.default_backend() == "cpu" else {}
+
+
+def _pads(name: str, size: Sequence[int], taps: Sequence[int], stride: int, padding: Padding) -> Pads:
     if padding == "valid":
         return ((0, 0), (0, 0))
     if padding == "same":
@@ -56,17 +192,149 @@ def _pads(size, taps, stride, padding) -> Pads:
         return ((top, totals[0] - top), (left, totals[1] - left))
     if isinstance(padding, str):
         raise ValueError(
-            f"conv2d: expected padding 'same', 'valid' or ((top, bottom), (left, right)), got {padding!r}."
+            f"{name}: expected padding 'same', 'valid' or ((top, bottom), (left, right)), got {padding!r}."
         )
     (top, bottom), (left, right) = padding
     return ((top, bottom), (left, right))
 
 
-# One closed family: a convolution with stride, padding and input dilation; every derivative stays inside it.
+# The three functions. Each takes its algorithm by shape, and by platform when the program is lowered.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _convolve(images: Array, kernel: Array, stride: Pair, pads: Pads, dilation: Pair) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _convolve(images: Array, kernel: Array, transformed: Any, geometry: _Geometry) -> jax.Array:
+    def direct(images, kernel, transformed):
+        del transformed
+        return _xla(images, kernel, (geometry.stride,) * 2, geometry.pads)
+
+    def fast(images, kernel, transformed):
+        return winograd.convolve(images, _transformed(kernel, transformed), geometry.pads)
+
+    size = [n + sum(pad) - 2 for n, pad in zip(images.shape[1:3], geometry.pads, strict=True)]
+    pays = _winograd_pays(images, kernel, geometry, size, transformed is not None)
+    return _by_platform(fast if pays else direct, direct, images, kernel, transformed)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pair, geometry: _Geometry) -> jax.Array:
+    stride, pads, _ = geometry
+
+    def direct(cotangent, kernel, transformed):
+        """Convolve with the flipped kernel, its channel axes swapped; the cotangent spread by the stride."""
+        del transformed
+        back = []
+        for axis in (0, 1):
+            low = kernel.shape[axis] - 1 - pads[axis][0]
+            back.append((low, size[axis] + kernel.shape[axis] - 2 - (cotangent.shape[1 + axis] - 1) * stride - low))
+        return _xla(cotangent, _flipped(kernel), (1, 1), (back[0], back[1]), dilation=(stride, stride))
+
+    def fast(cotangent, kernel, transformed):
+        return winograd.input_gradient(cotangent, _transformed(kernel, transformed), size, pads)
+
+    def phases(cotangent, kernel, transformed):
+        del transformed
+        return _by_phases(cotangent, kernel, stride, size, pads)
+
+    if _winograd_pays(cotangent, kernel, geometry, cotangent.shape[1:3], transformed is not None):
+        return _by_platform(fast, direct, cotangent, kernel, transformed)
+    strided = 1 < stride <= min(kernel.shape[:2])
+    return _by_platform(phases if strided else direct, direct, cotangent, kernel, transformed)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _kernel_gradient(images: Array, cotangent: Array, taps: Pair, geometry: _Geometry) -> jax.Array:
+    stride, pads, allowed = geometry
+
+    def direct(images, cotangent):
+        spread = [(n - 1) * stride + 1 for n in cotangent.shape[1:3]]
+        padding = [
+            (pads[a][0], taps[a] - 1 + spread[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1)
+        ]  # just the pixels that a tap meets
+        return jax.lax.conv_general_dilated(
+            images, cotangent, (1, 1), padding, rhs_dilation=(stride,) * 2, dimension_numbers=("CHWN", "IHWO", "HWNC")
+        )
+
+    def fast(images, cotangent):
+        return winograd.kernel_gradient(images, cotangent, pads)
+
+    def by_taps(images, cotangent):
+        return _by_taps(images, cotangent, taps, stride, pads)
+
+    several = cotangent.shape[0] * winograd.tile_count(cotangent.shape[1:3]) >= 64
+    wide = min(images.shape[-1], cotangent.shape[-1]) >= 32
+    pays = allowed and _suits_winograd(images, taps, stride) and several and wide
+    return _by_platform(fast if pays else by_taps, direct, images, cotangent)
+
+
+def _by_platform(cpu: Callable, default: Callable, *operands: Any) -> jax.Array:
+    if cpu is default:
+        return default(*operands)
+    return jax.lax.platform_dependent(*operands, cpu=cpu, default=default)
+
+
+def _transformed(kernel: Array, ready: Array | None) -> jax.Array:
+    return jax.lax.optimization_barrier(winograd.transform_kernel(kernel)) if ready is None else ready
+
+
+def _suits_winograd(images: Array, taps: Sequence[int], stride: int) -> bool:
+    return tuple(taps) == (3, 3) and stride == 1 and images.dtype in (jnp.float32, jnp.float64)
+
+
+def _winograd_pays(images: Array, kernel: Array, geometry: _Geometry, size: Sequence[int], ready: bool) -> bool:
+    """Tell whether Winograd's form is faster here: enough tiles to make up for the kernel's transformation, enough channels for that of the
+    pixels, unless those of narrow layers no longer fit the cache (measured by benchmarks/convolution.py)."""
+    if not (geometry.winograd and _suits_winograd(images, kernel.shape[:2], geometry.stride)):
+        return False
+    count, narrowest = images.shape[0] * winograd.tile_count(size), min(kernel.shape[2:])
+    return count >= (16 if ready else 64) and (narrowest >= 128 or (narrowest >= 64 and count <= 2048))
+
+
+def _convolve_forward(images, kernel, transformed, geometry):
+    return _convolve(images, kernel, transformed, geometry), (images, kernel, transformed)
+
+
+def _convolve_backward(geometry, residual, cotangent):
+    images, kernel, transformed = residual
+    size = (images.shape[1], images.shape[2])
+    return (
+        _input_gradient(cotangent, kernel, transformed, size, geometry),
+        _kernel_gradient(images, cotangent, tuple(kernel.shape[:2]), geometry),
+        None,  # the kernel's derivative says it all
+    )
+
+
+def _input_gradient_forward(cotangent, kernel, transformed, size, geometry):
+    return _input_gradient(cotangent, kernel, transformed, size, geometry), (cotangent, kernel, transformed)
+
+
+def _input_gradient_backward(size, geometry, residual, images):
+    cotangent, kernel, transformed = residual
+    return (
+        _convolve(images, kernel, transformed, geometry),
+        _kernel_gradient(images, cotangent, tuple(kernel.shape[:2]), geometry),
+        None,
+    )
+
+
+def _kernel_gradient_forward(images, cotangent, taps, geometry):
+    return _kernel_gradient(images, cotangent, taps, geometry), (images, cotangent)
+
+
+def _kernel_gradient_backward(taps, geometry, residual, kernel):
+    images, cotangent = residual
+    size = (images.shape[1], images.shape[2])
+    return _input_gradient(cotangent, kernel, None, size, geometry), _convolve(images, kernel, None, geometry)
+
+
+_convolve.defvjp(_convolve_forward, _convolve_backward)
+_input_gradient.defvjp(_input_gradient_forward, _input_gradient_backward)
+_kernel_gradient.defvjp(_kernel_gradient_forward, _kernel_gradient_backward)
+
+
+# Algorithms
+
+
+def _xla(images, kernel, stride, pads, dilation=(1, 1)):
     return jax.lax.conv_general_dilated(
         images,
         kernel,
@@ -78,45 +346,70 @@ def _convolve(images: Array, kernel: Array, stride: Pair, pads: Pads, dilation: 
     )
 
 
-def _forward(images, kernel, stride, pads, dilation):
-    return _convolve(images, kernel, stride, pads, dilation), (images, kernel)
+def _flipped(kernel: Array) -> jax.Array:
+    return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
 
-def _backward(stride, pads, dilation, residual, cotangent):
-    images, kernel = residual
-    return (
-        _input_gradient(cotangent, kernel, images.shape[1:3], stride, pads, dilation),
-        _kernel_gradient(images, cotangent, kernel.shape[:2], stride, pads, dilation),
-    )
+def _pad(images, rows, columns):
+    config = ((0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0))
+    return jax.lax.pad(images, jnp.zeros((), images.dtype), config)  # negative padding crops
 
 
-_convolve.defvjp(_forward, _backward)
+def _by_phases(cotangent, kernel, stride, size, pads):
+    """Compute the ``stride x stride`` phases of the input gradient as channels of one convolution without holes, then shuffle."""
+    taps = [-(-k // stride) for k in kernel.shape[:2]]
+    channels, filters = kernel.shape[2:]
+    ends = [stride * t - k for t, k in zip(taps, kernel.shape[:2], strict=True)]
+    split = jnp.pad(kernel, ((0, ends[0]), (0, ends[1]), (0, 0), (0, 0)))
+    split = split.reshape(taps[0], stride, taps[1], stride, channels, filters).transpose(0, 2, 1, 3, 4, 5)
+    split = split.reshape(*taps, stride * stride * channels, filters)
+    y = _xla(cotangent, _flipped(split), (1, 1), [(t - 1, t - 1) for t in taps])
+    n, high, wide, _ = y.shape
+    y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    y = y.reshape(n, stride * high, stride * wide, channels)
+    back = [(-pads[a][0], size[a] + pads[a][0] - y.shape[1 + a]) for a in (0, 1)]
+    return _pad(y, back[0], back[1])
 
 
-def _input_gradient(cotangent, kernel, size, stride, pads, dilation):
-    """Convolve the cotangent with the flipped kernel, its channel axes swapped; stride and dilation change places."""
-    flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-    back = []
-    for axis in (0, 1):
-        taps = kernel.shape[axis]
-        low = taps - 1 - pads[axis][0]
-        spread_in = (size[axis] - 1) * dilation[axis] + 1
-        spread_out = (cotangent.shape[1 + axis] - 1) * stride[axis] + 1
-        back.append((low, spread_in + taps - 1 - spread_out - low))
-    return _convolve(cotangent, flipped, dilation, (back[0], back[1]), stride)
-
-
-def _kernel_gradient(images, cotangent, taps, stride, pads, dilation):
-    """Multiply, for each tap, the pixels it met with the cotangents they met: [C, N H' W'] x [N H' W', O]."""
-    (top, bottom), (left, right) = pads
-    config = ((0, 0, 0), (top, bottom, dilation[0] - 1), (left, right, dilation[1] - 1), (0, 0, 0))
-    padded = jax.lax.pad(images, jnp.zeros((), images.dtype), config)  # negative padding crops
-    batch, height, width, _ = cotangent.shape
-    rows = cotangent.reshape(-1, cotangent.shape[-1])
+def _by_taps(images, cotangent, taps, stride, pads):
+    """Multiply, for each tap, the pixels it met with the cotangents they met: ``[C, N H' W'] x [N H' W', O]``."""
+    height, width = cotangent.shape[1:3]
+    spans = [(n - 1) * stride + 1 for n in (height, width)]
+    rows, columns = ((pads[a][0], taps[a] - 1 + spans[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
+    padded = _pad(images, rows, columns)
+    channels, errors = images.shape[-1], cotangent.reshape(-1, cotangent.shape[-1])
+    if channels <= 16:  # so few that all taps side by side make one product
+        gathered = [padded[:, :, b : b + spans[1] : stride] for b in range(taps[1])]
+        gathered = jax.lax.optimization_barrier(jnp.concatenate(gathered, -1))
+        gathered = [gathered[:, a : a + spans[0] : stride] for a in range(taps[0])]
+        gathered = jax.lax.optimization_barrier(jnp.concatenate(gathered, -1))
+        product = (errors.T @ gathered.reshape(errors.shape[0], -1)).T
+        return product.reshape(*taps, channels, -1)
 
     def tap(a, b):
-        end = (batch, a + (height - 1) * stride[0] + 1, b + (width - 1) * stride[1] + 1, padded.shape[3])
-        window = jax.lax.slice(padded, (0, a, b, 0), end, (1, *stride, 1))
-        return window.reshape(-1, padded.shape[3]).T @ rows
+        window = padded[:, a : a + spans[0] : stride, b : b + spans[1] : stride]
+        return window.reshape(-1, channels).T @ errors
 
     return jnp.stack([jnp.stack([tap(a, b) for b in range(taps[1])]) for a in range(taps[0])])
+
+
+def _shifted_products(images, kernel, *, stride, pads):
+    padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
+    ends = [n - k + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True)]
+    total = None
+    for a in range(kernel.shape[0]):
+        for b in range(kernel.shape[1]):
+            term = padded[:, a : a + ends[0] : stride, b : b + ends[1] : stride] * kernel[a, b].reshape(1, 1, 1, -1)
+            total = term if total is None else total + term
+    return total
+
+
+def _grouped(images, kernel, *, stride, pads):
+    return jax.lax.conv_general_dilated(
+        images,
+        kernel[:, :, None, :],
+        (stride, stride),
+        pads,
+        dimension_numbers=_LAYOUT,
+        feature_group_count=images.shape[-1],
+    )

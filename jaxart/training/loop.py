@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from jaxart import memory
 from jaxart.arrays import Key, PyTree
+from jaxart.ops import compiler_options
 from jaxart.training.recipe import Recipe
 
 _CALL_SECONDS = 0.5  # a call to the device runs about this long, so that hooks and interrupts are served
@@ -52,7 +53,8 @@ def _run(
 def _compiled(step: Callable, structure: Any, leaves: tuple) -> jax.stages.Compiled:
     key, state, batch, frozen = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     program = jax.jit(functools.partial(_run, step), donate_argnums=1)
-    compiled = program.lower(key, state, batch, frozen, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+    lowered = program.lower(key, state, batch, frozen, jax.ShapeDtypeStruct((), jnp.int32))
+    compiled = lowered.compile(compiler_options=compiler_options())
     memory.release()
     return compiled
 

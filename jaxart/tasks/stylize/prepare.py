@@ -70,7 +70,7 @@ def prepare(
     pooling: Literal["max", "average"] = "max",
     dtype: Any = jnp.float32,
 ) -> Stylization:
-    """Check the arguments of `stylize` and bring them into the form that `run` and `plan` take; nothing is computed yet.
+    """Check the arguments of `stylize` and bring them into the form that `run` and `plan` take.
 
     Args and Raises: as `stylize`.
     """
@@ -113,7 +113,7 @@ def prepare(
         style_loss,
         optimizer,
         network,
-        jax.tree.map(jnp.asarray, variables),
+        network.freeze(jax.tree.map(jnp.asarray, variables)),
         colors,
         init,
     )

@@ -1,0 +1,251 @@
+"""Convolutions, their derivatives and their algorithms against XLA's."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxart import ops
+from jaxart.ops import winograd
+
+WINOGRAD = 5e-5  # promised, relative to the largest result; measured: 2e-6
+
+
+def xla(x, k, stride, padding):
+    pad = padding.upper() if isinstance(padding, str) else padding
+    return jax.lax.conv_general_dilated(x, k, (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def normal(rng, *shape):
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
+def close(a, b, tolerance=1e-5):
+    scale = max(float(jnp.abs(b).max()), 1e-6)
+    np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 2), st.integers(3, 9), st.integers(3, 8), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3),
+    st.sampled_from(["same", "valid", ((1, 0), (2, 1))]),
+)  # fmt: skip
+def test_convolution_and_both_gradients_equal_xla(n, h, w, c, o, taps, stride, padding):
+    taps = min(taps, h, w)
+    rng = np.random.default_rng(h * 100 + w)
+    x = jnp.asarray(rng.standard_normal((n, h, w, c)), jnp.float32)
+    k = jnp.asarray(rng.standard_normal((taps, taps, c, o)), jnp.float32)
+
+    def ours(x, k):
+        return ops.conv2d(x, k, stride=stride, padding=padding)
+
+    expected, pull = jax.vjp(lambda x, k: xla(x, k, stride, padding), x, k)
+    got, ours_pull = jax.vjp(ours, x, k)
+    close(got, expected)
+    cotangent = jnp.asarray(rng.standard_normal(expected.shape), jnp.float32)
+    for mine, theirs in zip(ours_pull(cotangent), pull(cotangent), strict=True):
+        close(mine, theirs)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_second_derivative_of_convolution_equals_xla(stride, rng):
+    x = jnp.asarray(rng.standard_normal((2, 7, 6, 3)), jnp.float32)
+    k = jnp.asarray(rng.standard_normal((3, 3, 3, 4)), jnp.float32)
+
+    def penalty(convolve):
+        def energy(x, k):
+            return jnp.sum(jnp.tanh(convolve(x, k)) ** 2)
+
+        return lambda x, k: jnp.sum(jax.grad(energy)(x, k) ** 2)
+
+    ours = jax.grad(penalty(lambda x, k: ops.conv2d(x, k, stride=stride)), argnums=(0, 1))(x, k)
+    theirs = jax.grad(penalty(lambda x, k: xla(x, k, stride, "same")), argnums=(0, 1))(x, k)
+    for mine, other in zip(ours, theirs, strict=True):
+        close(mine, other, 2e-5)
+
+
+def test_convolution_under_vmap_scan_and_jit(rng):
+    x = jnp.asarray(rng.standard_normal((3, 1, 6, 6, 2)), jnp.float32)
+    k = jnp.asarray(rng.standard_normal((3, 3, 2, 2)), jnp.float32)
+
+    def energy(x):
+        return jnp.sum(ops.conv2d(x, k) ** 2)
+
+    one_by_one = jnp.stack([jax.grad(energy)(each) for each in x])
+    close(jax.jit(jax.vmap(jax.grad(energy)))(x), one_by_one)
+    close(jax.lax.map(jax.grad(energy), x), one_by_one)
+
+
+def test_convolution_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"expected \[N, H, W, C\]"):
+        ops.conv2d(jnp.ones((4, 4, 2)), jnp.ones((3, 3, 2, 2)))
+    with pytest.raises(ValueError, match="padding"):
+        ops.conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2)), padding="reflect")
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: ops.conv2d(x, jnp.ones((3, 3, 2, 2))), (jnp.ones((1, 4, 4, 2)),), (jnp.ones((1, 4, 4, 2)),))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 13), st.integers(1, 14), st.integers(1, 5), st.integers(1, 4),
+    st.tuples(st.integers(-1, 3), st.integers(0, 2)), st.tuples(st.integers(0, 3), st.integers(-1, 2)),
+)  # fmt: skip
+def test_winograd_equals_xla_for_any_shape(n, h, w, c, o, rows, columns):
+    pads = (rows, columns)
+    if h + sum(rows) < 3 or w + sum(columns) < 3:
+        return
+    rng = np.random.default_rng(h * 100 + w)
+    x, k = normal(rng, n, h, w, c), normal(rng, 3, 3, c, o)
+    cotangent = normal(rng, *jax.eval_shape(lambda: xla(x, k, 1, pads)).shape)
+
+    @jax.jit
+    def theirs(x, k, cotangent):
+        y, pull = jax.vjp(lambda x, k: xla(x, k, 1, pads), x, k)
+        return y, *pull(cotangent)
+
+    @jax.jit
+    def ours(x, k, cotangent):
+        transformed = ops.transform_kernel(k)
+        y = winograd.convolve(x, transformed, pads)
+        to_images = winograd.input_gradient(cotangent, transformed, (h, w), pads)
+        return y, to_images, winograd.kernel_gradient(x, cotangent, pads)
+
+    for mine, other in zip(ours(x, k, cotangent), theirs(x, k, cotangent), strict=True):
+        close(mine, other, WINOGRAD)
+
+
+WIDE = [
+    (1, 33, 35, 128, 160, 3, 1, "same"),
+    (4, 18, 17, 64, 64, 3, 1, "valid"),
+    (2, 30, 31, 32, 48, 3, 1, ((2, 0), (1, 3))),
+    (2, 17, 16, 16, 24, 4, 2, ((1, 1), (1, 1))),
+    (2, 13, 12, 3, 24, 5, 3, "same"),
+    (1, 20, 20, 3, 64, 3, 1, "same"),
+    (2, 9, 9, 24, 8, 1, 2, "valid"),
+]
+
+
+@pytest.mark.parametrize("transformed", [False, True])
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("case", WIDE)
+def test_every_algorithm_and_its_gradients_equal_xla(case, allowed, transformed, rng):
+    n, h, w, c, o, taps, stride, padding = case
+    x, k = normal(rng, n, h, w, c), normal(rng, taps, taps, c, o)
+    ready = ops.transform_kernel(k) if transformed and taps == 3 else None
+
+    def ours(x, k):
+        return ops.conv2d(x, k, stride=stride, padding=padding, transformed=ready, winograd=allowed)
+
+    expected, pull = jax.vjp(lambda x, k: xla(x, k, stride, padding), x, k)
+    got, ours_pull = jax.vjp(jax.jit(ours), x, k)
+    tolerance = WINOGRAD if allowed else 1e-5
+    close(got, expected, tolerance)
+    cotangent = normal(rng, *expected.shape)
+    for mine, theirs in zip(ours_pull(cotangent), pull(cotangent), strict=True):
+        close(mine, theirs, tolerance)
+
+
+def test_winograd_is_taken_where_it_pays_and_nowhere_else():
+    def works(h, channels, **options):
+        x, k = jnp.ones((1, h, h, channels)), jnp.ones((3, 3, channels, channels))
+        text = jax.jit(functools.partial(ops.conv2d, **options)).lower(x, k).as_text()
+        assert ("stablehlo.convolution" in text) != ("dot_general" in text)
+        return "dot_general" in text
+
+    assert works(64, 128)
+    assert not works(64, 128, winograd=False)
+    assert not works(64, 128, stride=2)
+    assert not works(64, 32)
+    assert not works(8, 128)
+
+
+def test_derivatives_of_wide_layers_under_vmap_scan_and_checkpoint(rng):
+    x, k = normal(rng, 2, 1, 32, 32, 64), normal(rng, 3, 3, 64, 64) / 24
+
+    def penalty(convolve):
+        return lambda x, k: jnp.sum(jax.grad(lambda x, k: jnp.sum(jnp.tanh(convolve(x, k))))(x, k) ** 2)
+
+    theirs = jax.grad(penalty(lambda x, k: xla(x, k, 1, "same")), argnums=(0, 1))
+    second = jax.grad(penalty(jax.checkpoint(ops.conv2d)), argnums=(0, 1))
+    one_by_one = [theirs(each, k) for each in x]
+    expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
+    for got in (jax.vmap(second, (0, None))(x, k), jax.lax.map(lambda each: second(each, k), x)):
+        for mine, other in zip(got, expected, strict=True):
+            close(mine, other, 2e-4)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_other_platforms_get_the_plain_convolution(platform, stride):
+    def energy(x, k):
+        return jnp.sum(ops.conv2d(x, k, stride=stride, padding=((1, 1), (1, 1))) ** 2)
+
+    x, k = jnp.ones((1, 64, 64, 128)), jnp.ones((3, 3, 128, 128))
+    exported = jax.export.export(jax.jit(jax.grad(energy, argnums=(0, 1))), platforms=[platform])(x, k)
+    text = exported.mlir_module()
+    assert text.count("stablehlo.convolution") == 3  # itself, input gradient, kernel gradient
+    for foreign in ("dot_general", "optimization_barrier", "concatenate"):
+        assert foreign not in text
+
+
+@pytest.mark.parametrize(
+    ("padding", "taps", "stride"), [("same", 4, 2), ("valid", 3, 2), ("same", 3, 1), (((1, 1), (0, 2)), 5, 3)]
+)
+def test_transposed_convolution_is_the_transpose(padding, taps, stride, rng):
+    y, k = normal(rng, 2, 6, 5, 4), normal(rng, taps, taps, 3, 4)
+    x = ops.conv_transpose2d(y, k, stride=stride, padding=padding)
+    assert xla(x, k, stride, padding).shape == y.shape
+    (expected,) = jax.vjp(lambda x: xla(x, k, stride, padding), x)[1](y)
+    close(x, expected)
+    other = normal(rng, *x.shape)
+    slope = jax.grad(lambda y, k: jnp.vdot(ops.conv_transpose2d(y, k, stride=stride, padding=padding), other), (0, 1))(
+        y, k
+    )
+    forward, pull = jax.vjp(lambda x, k: xla(x, k, stride, padding), other, k)
+    close(slope[0], forward)
+    close(slope[1], pull(y)[1])
+
+
+@pytest.mark.parametrize(("padding", "stride"), [("same", 1), ("valid", 2), (((2, 0), (1, 1)), 1)])
+def test_depthwise_equals_grouped(padding, stride, rng):
+    x, k = normal(rng, 2, 9, 8, 5), normal(rng, 3, 3, 5)
+
+    def grouped(x, k):
+        pad = padding.upper() if isinstance(padding, str) else padding
+        return jax.lax.conv_general_dilated(
+            x, k[:, :, None], (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=5
+        )
+
+    def ours(x, k):
+        return ops.depthwise_conv2d(x, k, stride=stride, padding=padding)
+
+    close(ours(x, k), grouped(x, k))
+    mine, theirs = (jax.grad(lambda x, k, f=f: jnp.sum(f(x, k) ** 3), (0, 1))(x, k) for f in (ours, grouped))
+    close(mine[0], theirs[0])
+    close(mine[1], theirs[1])
+
+
+def test_modulated_convolution_equals_a_kernel_for_each_example(rng):
+    x, k, s = normal(rng, 3, 7, 6, 4), normal(rng, 3, 3, 4, 5), normal(rng, 3, 4)
+    expected = []
+    for image, style in zip(x, s, strict=True):
+        kernel = k * style.reshape(1, 1, -1, 1)
+        kernel = kernel / jnp.sqrt(jnp.sum(kernel**2, axis=(0, 1, 2)) + 1e-8).reshape(1, 1, 1, -1)
+        expected.append(xla(image[None], kernel, 1, "same")[0])
+    close(ops.modulated_conv2d(x, k, s), jnp.stack(expected))
+    close(ops.modulated_conv2d(x, k, jnp.ones((3, 4)), demodulate=False), xla(x, k, 1, "same"))
+    with pytest.raises(ValueError, match="styles"):
+        ops.modulated_conv2d(x, k, s[:2])
+
+
+def test_relatives_refuse_what_does_not_fit():
+    with pytest.raises(ValueError, match="conv_transpose2d: expected"):
+        ops.conv_transpose2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 5)))
+    with pytest.raises(ValueError, match="depthwise_conv2d: expected"):
+        ops.depthwise_conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 1)))
+    with pytest.raises(ValueError, match="depthwise_conv2d: expected padding"):
+        ops.depthwise_conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2)), padding="reflect")
