@@ -11,6 +11,7 @@ import jaxart
 
 SHELVES = (
     "arrays",
+    "cache",
     "color",
     "image",
     "io",

@@ -7,7 +7,7 @@ import jaxart
 
 ROOT = Path(jaxart.__file__).parent
 LAYERS = {
-    0: ("arrays", "memory", "samples"),
+    0: ("arrays", "cache", "memory", "samples"),
     1: ("image", "color", "io", "ops"),
     2: ("losses", "metrics", "weights", "models", "data", "training"),
     3: ("tasks",),

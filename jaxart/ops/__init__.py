@@ -1,6 +1,7 @@
 """Array operations that need an algorithm or a derivative of their own."""
 
 from jaxart.ops.convolution import compiler_options, conv2d, conv_transpose2d, depthwise_conv2d, modulated_conv2d
+from jaxart.ops.native import native_in_use, use_native
 from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
 from jaxart.ops.winograd import transform_kernel
@@ -13,8 +14,10 @@ __all__ = [
     "depthwise_conv2d",
     "max_pool",
     "modulated_conv2d",
+    "native_in_use",
     "newton_schulz",
     "spectral_map",
     "trace_sqrt",
     "transform_kernel",
+    "use_native",
 ]

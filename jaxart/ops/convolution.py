@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxart.arrays import Array
-from jaxart.ops import winograd
+from jaxart.ops import native, winograd
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 Pair = tuple[int, int]
@@ -211,22 +211,33 @@ def _convolve(images: Array, kernel: Array, transformed: Any, geometry: _Geometr
         return winograd.convolve(images, _transformed(kernel, transformed), geometry.pads)
 
     size = [n + sum(pad) - 2 for n, pad in zip(images.shape[1:3], geometry.pads, strict=True)]
-    pays = _winograd_pays(images, kernel, geometry, size, transformed is not None)
-    return _by_platform(fast if pays else direct, direct, images, kernel, transformed)
+    if _winograd_pays(images, kernel, geometry, size, transformed is not None):
+        return _by_platform(fast, direct, images, kernel, transformed)
+
+    def by_kernel(images, kernel, transformed):
+        del transformed
+        return _direct(images, kernel, geometry.stride, geometry.pads)
+
+    return _by_platform(by_kernel, direct, images, kernel, transformed)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pair, geometry: _Geometry) -> jax.Array:
     stride, pads, _ = geometry
 
+    back = []
+    for axis in (0, 1):
+        low = kernel.shape[axis] - 1 - pads[axis][0]
+        back.append((low, size[axis] + kernel.shape[axis] - 2 - (cotangent.shape[1 + axis] - 1) * stride - low))
+
     def direct(cotangent, kernel, transformed):
         """Convolve with the flipped kernel, its channel axes swapped; the cotangent spread by the stride."""
         del transformed
-        back = []
-        for axis in (0, 1):
-            low = kernel.shape[axis] - 1 - pads[axis][0]
-            back.append((low, size[axis] + kernel.shape[axis] - 2 - (cotangent.shape[1 + axis] - 1) * stride - low))
-        return _xla(cotangent, _flipped(kernel), (1, 1), (back[0], back[1]), dilation=(stride, stride))
+        return _xla(cotangent, _flipped(kernel), (1, 1), back, dilation=(stride, stride))
+
+    def by_kernel(cotangent, kernel, transformed):
+        del transformed
+        return _direct(cotangent, _flipped(kernel), 1, (back[0], back[1]))
 
     def fast(cotangent, kernel, transformed):
         return winograd.input_gradient(cotangent, _transformed(kernel, transformed), size, pads)
@@ -237,8 +248,9 @@ def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pai
 
     if _winograd_pays(cotangent, kernel, geometry, cotangent.shape[1:3], transformed is not None):
         return _by_platform(fast, direct, cotangent, kernel, transformed)
-    strided = 1 < stride <= min(kernel.shape[:2])
-    return _by_platform(phases if strided else direct, direct, cotangent, kernel, transformed)
+    if 1 < stride <= min(kernel.shape[:2]):
+        return _by_platform(phases, direct, cotangent, kernel, transformed)
+    return _by_platform(by_kernel if stride == 1 else direct, direct, cotangent, kernel, transformed)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -260,10 +272,20 @@ def _kernel_gradient(images: Array, cotangent: Array, taps: Pair, geometry: _Geo
     def by_taps(images, cotangent):
         return _by_taps(images, cotangent, taps, stride, pads)
 
-    several = cotangent.shape[0] * winograd.tile_count(cotangent.shape[1:3]) >= 64
-    wide = min(images.shape[-1], cotangent.shape[-1]) >= 32
-    pays = allowed and _suits_winograd(images, taps, stride) and several and wide
-    return _by_platform(fast if pays else by_taps, direct, images, cotangent)
+    def by_kernel(images, cotangent):
+        return native.kernel_gradient(images, cotangent, taps, stride, pads)
+
+    compiled = images.dtype == jnp.float32 and native.native_in_use()
+    count = cotangent.shape[0] * winograd.tile_count(cotangent.shape[1:3])
+    many, wide = (count >= 100, 128) if compiled else (count >= 64, 32)
+    if (
+        allowed
+        and _suits_winograd(images, taps, stride)
+        and many
+        and min(images.shape[-1], cotangent.shape[-1]) >= wide
+    ):
+        return _by_platform(fast, direct, images, cotangent)
+    return _by_platform(by_kernel if compiled else by_taps, direct, images, cotangent)
 
 
 def _by_platform(cpu: Callable, default: Callable, *operands: Any) -> jax.Array:
@@ -286,7 +308,8 @@ def _winograd_pays(images: Array, kernel: Array, geometry: _Geometry, size: Sequ
     if not (geometry.winograd and _suits_winograd(images, kernel.shape[:2], geometry.stride)):
         return False
     count, narrowest = images.shape[0] * winograd.tile_count(size), min(kernel.shape[2:])
-    return count >= (16 if ready else 64) and (narrowest >= 128 or (narrowest >= 64 and count <= 2048))
+    narrow = 64 <= narrowest and count <= 2048 and not native.native_in_use()
+    return count >= (16 if ready else 64) and (narrowest >= 128 or narrow)
 
 
 def _convolve_forward(images, kernel, transformed, geometry):
@@ -346,6 +369,13 @@ def _xla(images, kernel, stride, pads, dilation=(1, 1)):
     )
 
 
+def _direct(images, kernel, stride, pads):
+    """Convolve on a CPU in the direct form: by the compiled kernel where it is in use and the layer wide enough."""
+    if images.dtype == jnp.float32 and min(kernel.shape[2:]) >= 16 and native.native_in_use():
+        return native.convolve(images, kernel, stride, pads)
+    return _xla(images, kernel, (stride, stride), pads)
+
+
 def _flipped(kernel: Array) -> jax.Array:
     return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
@@ -363,7 +393,7 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     split = jnp.pad(kernel, ((0, ends[0]), (0, ends[1]), (0, 0), (0, 0)))
     split = split.reshape(taps[0], stride, taps[1], stride, channels, filters).transpose(0, 2, 1, 3, 4, 5)
     split = split.reshape(*taps, stride * stride * channels, filters)
-    y = _xla(cotangent, _flipped(split), (1, 1), [(t - 1, t - 1) for t in taps])
+    y = _direct(cotangent, _flipped(split), 1, ((taps[0] - 1,) * 2, (taps[1] - 1,) * 2))
     n, high, wide, _ = y.shape
     y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
     y = y.reshape(n, stride * high, stride * wide, channels)

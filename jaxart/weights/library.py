@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from jaxart.arrays import PyTree
+from jaxart.cache import cache_folder
 from jaxart.weights import readers
 from jaxart.weights.readers import Arrays, WeightsError
 
@@ -57,14 +58,6 @@ SETS = {
 
 class WeightsNotFound(WeightsError):
     """No file, cache, package or hub had the weights; the message names the ways to get them."""
-
-
-def cache_folder() -> Path:
-    """Return the folder where weights and compiled programs are kept: ``$JAXART_CACHE``, else ``$XDG_CACHE_HOME/jaxart``, else
-    ``~/.cache/jaxart``. It is not created here."""
-    if named := os.environ.get("JAXART_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxart"
 
 
 def load(name: str | Path, *, cache: Path | None = None, hub: bool = True) -> PyTree:

@@ -1,0 +1,109 @@
+"""A compiled direct convolution for CPUs (convolution.cc), built on demand with the machine's own compiler; off unless asked for."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart.arrays import Array
+from jaxart.cache import cache_folder
+
+_SOURCE = Path(__file__).with_name("convolution.cc")
+_FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-w")
+_TARGETS = ("jaxart_convolve", "jaxart_kernel_gradient")
+_state = {"asked": os.environ.get("JAXART_NATIVE", "") not in ("", "0"), "loaded": False}
+Pair = tuple[int, int]
+
+
+def use_native(on: bool = True) -> None:
+    """Let convolutions on a CPU use the compiled kernel, in programs traced from now on.
+
+    The first call compiles it, in a few seconds, into `cache.cache_folder()`. JAXART_NATIVE=1 in the environment asks for the same at
+    the first convolution. It is float32 only and knows nothing of sharding, so it is left out where a process has several CPU devices.
+
+    Args:
+        on: False goes back to XLA's convolution.
+
+    Raises:
+        RuntimeError: there is no C++ compiler (c++, or what CXX names), or it failed; the message holds its words.
+    """
+    _state["asked"] = on
+    if on:
+        _load()
+
+
+def native_in_use() -> bool:
+    """Tell whether convolutions on a CPU take the compiled kernel; loads it if it was asked for."""
+    if not _state["asked"] or jax.local_device_count("cpu") > 1:
+        return False
+    _load()
+    return True
+
+
+def _load() -> None:
+    if _state["loaded"]:
+        return
+    library = ctypes.CDLL(str(_built()))
+    for name in _TARGETS:
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    _state["loaded"] = True
+
+
+def _built() -> Path:
+    """Return the library for this source, processor, compiler and jaxlib, compiled if it is not there yet."""
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
+    if shutil.which(compiler[0]) is None:
+        raise RuntimeError(
+            f"native convolution: no C++ compiler {compiler[0]!r} was found. Install one (Debian: apt install g++), name it with CXX, "
+            "or leave JAXART_NATIVE unset: everything works without."
+        )
+    command = [*compiler, *_FLAGS, f"-I{jax.ffi.include_dir()}", str(_SOURCE)]
+    parts = (_SOURCE.read_bytes(), _processor().encode(), " ".join(command).encode(), jax.lib.__version__.encode())
+    mark = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    library = cache_folder() / "native" / f"convolution-{mark}.so"
+    if library.exists():
+        return library
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder) / library.name
+        done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"native convolution: {compiler[0]} failed: {done.stderr.strip()[-800:]}")
+        made.replace(library)
+    return library
+
+
+def _processor() -> str:
+    """Return what -march=native depends on, so that a cache shared by machines holds a library for each."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def convolve(images: Array, kernel: Array, stride: int, pads: tuple[Pair, Pair]) -> jax.Array:
+    """Correlate ``[N, H, W, C]`` with ``[kh, kw, C, O]``, float32: ``[N, H', W', O]``."""
+    size = [(images.shape[1 + a] + sum(pads[a]) - kernel.shape[a]) // stride + 1 for a in (0, 1)]
+    result = jax.ShapeDtypeStruct((images.shape[0], *size, kernel.shape[3]), jnp.float32)
+    return _call("jaxart_convolve", result, images, kernel, stride, pads)
+
+
+def kernel_gradient(images: Array, cotangent: Array, taps: Pair, stride: int, pads: tuple[Pair, Pair]) -> jax.Array:
+    """Return the gradient of `convolve` in its kernel: ``[kh, kw, C, O]``."""
+    result = jax.ShapeDtypeStruct((*taps, images.shape[3], cotangent.shape[3]), jnp.float32)
+    return _call("jaxart_kernel_gradient", result, images, cotangent, stride, pads)
+
+
+def _call(target: str, result: jax.ShapeDtypeStruct, left: Array, right: Array, stride: int, pads: tuple[Pair, Pair]):
+    call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
+    return call(left, right, stride=np.int64(stride), top=np.int64(pads[0][0]), left=np.int64(pads[1][0]))
