@@ -164,7 +164,7 @@ def test_winograd_is_taken_where_it_pays_and_nowhere_else():
 
 
 def test_derivatives_of_wide_layers_under_vmap_scan_and_checkpoint(rng):
-    x, k = normal(rng, 2, 1, 32, 32, 64), normal(rng, 3, 3, 64, 64) / 24
+    x, k = normal(rng, 2, 1, 32, 32, 128), normal(rng, 3, 3, 128, 128) / 34
 
     def penalty(convolve):
         return lambda x, k: jnp.sum(jax.grad(lambda x, k: jnp.sum(jnp.tanh(convolve(x, k))))(x, k) ** 2)

@@ -303,13 +303,12 @@ def _suits_winograd(images: Array, taps: Sequence[int], stride: int) -> bool:
 
 
 def _winograd_pays(images: Array, kernel: Array, geometry: _Geometry, size: Sequence[int], ready: bool) -> bool:
-    """Tell whether Winograd's form is faster here: enough tiles to make up for the kernel's transformation, enough channels for that of the
-    pixels, unless those of narrow layers no longer fit the cache (measured by benchmarks/convolution.py)."""
+    """Tell whether Winograd's form is faster here: enough tiles to make up for the kernel's transformation, enough channels for that of
+    the pixels (measured by benchmarks/convolution.py)."""
     if not (geometry.winograd and _suits_winograd(images, kernel.shape[:2], geometry.stride)):
         return False
-    count, narrowest = images.shape[0] * winograd.tile_count(size), min(kernel.shape[2:])
-    narrow = 64 <= narrowest and count <= 2048 and not native.native_in_use()
-    return count >= (16 if ready else 64) and (narrowest >= 128 or narrow)
+    count = images.shape[0] * winograd.tile_count(size)
+    return count >= (16 if ready else 64) and min(kernel.shape[2:]) >= 128
 
 
 def _convolve_forward(images, kernel, transformed, geometry):
@@ -370,8 +369,8 @@ def _xla(images, kernel, stride, pads, dilation=(1, 1)):
 
 
 def _direct(images, kernel, stride, pads):
-    """Convolve on a CPU in the direct form: by the compiled kernel where it is in use and the layer wide enough."""
-    if images.dtype == jnp.float32 and min(kernel.shape[2:]) >= 16 and native.native_in_use():
+    """Convolve on a CPU in the direct form: by the compiled kernel where it is in use, unless its vectors would be empty."""
+    if images.dtype == jnp.float32 and kernel.shape[3] >= 16 and native.native_in_use():
         return native.convolve(images, kernel, stride, pads)
     return _xla(images, kernel, (stride, stride), pads)
 
@@ -393,7 +392,7 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     split = jnp.pad(kernel, ((0, ends[0]), (0, ends[1]), (0, 0), (0, 0)))
     split = split.reshape(taps[0], stride, taps[1], stride, channels, filters).transpose(0, 2, 1, 3, 4, 5)
     split = split.reshape(*taps, stride * stride * channels, filters)
-    y = _direct(cotangent, _flipped(split), 1, ((taps[0] - 1,) * 2, (taps[1] - 1,) * 2))
+    y = _xla(cotangent, _flipped(split), (1, 1), [(t - 1, t - 1) for t in taps])
     n, high, wide, _ = y.shape
     y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
     y = y.reshape(n, stride * high, stride * wide, channels)
