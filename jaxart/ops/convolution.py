@@ -173,7 +173,7 @@ def modulated_conv2d(
     return y * jax.lax.rsqrt(norms + 1e-8)[:, None, None, :]
 
 
-def compiler_options() -> dict[str, str]:
+def compiler_options() -> dict[str, str | bool]:
     """Return options for `jax.jit` and `compile` with which these convolutions are at their fastest on a CPU; `training.fit` uses them.
 
     Before jax 0.12, XLA drops optimisation barriers ahead of fusion on a CPU, so that what is kept apart here is fused and computed
@@ -224,7 +224,6 @@ def _convolve(images: Array, kernel: Array, transformed: Any, geometry: _Geometr
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pair, geometry: _Geometry) -> jax.Array:
     stride, pads, _ = geometry
-
     back = []
     for axis in (0, 1):
         low = kernel.shape[axis] - 1 - pads[axis][0]
@@ -425,12 +424,12 @@ def _by_taps(images, cotangent, taps, stride, pads):
 def _shifted_products(images, kernel, *, stride, pads):
     padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
     ends = [n - k + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True)]
-    total = None
-    for a in range(kernel.shape[0]):
-        for b in range(kernel.shape[1]):
-            term = padded[:, a : a + ends[0] : stride, b : b + ends[1] : stride] * kernel[a, b].reshape(1, 1, 1, -1)
-            total = term if total is None else total + term
-    return total
+    terms = [
+        padded[:, a : a + ends[0] : stride, b : b + ends[1] : stride] * kernel[a, b].reshape(1, 1, 1, -1)
+        for a in range(kernel.shape[0])
+        for b in range(kernel.shape[1])
+    ]
+    return functools.reduce(jnp.add, terms)
 
 
 def _grouped(images, kernel, *, stride, pads):
