@@ -16,7 +16,8 @@ from jaxart import ops
 from jaxart.ops import native
 
 def xla(x, k, stride, pads):
-    return jax.lax.conv_general_dilated(x, k, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    x = jax.lax.pad(x, 0.0, ((0, 0, 0), *((*pad, 0) for pad in pads), (0, 0, 0)))  # XLA errs with negative padding
+    return jax.lax.conv_general_dilated(x, k, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 def near(a, b, tolerance=1e-5):
     a, b = np.asarray(a), np.asarray(b)
