@@ -356,12 +356,10 @@ _kernel_gradient.defvjp(_kernel_gradient_forward, _kernel_gradient_backward)
 
 
 def _xla(images, kernel, stride, pads, dilation=(1, 1)):
-    if (
-        min(side for pad in pads for side in pad) < 0
-    ):  # on a CPU, jax 0.10.2 then reads beyond the picture: crop beforehand
-        crop = [(*(min(side, 0) for side in pad), spread - 1) for pad, spread in zip(pads, dilation, strict=True)]
-        images = jax.lax.pad(images, jnp.zeros((), images.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
-        pads, dilation = [[max(side, 0) for side in pad] for pad in pads], (1, 1)
+    if min(pads[0] + pads[1]) < 0:  # on a CPU, jax 0.10.2 then reads beyond the picture: crop beforehand
+        rows, columns = ((min(low, 0), min(high, 0)) for low, high in pads)
+        images = _pad(images, rows, columns, dilation)
+        pads, dilation = tuple((max(low, 0), max(high, 0)) for low, high in pads), (1, 1)
     return jax.lax.conv_general_dilated(
         images,
         kernel,
@@ -384,8 +382,8 @@ def _flipped(kernel: Array) -> jax.Array:
     return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
 
-def _pad(images, rows, columns):
-    config = ((0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0))
+def _pad(images, rows, columns, dilation=(1, 1)):
+    config = ((0, 0, 0), (*rows, dilation[0] - 1), (*columns, dilation[1] - 1), (0, 0, 0))
     return jax.lax.pad(images, jnp.zeros((), images.dtype), config)  # negative padding crops
 
 
