@@ -173,13 +173,13 @@ class Jax:
 class Torch:
     """The same on ``[N, C, H, W]``."""
 
-    def conv(self, x: Any, k: Any, stride: int = 1) -> Any:
-        return self.functional.conv2d(x, k, stride=stride, padding=(k.shape[-1] - 1) // 2)
-
     def __init__(self) -> None:
         import torch
 
         self.functional = torch.nn.functional
+
+    def conv(self, x: Any, k: Any, stride: int = 1) -> Any:
+        return self.functional.conv2d(x, k, stride=stride, padding=(k.shape[-1] - 1) // 2)
 
     def dense(self, x: Any, k: Any) -> Any:
         return x.flatten(1) @ k

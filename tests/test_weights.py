@@ -23,6 +23,7 @@ from conftest import random_torchvision
 from safetensors.numpy import load_file, save_file
 
 from jaxart import weights
+from jaxart.cache import cache_folder
 from jaxart.models import VGG
 from jaxart.weights import WeightsError, WeightsNotFound, library, readers
 
@@ -491,11 +492,11 @@ class TestCache:
         monkeypatch.setenv("JAXART_CACHE", "/a")
         monkeypatch.setenv("XDG_CACHE_HOME", "/b")
         monkeypatch.setenv("HOME", "/c")
-        assert weights.cache_folder() == Path("/a")
+        assert cache_folder() == Path("/a")
         monkeypatch.delenv("JAXART_CACHE")
-        assert weights.cache_folder() == Path("/b/jaxart")
+        assert cache_folder() == Path("/b/jaxart")
         monkeypatch.setenv("XDG_CACHE_HOME", "")
-        assert weights.cache_folder() == Path("/c/.cache/jaxart")
+        assert cache_folder() == Path("/c/.cache/jaxart")
         assert weights.locate("vgg19", cache=Path("/d")) == Path("/d/weights/vgg19.safetensors")
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxart import memory, weights
+from jaxart.cache import cache_folder
 from jaxart.ops import native_in_use
 from jaxart.weights import readers
 from jaxart.weights.library import from_arrays, keep
@@ -28,7 +29,7 @@ def info() -> int:
     table.add_row(
         "convolution", "compiled kernel" if native_in_use() else "XLA (JAXART_NATIVE=1 for a compiled kernel)"
     )
-    table.add_row("cache", str(weights.cache_folder()))
+    table.add_row("cache", str(cache_folder()))
     table.add_row(
         "weights", ", ".join(name for name in weights.SETS if weights.locate(name).is_file()) or "none in the cache yet"
     )

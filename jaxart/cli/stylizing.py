@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxart import io, memory, samples, weights
+from jaxart.cache import cache_folder
 from jaxart.cli import PRESETS, Options
 from jaxart.cli.progress import Reporter, duration
 from jaxart.tasks import stylize as task
@@ -172,7 +173,7 @@ def demo(output: Path) -> int:
 
 def _keep_compiled_programs() -> None:
     """Let JAX keep compiled programs between runs, so that the second starts at once."""
-    jax.config.update("jax_compilation_cache_dir", str(weights.cache_folder() / "programs"))
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 

@@ -110,8 +110,8 @@ class VGG(nn.Module):
     def freeze(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Prepare the kernels of a network that is not trained for the CPU's fast convolution; elsewhere, change nothing.
 
-        The collection "transformed" is added, with the kernels of the layers in use from 128 channels up at four times their size. Calls
-        are up to twice as fast. It goes stale when a kernel changes.
+        The collection "transformed" is added, with the kernels of the layers in use from 128 channels up at four times their size. It
+        goes stale when a kernel changes.
 
         Args:
             variables: of this network.

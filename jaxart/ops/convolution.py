@@ -13,10 +13,9 @@ import jax.numpy as jnp
 
 from jaxart.arrays import Array
 from jaxart.ops import native, winograd
+from jaxart.ops.winograd import Pads, Pair
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-Pair = tuple[int, int]
-Pads = tuple[Pair, Pair]
 Padding = Literal["same", "valid"] | Pads
 
 
@@ -358,7 +357,7 @@ _kernel_gradient.defvjp(_kernel_gradient_forward, _kernel_gradient_backward)
 def _xla(images, kernel, stride, pads, dilation=(1, 1)):
     if min(pads[0] + pads[1]) < 0:  # on a CPU, jax 0.10.2 then reads beyond the picture: crop beforehand
         rows, columns = ((min(low, 0), min(high, 0)) for low, high in pads)
-        images = _pad(images, rows, columns, dilation)
+        images = winograd.pad(images, rows, columns, dilation)
         pads, dilation = tuple((max(low, 0), max(high, 0)) for low, high in pads), (1, 1)
     return jax.lax.conv_general_dilated(
         images,
@@ -382,11 +381,6 @@ def _flipped(kernel: Array) -> jax.Array:
     return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
 
-def _pad(images, rows, columns, dilation=(1, 1)):
-    config = ((0, 0, 0), (*rows, dilation[0] - 1), (*columns, dilation[1] - 1), (0, 0, 0))
-    return jax.lax.pad(images, jnp.zeros((), images.dtype), config)  # negative padding crops
-
-
 def _by_phases(cotangent, kernel, stride, size, pads):
     """Compute the ``stride x stride`` phases of the input gradient as channels of one convolution without holes, then shuffle."""
     taps = [-(-k // stride) for k in kernel.shape[:2]]
@@ -400,7 +394,7 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
     y = y.reshape(n, stride * high, stride * wide, channels)
     back = [(-pads[a][0], size[a] + pads[a][0] - y.shape[1 + a]) for a in (0, 1)]
-    return _pad(y, back[0], back[1])
+    return winograd.pad(y, back[0], back[1])
 
 
 def _by_taps(images, cotangent, taps, stride, pads):
@@ -408,7 +402,7 @@ def _by_taps(images, cotangent, taps, stride, pads):
     height, width = cotangent.shape[1:3]
     spans = [(n - 1) * stride + 1 for n in (height, width)]
     rows, columns = ((pads[a][0], taps[a] - 1 + spans[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
-    padded = _pad(images, rows, columns)
+    padded = winograd.pad(images, rows, columns)
     channels, errors = images.shape[-1], cotangent.reshape(-1, cotangent.shape[-1])
     if channels <= 16:  # so few that all taps side by side make one product
         gathered = [padded[:, :, b : b + spans[1] : stride] for b in range(taps[1])]

@@ -16,12 +16,12 @@ import numpy as np
 
 from jaxart.arrays import Array
 from jaxart.cache import cache_folder
+from jaxart.ops.winograd import Pads, Pair
 
 _SOURCE = Path(__file__).with_name("convolution.cc")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-w")
 _TARGETS = ("jaxart_convolve", "jaxart_kernel_gradient")
 _state = {"asked": os.environ.get("JAXART_NATIVE", "") not in ("", "0"), "loaded": False}
-Pair = tuple[int, int]
 
 
 def use_native(on: bool = True) -> None:
@@ -91,19 +91,19 @@ def _processor() -> str:
         return platform.processor()
 
 
-def convolve(images: Array, kernel: Array, stride: int, pads: tuple[Pair, Pair]) -> jax.Array:
+def convolve(images: Array, kernel: Array, stride: int, pads: Pads) -> jax.Array:
     """Correlate ``[N, H, W, C]`` with ``[kh, kw, C, O]``, float32: ``[N, H', W', O]``."""
     size = [(images.shape[1 + a] + sum(pads[a]) - kernel.shape[a]) // stride + 1 for a in (0, 1)]
     result = jax.ShapeDtypeStruct((images.shape[0], *size, kernel.shape[3]), jnp.float32)
     return _call("jaxart_convolve", result, images, kernel, stride, pads)
 
 
-def kernel_gradient(images: Array, cotangent: Array, taps: Pair, stride: int, pads: tuple[Pair, Pair]) -> jax.Array:
+def kernel_gradient(images: Array, cotangent: Array, taps: Pair, stride: int, pads: Pads) -> jax.Array:
     """Return the gradient of `convolve` in its kernel: ``[kh, kw, C, O]``."""
     result = jax.ShapeDtypeStruct((*taps, images.shape[3], cotangent.shape[3]), jnp.float32)
     return _call("jaxart_kernel_gradient", result, images, cotangent, stride, pads)
 
 
-def _call(target: str, result: jax.ShapeDtypeStruct, left: Array, right: Array, stride: int, pads: tuple[Pair, Pair]):
+def _call(target: str, result: jax.ShapeDtypeStruct, left: Array, right: Array, stride: int, pads: Pads):
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     return call(left, right, stride=np.int64(stride), top=np.int64(pads[0][0]), left=np.int64(pads[1][0]))

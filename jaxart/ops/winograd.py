@@ -25,7 +25,8 @@ OUT, IN = 4, 6  # results and pixels of a tile, along each axis
 _POINTS = np.array([0, 3 / 2, -3 / 2, 2 / 3, -2 / 3])  # and infinity
 _FLIPPED = [5, 3, 4, 1, 2, 0]  # which point is the inverse of each
 
-Pads = tuple[tuple[int, int], tuple[int, int]]
+Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]
 
 
 class _Matrices(NamedTuple):
@@ -103,15 +104,20 @@ def _out_of_tiles(matrix: np.ndarray, products: jax.Array, n: int, count: tuple[
     return _mixed(matrix, list(columns), 1).reshape(n, OUT * high, OUT * wide, -1)
 
 
-def _pad(images: Array, rows: tuple[int, int], columns: tuple[int, int]) -> jax.Array:
-    config = ((0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0))
-    return _apart(jax.lax.pad(_apart(images), jnp.zeros((), images.dtype), config))  # negative padding crops
+def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> jax.Array:
+    """Put zeros around ``[N, H, W, C]``, and between its pixels where they are spread; negative padding crops."""
+    config = ((0, 0, 0), (*rows, dilation[0] - 1), (*columns, dilation[1] - 1), (0, 0, 0))
+    return jax.lax.pad(images, jnp.zeros((), images.dtype), config)
+
+
+def _pad_apart(images: Array, rows: Pair, columns: Pair) -> jax.Array:
+    return _apart(pad(_apart(images), rows, columns))
 
 
 def _windows(images: Array, count: tuple[int, int], pads: Pads) -> jax.Array:
     """Pad on both sides, as far as whole tiles reach."""
     rows, columns = ((pads[a][0], OUT * count[a] + 2 - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
-    return _pad(images, rows, columns)
+    return _pad_apart(images, rows, columns)
 
 
 def _filter(images: Array, transformed: Array, matrices: _Matrices, contract: int, pads: Pads) -> jax.Array:
@@ -139,7 +145,7 @@ def kernel_gradient(images: Array, cotangent: Array, pads: Pads) -> jax.Array:
     count = _tiles(cotangent.shape[1:3])
     pixels = _into_tiles(_FORWARD.pixels, _windows(images, count, pads), count)
     rows, columns = ((0, OUT * count[a] - cotangent.shape[1 + a]) for a in (0, 1))
-    errors = _into_tiles(_FORWARD.results.T, _pad(cotangent, rows, columns), count)
+    errors = _into_tiles(_FORWARD.results.T, _pad_apart(cotangent, rows, columns), count)
     products = _apart(jnp.einsum("ptc,pto->pco", pixels, errors))
     flat = jnp.asarray(_KERNEL.T, products.dtype) @ products.reshape(IN * IN, -1)
     return jnp.swapaxes(flat.reshape(3, 3, *products.shape[1:]), 0, 1)

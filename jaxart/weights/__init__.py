@@ -1,6 +1,6 @@
 """Pretrained weights: where they come from, their licence and preprocessing, and readers that run no foreign code."""
 
-from jaxart.weights.library import SETS, WeightSet, WeightsNotFound, cache_folder, load, locate, provide
+from jaxart.weights.library import SETS, WeightSet, WeightsNotFound, load, locate, provide
 from jaxart.weights.readers import WeightsError
 
-__all__ = ["SETS", "WeightSet", "WeightsError", "WeightsNotFound", "cache_folder", "load", "locate", "provide"]
+__all__ = ["SETS", "WeightSet", "WeightsError", "WeightsNotFound", "load", "locate", "provide"]
