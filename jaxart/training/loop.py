@@ -34,6 +34,7 @@ def _run(
 
     One program serves any number of steps, so that chunks of any length give the same bits.
     """
+    step = jax.jit(step, inline=True)  # traced once, for its shapes and for the loop
     info = jax.eval_shape(step, key, state, batch, frozen)[1]
     start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), info)
 
