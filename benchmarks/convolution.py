@@ -293,8 +293,8 @@ def jax_step(stack: Callable, convolve: Callable, weights: list[np.ndarray], x: 
     return run
 
 
-def torch_step(stack: Callable, weights: list[np.ndarray], x: np.ndarray, layout: str) -> Run:
-    """Return a call that takes one step of Adam."""
+def torch_step(stack: Callable, weights: list[np.ndarray], x: np.ndarray, layout: str, *, fused: bool = False) -> Run:
+    """Return a call that takes one step of Adam; `fused` has the loss and its gradients go through torch.compile."""
     import torch
 
     order = getattr(torch, layout)
@@ -310,10 +310,20 @@ def torch_step(stack: Callable, weights: list[np.ndarray], x: np.ndarray, layout
     )
     optimizer, lib = torch.optim.Adam(params, lr=1e-4), Torch()
 
+    def objective(params: list[Any], data: Any) -> Any:
+        return torch.mean(stack(lib, params, data) ** 2)
+
+    loss = torch.compile(objective) if fused else objective
+
     def run() -> None:
         optimizer.zero_grad()
-        torch.mean(stack(lib, params, data) ** 2).backward()
+        loss(params, data).backward()
         optimizer.step()
+
+    if fused:
+        begin = time.perf_counter()
+        run()
+        print(f"torch.compile and one step in {time.perf_counter() - begin:.1f} s", file=sys.stderr)
 
     return run
 
@@ -327,13 +337,16 @@ def stack_rows() -> list[dict[str, Any]]:
         runs: dict[str, Run] = {}
         for layout in ("contiguous_format", "channels_last"):
             runs[layout] = torch_step(stack, weights, x, layout)
+        if "--compiled" in sys.argv:
+            runs["compiled"] = torch_step(stack, weights, x, "channels_last", fused=True)
+        rivals = tuple(runs)
         runs["ours"] = jax_step(stack, ops.conv2d, weights, x, 1)
         runs["ours, 4 a call"] = jax_step(stack, ops.conv2d, weights, x, 4)
         runs["xla"] = jax_step(stack, of_xla, weights, x, 1)
         best = {side: 1000 * min(times) for side, times in measure(runs).items()}
         best["ours, 4 a call"] /= 4
         for mine in ("ours", "ours, 4 a call"):
-            for rival in ("contiguous_format", "channels_last"):
+            for rival in rivals:
                 label = f"{name}: {mine} / {rival} (XLA {best['xla']:.0f})"
                 rows.append(row(label, best[mine], best[rival], "ms", best[rival] / best[mine], rival))
     return rows

@@ -56,10 +56,12 @@ class Ours:
 
     def advance(self, steps: int) -> float:
         """Take steps in one call; return the loss that the last one began with."""
+        from jaxart.training import Limits
+
         self.done += steps
-        until = np.int32(self.done)
-        self.state, info, finite = self.program(self.key, self.state, None, self.recipe.frozen, until)
-        if not bool(finite):
+        limits = Limits(np.int32(self.done))
+        self.state, info, left = self.program(self.key, self.state, None, self.recipe.frozen, limits)
+        if int(left) < 0:
             sys.exit("stylize_step: a loss was not finite.")
         return float(info.loss)
 

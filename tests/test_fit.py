@@ -1,5 +1,8 @@
 """The loop: exact under any chunking and resume, guarded against NaN, and without recompilation."""
 
+import itertools
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -7,7 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxart.training import Checkpoints, NotFiniteError, Recipe, compile_steps, debias, exponential_average, fit
+from jaxart.training import (
+    Checkpoints,
+    DifferentRunError,
+    NotFiniteError,
+    Recipe,
+    compile_steps,
+    debias,
+    exponential_average,
+    fit,
+    half_life_decay,
+    log_jsonl,
+    periodically,
+)
 from jaxart.training import loop as loop_module
 
 
@@ -69,12 +84,139 @@ def test_fit_agrees_with_the_step_called_by_hand():
 
 
 def test_batches_are_taken_one_a_step():
-    taken = (jnp.full(4, float(i)) for i in range(100))
-    state, _ = fit(walk(), taken, key=KEY, steps=6)
+    taken = numbers(0)
+    state, _ = fit(walk(), lambda first: taken, key=KEY, steps=6)
     assert int(state.step) == 6
     assert float(next(taken)[0]) == 6
     with pytest.raises(ValueError, match="ended after step 3"):
-        fit(walk(), iter([jnp.zeros(4)] * 3), key=KEY, steps=6)
+        fit(walk(), lambda first: [jnp.zeros(4)] * (3 - first), key=KEY, steps=6)
+
+
+def numbers(first: int):
+    """Yield batches that tell their number."""
+    return (np.full(4, float(i), np.float32) for i in itertools.count(first))
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_batches_of_any_number_a_call_give_the_same_bits(count):
+    expected, _ = fit(walk(), numbers, key=KEY, steps=20, batches_per_call=5)
+    state, _ = fit(walk(), numbers, key=KEY, steps=11, batches_per_call=count, every=4)
+    state, _ = fit(walk(), numbers, key=KEY, steps=20, state=state, batches_per_call=count)
+    np.testing.assert_array_equal(state.place, expected.place)
+
+
+def stand(key, state, batch, frozen):
+    return Walk(state.step + 1, state.place), Seen(jnp.float32(1), jnp.float32(1))
+
+
+def count_up(key, state, batch, frozen):
+    return Walk(state.step + 1, state.place + 1), Seen(jnp.float32(1), jnp.float32(1))
+
+
+@pytest.mark.parametrize(("every", "times"), [(4, 3), (1, 10), (20, 1)])
+def test_lazy_steps_run_at_multiples_only(every, times):
+    recipe, start = walk()._replace(step=stand, lazy=((every, count_up),)), Walk(jnp.int32(0), jnp.zeros(4))
+    state, _ = fit(recipe, numbers, key=KEY, steps=10, state=start, batches_per_call=3)
+    assert float(state.place[0]) == times
+
+
+def stumble(at: tuple[int, ...]):
+    """Return a recipe whose term is not finite in the steps `at`, whatever the key."""
+
+    def step(key, state, batch, frozen):
+        bad = jnp.isin(state.step, jnp.asarray(at))
+        place = state.place + jax.random.normal(key, (4,))
+        return Walk(state.step + 1, jnp.where(bad, jnp.nan, place)), Seen(jnp.where(bad, jnp.nan, 1.0), jnp.float32(1))
+
+    return walk()._replace(step=step)
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted():
+    state, _ = fit(stumble((3, 4)), key=KEY, steps=8, skips=2)
+    expected = walk().init(KEY).place + sum(
+        jax.random.normal(jax.random.fold_in(KEY, i), (4,)) for i in (0, 1, 2, 5, 6, 7)
+    )
+    assert int(state.step) == 8
+    np.testing.assert_allclose(state.place, expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(NotFiniteError, match="length is not finite after step 4") as caught:
+        fit(stumble((3, 4)), key=KEY, steps=8, skips=1)
+    assert np.isfinite(caught.value.state.place).all()
+
+
+def test_a_run_goes_back_to_its_last_checkpoint_and_draws_other_numbers(tmp_path):
+    def step(key, state, batch, frozen):  # bad luck: with this key only
+        place = state.place + jax.random.normal(key, (4,))
+        bad = jnp.all(jax.random.key_data(key) == unlucky)
+        return Walk(state.step + 1, place), Seen(jnp.where(bad, jnp.nan, 1.0), jnp.float32(1))
+
+    unlucky = jax.random.key_data(jax.random.fold_in(KEY, 7))
+    kept, seen = Checkpoints(tmp_path / "run"), []
+    with pytest.warns(UserWarning, match="length was not finite at step 7: back to step 5"):
+        state, _ = fit(
+            walk()._replace(step=step), key=KEY, steps=12, checkpoints=kept, save_every=5, every=1,
+            hooks=(lambda state, info: seen.append(int(state.step)),),
+        )  # fmt: skip
+    assert int(state.step) == 12
+    assert seen == [*range(1, 8), *range(6, 13)]
+    again, info = fit(walk()._replace(step=step), key=KEY, steps=12, checkpoints=kept)
+    assert info is None
+    np.testing.assert_array_equal(again.place, state.place)
+    assert kept.notes(12)["rollbacks"] == 1
+    kept.close()
+
+
+def test_a_run_that_fails_again_and_again_gives_up(tmp_path):
+    kept = Checkpoints(tmp_path / "run")
+    with pytest.warns(UserWarning, match="back to step 5"), pytest.raises(NotFiniteError):
+        fit(stumble((7,)), key=KEY, steps=12, checkpoints=kept, save_every=5)
+    assert kept.steps() == [5]
+    kept.close()
+
+
+def test_checkpoints_carry_a_run_on_bit_for_bit(tmp_path):
+    expected, _ = fit(walk(), numbers, key=KEY, steps=20)
+    kept = Checkpoints(tmp_path / "run")
+    fit(walk(), numbers, key=KEY, steps=13, checkpoints=kept, save_every=5)
+    assert kept.steps() == [13, 10]
+    state, _ = fit(walk(), numbers, key=KEY, steps=20, checkpoints=kept, save_every=5)
+    np.testing.assert_array_equal(state.place, expected.place)
+    with pytest.raises(DifferentRunError, match="another key"):
+        fit(walk(), numbers, key=jax.random.key(4), steps=30, checkpoints=kept)
+    kept.close()
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path):
+    kept = Checkpoints(tmp_path / "run")
+    wide = walk()._replace(init=lambda key: Walk(jnp.int32(0), jax.random.normal(key, (4096,))))
+    stretched = lambda first: (np.repeat(batch, 1024) for batch in numbers(first))  # noqa: E731
+    expected, _ = fit(wide, stretched, key=KEY, steps=20, checkpoints=kept, save_every=10)
+    kept.close()
+    flip_a_byte(tmp_path / "run" / "20")
+    kept = Checkpoints(tmp_path / "run")
+    with pytest.warns(UserWarning, match="checkpoint of step 20 cannot be read"):
+        state, _ = fit(wide, stretched, key=KEY, steps=20, checkpoints=kept, save_every=10)
+    np.testing.assert_array_equal(state.place, expected.place)
+    kept.close()
+
+
+def test_the_best_checkpoint_outlives_the_latest(tmp_path):
+    kept = Checkpoints(tmp_path / "run", keep=1, best=1)
+    scores = {2: 1.0, 4: 9.0, 6: 3.0, 8: 2.0}
+    fit(walk(), key=KEY, steps=8, checkpoints=kept, save_every=2, score=lambda state: scores[int(state.step)])
+    assert kept.steps() == [8, 4]
+    kept.close()
+
+
+def test_the_log_of_a_resumed_run_has_every_step_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    half, _ = fit(walk(), key=KEY, steps=4, every=1, hooks=(log_jsonl(path),))
+    fit(walk(), key=KEY, steps=7, every=1, hooks=(log_jsonl(path),), state=half)
+    with path.open("a") as stream:
+        stream.write('{"step": 8, "leng')  # killed while writing
+    fit(stumble((8,)), key=KEY, steps=10, every=1, hooks=(periodically(2, log_jsonl(path)),), state=half, skips=1)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6, 8, 10]
+    assert all(np.isfinite(row["length"]) for row in rows)
 
 
 def test_not_finite_names_the_term_and_keeps_the_last_good_state():
@@ -111,6 +253,12 @@ def test_bad_numbers_are_refused(arguments):
         fit(walk(), key=KEY, **arguments)
 
 
+def test_the_half_life_ramps_up_with_the_images_seen():
+    assert float(half_life_decay(100, jnp.float32(1e9), half_life=100)) == 0.5
+    assert float(half_life_decay(100, jnp.float32(2000), half_life=1e6)) == 0.5
+    assert float(half_life_decay(100, jnp.float32(0), half_life=1e6)) == 0.0
+
+
 def test_average_is_the_weighted_mean():
     values, average = [1.0, 5.0, 2.0], 0.0
     for value in values:
@@ -144,11 +292,14 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path):
     kept = Checkpoints(tmp_path / "run")
     kept.save(1, {"a": jnp.asarray(np.random.default_rng(0).random(4096, np.float32))}, {})
     kept.close()
-    largest = max(
-        (path for path in (tmp_path / "run").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
-    )
+    flip_a_byte(tmp_path / "run")
+    with pytest.raises(Exception, match=r"."):
+        Checkpoints(tmp_path / "run").restore(1, {"a": jax.ShapeDtypeStruct((4096,), jnp.float32)})
+
+
+def flip_a_byte(folder: Path) -> None:
+    """Damage the largest file in a folder."""
+    largest = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
-    with pytest.raises(Exception, match=r"."):
-        Checkpoints(tmp_path / "run").restore(1, {"a": jax.ShapeDtypeStruct((4096,), jnp.float32)})

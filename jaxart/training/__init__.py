@@ -1,17 +1,55 @@
-"""The loop that runs every recipe, and what it keeps on disk."""
+"""The loop that runs every recipe, the devices it runs on, and what it keeps on disk."""
 
-from jaxart.training.average import debias, exponential_average
-from jaxart.training.checkpoint import Checkpoints
-from jaxart.training.loop import NotFiniteError, compile_steps, fit, one_blas_thread
-from jaxart.training.recipe import Recipe
+from jaxart.training.average import debias, exponential_average, half_life_decay
+from jaxart.training.checkpoint import Checkpoints, DifferentRunError
+from jaxart.training.hooks import log_jsonl, log_tensorboard, periodically
+from jaxart.training.loop import Limits, NotFiniteError, compile_steps, fit, one_blas_thread
+from jaxart.training.recipe import Recipe, Step
+from jaxart.training.sharding import (
+    AXIS,
+    by_pmap,
+    by_shard_map,
+    connect,
+    data_mesh,
+    example_keys,
+    mean_over,
+    on_first_process,
+    over_batch,
+    process,
+    replicate,
+    replicated,
+    shard_batch,
+    simulate_devices,
+)
 
 __all__ = [
+    "AXIS",
     "Checkpoints",
+    "DifferentRunError",
+    "Limits",
     "NotFiniteError",
     "Recipe",
+    "Step",
+    "by_pmap",
+    "by_shard_map",
     "compile_steps",
+    "connect",
+    "data_mesh",
     "debias",
+    "example_keys",
     "exponential_average",
     "fit",
+    "half_life_decay",
+    "log_jsonl",
+    "log_tensorboard",
+    "mean_over",
+    "on_first_process",
     "one_blas_thread",
+    "over_batch",
+    "periodically",
+    "process",
+    "replicate",
+    "replicated",
+    "shard_batch",
+    "simulate_devices",
 ]

@@ -1,6 +1,8 @@
 """Checkpoints of a run's state, through Orbax."""
 
 import hashlib
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +12,46 @@ import numpy as np
 from jaxart.arrays import PyTree
 
 
+class DifferentRunError(ValueError):
+    """The checkpoints belong to another run."""
+
+
 class Checkpoints:
-    """The last two checkpoints of a run, in a folder. Each is written whole or not at all.
+    """The latest checkpoints of a run, and the best ones, in a folder. Each is written whole or not at all.
 
     Args:
         folder: created on the first save.
+        keep: how many of the latest.
+        best: how many of those with the highest score.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder).absolute()
+    def __init__(self, folder: str | Path, *, keep: int = 2, best: int = 0):
+        self.folder, self._keep, self._best = Path(folder).absolute(), keep, best
         self._manager = None
 
     def _open(self) -> Any:
         if self._manager is None:
             import orbax.checkpoint as ocp  # over a second to import, and not every run saves
 
-            options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False, create=True)
+            policies = ocp.checkpoint_managers
+            kept: list[Any] = [policies.LatestN(self._keep)]
+            if self._best:
+                kept.append(policies.BestN(get_metric_fn=lambda scores: scores["score"], n=self._best))
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(kept), enable_async_checkpointing=False, create=True
+            )
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 
-    def save(self, step: int, state: PyTree, notes: dict[str, Any]) -> None:
-        """Write state and JSON-able notes under `step`. Later checkpoints, left by a run that was resumed from before them, are dropped."""
+    def save(self, step: int, state: PyTree, notes: dict[str, Any], *, score: float | None = None) -> None:
+        """Write state and JSON-able notes under `step`. Later checkpoints, left by a run that was resumed from before them, are dropped.
+
+        Args:
+            step: steps done.
+            state: arrays, the same in all processes.
+            notes: for `notes`.
+            score: higher is better; keeps the checkpoint among the best.
+        """
         import orbax.checkpoint as ocp
 
         notes = notes | {"checksums": _checksums(state)}
@@ -38,7 +59,7 @@ class Checkpoints:
         for later in self.steps():
             if later >= step:
                 self._open().delete(later)
-        self._open().save(step, args=args, force=True)
+        self._open().save(step, args=args, metrics=None if score is None else {"score": score}, force=True)
 
     def steps(self) -> list[int]:
         """Return the steps that were saved, the newest first; nothing if there is no folder."""
@@ -50,24 +71,52 @@ class Checkpoints:
 
         return self._open().restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore()))["notes"]
 
-    def restore(self, step: int, like: PyTree) -> PyTree:
+    def restore(self, step: int, like: PyTree, *, sharding: jax.sharding.Sharding | None = None) -> PyTree:
         """Return the state saved at `step`.
 
         Args:
             step: one of `steps()`.
             like: a state of the same structure, or its `jax.eval_shape`.
+            sharding: where the arrays go; the first device by default.
 
         Raises:
             ValueError: the bytes are not those that were saved.
         """
         import orbax.checkpoint as ocp
 
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        here = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
         state = self._open().restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
         if _checksums(state) != self.notes(step)["checksums"]:
             raise ValueError(f"checkpoint of step {step} in {self.folder.name} is damaged: its checksums do not match.")
         return state
+
+    def newest(
+        self, like: Callable[[dict[str, Any]], PyTree], *, sharding: jax.sharding.Sharding | None = None
+    ) -> tuple[PyTree, dict[str, Any]]:
+        """Return the state and the notes of the newest intact checkpoint; warn of damaged ones.
+
+        Args:
+            like: from a checkpoint's notes to what `restore` takes. It may raise `DifferentRunError`, which is passed on.
+            sharding: as in `restore`.
+
+        Raises:
+            ValueError: there is none, or none that can be read.
+        """
+        steps = self.steps()
+        if not steps:
+            raise ValueError(f"resume: no checkpoint found in {self.folder.name}; they are written as a run goes on.")
+        for step in steps:
+            try:
+                notes = self.notes(step)
+                return self.restore(step, like(notes), sharding=sharding), notes
+            except DifferentRunError:
+                raise
+            except Exception as error:  # Orbax raises many kinds on a damaged folder
+                warnings.warn(
+                    f"checkpoint of step {step} cannot be read ({error}); trying the one before.", stacklevel=2
+                )
+        raise ValueError(f"resume: none of the {len(steps)} checkpoints in {self.folder.name} can be read.")
 
     def close(self) -> None:
         """Release Orbax's threads."""

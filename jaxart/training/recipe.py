@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from jaxart.arrays import Key, PyTree
 
+Step = Callable[[Key, Any, PyTree, PyTree], tuple[Any, Any]]
+
 
 class Recipe(NamedTuple):
     """An iteration as pure functions.
@@ -16,8 +18,23 @@ class Recipe(NamedTuple):
             higher; info is a NamedTuple of float32 scalars for people. `fit` hands in ``fold_in(key, state.step)``. Recipes that differ
             only in arrays should share one function: the compiled program is found by it.
         frozen: what is used but never trained, as an argument and not a closure, which jit would bake into the program.
+        lazy: pairs (k, step): where the count of steps done is a multiple of k, that step runs instead; the first pair that applies
+            wins. So a term that acts every k-th step costs nothing in between: each is a program of its own, chosen on the host.
     """
 
     init: Callable[[Key], Any]
-    step: Callable[[Key, Any, PyTree, PyTree], tuple[Any, Any]]
+    step: Step
     frozen: PyTree = None
+    lazy: tuple[tuple[int, Step], ...] = ()
+
+    def step_at(self, done: int) -> tuple[Step, int]:
+        """Return the step to run after `done` steps, and the count up to which it is the one to run."""
+        for every, step in self.lazy:
+            if done % every == 0 and every > 1:
+                return step, done + 1
+            if every == 1:
+                return step, _FAR
+        return self.step, min(((done // every + 1) * every for every, _ in self.lazy), default=_FAR)
+
+
+_FAR = 2**31 - 1  # the largest count of steps

@@ -1,7 +1,6 @@
 """Resuming: which checkpoints belong to a stylisation, and the state of the newest intact one."""
 
 import hashlib
-import warnings
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 from jaxart.arrays import Key
 from jaxart.tasks.stylize.prepare import Stylization
 from jaxart.tasks.stylize.recipe import State, initial_state
-from jaxart.training import Checkpoints
+from jaxart.training import Checkpoints, DifferentRunError
 
 
 def fingerprint(job: Stylization, key: Key) -> dict[str, str]:
@@ -45,30 +44,19 @@ def resumed(job: Stylization, kept: Checkpoints, mark: dict[str, str]) -> tuple[
     Raises:
         ValueError: there is none, or they belong to another stylisation.
     """
-    steps = kept.steps()
-    if not steps:
-        raise ValueError("resume: no checkpoint found. Start without resume; checkpoints are written as it runs.")
-    for step in steps:
-        try:
-            notes = kept.notes(step)
-            _check_same(notes["stylization"], mark)
-            image = jax.ShapeDtypeStruct((*job.sizes[notes["scale"]], 3), jnp.float32)
-            like = jax.eval_shape(lambda x: initial_state(x, job.optimizer), image)
-            return notes["scale"], kept.restore(step, like)
-        except _Different:
-            raise
-        except Exception as error:  # Orbax raises many kinds on a damaged folder
-            warnings.warn(f"checkpoint of step {step} cannot be read ({error}); trying the one before.", stacklevel=2)
-    raise ValueError(f"resume: none of the {len(steps)} checkpoints can be read. Start without resume.")
 
+    def like(notes: dict[str, Any]) -> State:
+        _check_same(notes["stylization"], mark)
+        image = jax.ShapeDtypeStruct((*job.sizes[notes["scale"]], 3), jnp.float32)
+        return jax.eval_shape(lambda x: initial_state(x, job.optimizer), image)
 
-class _Different(ValueError):
-    """The checkpoints belong to another stylisation."""
+    state, notes = kept.newest(like)
+    return notes["scale"], state
 
 
 def _check_same(saved: dict[str, str], now: dict[str, str]) -> None:
     changed = [name for name in now if saved.get(name) != now[name]]
     if changed:
-        raise _Different(
+        raise DifferentRunError(
             f"resume: the checkpoints are of another run; different: {', '.join(changed)}. Use the same arguments, or start anew."
         )
