@@ -2,7 +2,8 @@
 
 Single layers, forward, input gradient and weight gradient, in GFLOP/s; PyTorch in its default layout and in channels_last. Layers of
 VGG have their weights transformed beforehand, as a network that is not trained has. Then whole training steps, forward, all
-gradients and Adam, of three stacks. `--layers` or `--stacks` runs one half, `--native` uses the compiled kernel.
+gradients and Adam, of three stacks. `--layers` or `--stacks` runs one half, `--native` uses the compiled kernel, `--compiled`
+adds torch.compile to the rivals of the stacks.
 """
 
 import functools
