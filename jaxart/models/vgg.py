@@ -3,7 +3,9 @@
 Reference: Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015.
 """
 
-from collections.abc import Mapping
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
@@ -39,6 +41,34 @@ def vgg_depth(variables: Mapping[str, Any]) -> int:
         if names == {name for name in layer_names(depth) if name.startswith("conv")}:
             return depth
     raise ValueError(f"expected the convolutions of VGG-16 or VGG-19 (conv1_1 ... conv5_4), got {sorted(names)}.")
+
+
+def vgg_block(name: str) -> int:
+    """Return the block that a layer of VGG ends or lies in: relu4_2 -> 4, pool3 -> 3."""
+    return int(name.lstrip("abcdefghijklmnopqrstuvwxyz")[0])
+
+
+def vgg_stride(name: str) -> int:
+    """Return the pixels from one feature of a layer to the next: image and relu1_2 -> 1, relu4_2 -> 8, pool4 -> 16."""
+    return 1 if name == "image" else 2 ** (vgg_block(name) - 1 + name.startswith("pool"))
+
+
+def vgg_reach(depth: int, layers: Sequence[str]) -> tuple[int, int]:
+    """Return what `ops.tiled_sum` must know of layers: halo, how far their features look, and align, the largest stride, in pixels.
+
+    >>> vgg_reach(16, ("relu1_1", "relu5_1")), vgg_reach(19, ("relu5_1",))
+    ((64, 16), (80, 16))
+    """
+    align = max(map(vgg_stride, layers))
+    names = layer_names(depth)
+    deepest = max((names.index(name) for name in layers if name != "image"), default=-1)
+    halo = 0
+    for name in names[: deepest + 1]:
+        if name.startswith("conv"):
+            halo += vgg_stride(name)
+        if name.startswith("pool"):
+            halo = -(-halo // vgg_stride(name)) * vgg_stride(name)  # a feature that sees a wrong pixel is wrong
+    return max(1, -(-halo // align)) * align, align
 
 
 class _Convolution(nn.Module):
@@ -79,6 +109,11 @@ class VGG(nn.Module):
         first_padding: "replicate" repeats the border before the first convolution (no dark frame); "zeros" is the original.
         winograd: see `ops.conv2d`; False is slower on a CPU and rounds less.
         dtype: of the activations; statistics of bfloat16 features are taken in float32 by the losses.
+        rematerialise: the derivative computes the first block's activations anew instead of keeping them: half the memory. More blocks
+            would not need less, because the peak is the derivative of that block.
+
+    Calling it takes pictures ``[N, H, W, 3]`` and optionally ``read(name, layer)``: what to return of each layer instead of its features.
+    With `rematerialise`, what `read` keeps of the first block for its derivative is computed anew too.
 
     Raises:
         ValueError: an unknown layer, pooling or padding, or a picture too small for a layer (its message names the smallest size).
@@ -90,21 +125,31 @@ class VGG(nn.Module):
     first_padding: Literal["zeros", "replicate"] = "zeros"
     winograd: bool = True
     dtype: Any = jnp.float32
+    rematerialise: bool = False
 
     AVERAGE_SCALE: ClassVar[float] = 1.5
 
     @nn.compact
-    def __call__(self, images: Array) -> Features:
+    def __call__(self, images: Array, *, read: Callable[[str, jax.Array], Any] = lambda name, layer: layer) -> Features:
         names = self._checked_layers()
         mean = self.variable("preprocessing", "mean", jnp.zeros, (3,)).value
         std = self.variable("preprocessing", "std", jnp.ones, (3,)).value
-        features = {"image": images}
+        found = {"image": read("image", images)} if "image" in self.layers else {}
         x = ((images - mean.reshape(1, 1, 1, -1)) / std.reshape(1, 1, 1, -1)).astype(self.dtype)
-        for name in names:
-            x = self._layer(name, x, images.shape)
-            if name in self.layers:
-                features[name] = x
-        return {name: features[name] for name in self.layers}
+
+        def run(network: VGG, x: jax.Array, *, names: tuple[str, ...]) -> tuple[jax.Array, Features]:
+            found = {}
+            for name in names:
+                x = network._layer(name, x, images.shape)
+                if name in network.layers:
+                    found[name] = read(name, x)
+            return x, found
+
+        for number, block in itertools.groupby(names, key=vgg_block):
+            part = functools.partial(run, names=tuple(block))
+            x, features = (nn.remat(part) if self.rematerialise and number == 1 else part)(self, x)
+            found |= features
+        return {name: found[name] for name in self.layers}
 
     @nn.nowrap
     def freeze(self, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""Sums over a picture that is too large to work on at once: tile by tile, exact, differentiable.
+
+A tile is read with a halo, as a window of the picture. Windows begin at multiples of `align`, so that pooling grids agree, and the last one
+ends where the picture ends: a network meets the true borders, and pads them, just as on the whole picture. All windows have one shape, so one
+loop runs over them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxart.arrays import Array, PyTree
+
+Summand = Callable[[jax.Array, jax.Array, PyTree, PyTree], PyTree]
+
+
+class _Axis(NamedTuple):
+    """How an axis is cut: `count` tiles of `core` pixels (the last may have fewer), read as windows of `window` pixels."""
+
+    length: int
+    count: int
+    core: int
+    window: int
+
+
+class _Grid(NamedTuple):
+    rows: _Axis
+    columns: _Axis
+    halo: int
+    align: int
+
+
+def tiled_sum(
+    function: Summand,
+    image: Array,
+    companions: PyTree,
+    extra: PyTree,
+    *,
+    tile: int | None,
+    halo: int,
+    align: int,
+) -> PyTree:
+    """Sum `function` over the tiles of a picture: what it gives for the whole, if it adds up over pixels.
+
+    The derivative, in everything and of any order, computes each tile anew: no more than one tile's activations are ever held. As gradients
+    of overlapping windows add up, both passes need only the halo of the first.
+
+    Args:
+        function: ``function(window, counted, companions, extra)`` -> pytree of sums. `window` is ``[h, w, ...]`` of the image; ``counted
+            [h, w]`` is 1 where a pixel is the tile's own and 0 in its halo. A feature of stride s counts where its first pixel does:
+            ``counted[::s, ::s]``.
+        image: ``[H, W, ...]``.
+        companions: arrays that are cut like the image, of its size or that of features of stride s: ``[H // s, W // s, ...]``.
+        extra: handed on as it is, such as the variables of a network.
+        tile: largest side of a tile in pixels; None takes the whole picture as one.
+        halo: how far beyond a tile's border its summands look, in pixels; a multiple of `align` (`models.vgg_reach`).
+        align: windows begin at multiples of it: the largest stride of the features, a power of two.
+
+    Returns:
+        The sum, a pytree of the function's shapes.
+
+    Raises:
+        ValueError: a tile below one pixel, a halo that is no multiple of `align`, or a companion of another size.
+
+    >>> tiled_sum(lambda x, counted, *_: jnp.sum(x * counted[..., None]), jnp.ones((19, 7, 3)), None, None, tile=4, halo=2, align=2)
+    Array(399., dtype=float32)
+    """
+    grid = _grid(image.shape, tile, halo, align)
+    if _tiles(grid) == 1:
+        return function(image, jnp.ones(image.shape[:2]), companions, extra)  # which XLA folds away
+
+    def one(image: Array, companions: PyTree, extra: PyTree, index: Array) -> PyTree:
+        window, counted, along = _cut(grid, image, companions, index)
+        return function(window, counted, along, extra)
+
+    def body(total: PyTree, index: jax.Array) -> tuple[PyTree, None]:
+        part = jax.checkpoint(one, prevent_cse=False)(image, companions, extra, index)
+        return jax.tree.map(jnp.add, total, part), None
+
+    shapes = jax.eval_shape(one, image, companions, extra, jnp.int32(0))
+    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.scan(body, start, jnp.arange(_tiles(grid)))[0]
+
+
+def tiled_map(
+    function: Callable[[jax.Array, PyTree], PyTree],
+    image: Array,
+    extra: PyTree,
+    *,
+    tile: int | None,
+    halo: int,
+    align: int,
+) -> PyTree:
+    """Compute feature maps of a picture tile by tile: what `function` gives for the whole, in the memory of one tile and the result.
+
+    Args:
+        function: ``function(window, extra)`` -> pytree of features ``[h // s, w // s, ...]`` of a window ``[h, w, ...]``.
+        image: ``[H, W, ...]``.
+        extra: handed on as it is.
+        tile: as in `tiled_sum`.
+        halo: as in `tiled_sum`.
+        align: as in `tiled_sum`.
+
+    Returns:
+        The features ``[H // s, W // s, ...]``.
+
+    Raises:
+        ValueError: as `tiled_sum`.
+    """
+    grid = _grid(image.shape, tile, halo, align)
+    if _tiles(grid) == 1:
+        return function(image, extra)
+
+    def whole(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        stride = _stride(leaf.shape, (grid.rows.window, grid.columns.window), align)
+        return jnp.zeros((grid.rows.length // stride, grid.columns.length // stride, *leaf.shape[2:]), leaf.dtype)
+
+    def body(index: jax.Array, maps: PyTree) -> PyTree:
+        origins, counted = _place(grid, index)
+        found = function(_window(grid, image, origins), extra)
+        return jax.tree.map(lambda whole, part: _placed(grid, whole, part, origins, counted), maps, found)
+
+    first = jax.eval_shape(lambda: function(_window(grid, image, _place(grid, jnp.int32(0))[0]), extra))
+    return jax.lax.fori_loop(0, _tiles(grid), body, jax.tree.map(whole, first))
+
+
+def tiled_pixels(size: tuple[int, int], *, tile: int | None, halo: int, align: int) -> int:
+    """Return how many pixels the windows of all tiles of a picture (height, width) have together: the work of `tiled_sum`.
+
+    >>> tiled_pixels((2048, 2048), tile=1024, halo=64, align=16) / 2048**2
+    1.12890625
+    """
+    grid = _grid(size, tile, halo, align)
+    return _tiles(grid) * grid.rows.window * grid.columns.window
+
+
+def _grid(shape: tuple[int, ...], tile: int | None, halo: int, align: int) -> _Grid:
+    if tile is not None and tile < 1 or halo % align:
+        raise ValueError(
+            f"tiles: expected a tile of at least 1 and a halo that is a multiple of {align}, got {tile} and {halo}."
+        )
+    rows, columns = (_axis(length, tile or length, halo, align) for length in shape[:2])
+    return _Grid(rows, columns, halo, align)
+
+
+def _axis(length: int, tile: int, halo: int, align: int) -> _Axis:
+    """Cut an axis into tiles of nearly equal size."""
+    core = align * -(-length // (align * -(-length // tile)))
+    count = -(-length // core)
+    window = core + halo * min(count - 1, 2)
+    window += (length - window) % align
+    return _Axis(length, count, core, window) if window < length else _Axis(length, 1, length, length)
+
+
+def _tiles(grid: _Grid) -> int:
+    return grid.rows.count * grid.columns.count
+
+
+def _place(grid: _Grid, index: Array) -> tuple[list[jax.Array], jax.Array]:
+    """Return where the window of a tile begins, and which of its pixels ``[h, w]`` are the tile's own."""
+    origins, own = [], []
+    numbers = (index // grid.columns.count, index % grid.columns.count)
+    for axis, number in zip((grid.rows, grid.columns), numbers, strict=True):
+        start = number * axis.core
+        origins.append(jnp.clip(start - grid.halo, 0, axis.length - axis.window))
+        pixels = origins[-1] + jnp.arange(axis.window)
+        own.append((pixels >= start) & (pixels < start + axis.core))
+    return origins, (own[0][:, None] & own[1][None]).astype(jnp.float32)
+
+
+def _cut(grid: _Grid, image: Array, companions: PyTree, index: Array) -> tuple[jax.Array, jax.Array, PyTree]:
+    origins, counted = _place(grid, index)
+    along = jax.tree.map(lambda array: _window(grid, array, origins), companions)
+    return _window(grid, image, origins), counted, along
+
+
+def _window(grid: _Grid, array: Array, origins: list[jax.Array]) -> jax.Array:
+    stride = _stride(array.shape, (grid.rows.length, grid.columns.length), grid.align)
+    starts = [origin // stride for origin in origins] + [0] * (array.ndim - 2)
+    sizes = (grid.rows.window // stride, grid.columns.window // stride)
+    return jax.lax.dynamic_slice(array, starts, (*sizes, *array.shape[2:]))
+
+
+def _placed(grid: _Grid, whole: Array, part: Array, origins: list[jax.Array], counted: Array) -> jax.Array:
+    """Write the tile's own part of a window's features into the map."""
+    stride = _stride(whole.shape, (grid.rows.length, grid.columns.length), grid.align)
+    starts = [origin // stride for origin in origins] + [0] * (whole.ndim - 2)
+    own = counted[::stride, ::stride][: part.shape[0], : part.shape[1]]
+    before = jax.lax.dynamic_slice(whole, starts, part.shape)
+    part = jnp.where(own.reshape(*own.shape, *[1] * (part.ndim - 2)) > 0, part, before)
+    return jax.lax.dynamic_update_slice(whole, part, starts)
+
+
+def _stride(shape: tuple[int, ...], size: tuple[int, int], align: int) -> int:
+    """Return by how much an array ``[H // s, W // s, ...]`` is coarser than a picture."""
+    for stride in (1 << power for power in range(align.bit_length())):
+        if shape[:2] == (size[0] // stride, size[1] // stride):
+            return stride
+    raise ValueError(
+        f"tiles: expected arrays of the picture's {size[0]} x {size[1]}, or of that divided by 2 ... {align}, got {shape}."
+    )
