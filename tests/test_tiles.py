@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 from jaxart import ops
 from jaxart.models import VGG, vgg_reach, vgg_stride
@@ -135,3 +137,43 @@ def test_reach_is_as_far_as_features_look(variables, layers):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         ops.tiled_sum(lambda *_: 0.0, picture(40, 40), jnp.ones((10, 10, 1)), None, **options)
+
+
+def sharded(image, targets, kernels, devices, tile):
+    """Return loss and gradient with the rows split over devices, and the program's text."""
+    height = image.shape[0]
+    rows = REACH["align"] * -(-height // (REACH["align"] * devices))
+
+    def split(array):
+        stride = height // array.shape[0]
+        return jnp.pad(array, ((0, rows * devices // stride - array.shape[0]), *[(0, 0)] * (array.ndim - 1)))
+
+    def local(part, companions, kernels):
+        def objective(part):
+            sums = ops.sharded_sum(
+                summand, part, companions, kernels, height=height, axis_name="rows", tile=tile, **REACH
+            )
+            return sum(jnp.sum(jnp.sqrt(1 + second**2)) + error for second, error in sums.values())
+
+        return jax.value_and_grad(objective)(part)
+
+    mesh = jax.make_mesh((devices,), ("rows",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+    specs = {"in_specs": (P("rows"), P("rows"), P()), "out_specs": (P(), P("rows"))}
+    program = jax.jit(jax.shard_map(local, mesh=mesh, check_vma=False, **specs))
+    arguments = split(image), jax.tree.map(split, targets), kernels
+    compiled = program.lower(*arguments).compile()
+    value, slope = compiled(*jax.device_put(arguments, compiled.input_shardings[0]))
+    return value, slope[:height], compiled.as_text()
+
+
+@pytest.mark.parametrize(
+    ("size", "devices", "tile"), [((64, 33), 2, None), ((75, 40), 4, None), ((45, 35), 8, None), ((101, 37), 2, 16)]
+)
+def test_rows_over_devices_give_the_same_without_gathering(kernels, size, devices, tile):
+    image, targets = picture(*size), pyramid(picture(*size, seed=2), kernels)
+    expected, slope = jax.jit(jax.value_and_grad(loss), static_argnums=3)(image, targets, kernels, None)
+    found, sharded_slope, text = sharded(image, targets, kernels, devices, tile)
+    assert relative(found, expected) < 1e-5
+    assert relative(sharded_slope, slope) < 1e-5
+    assert "all-gather" not in text
+    assert "collective-permute" in text

@@ -1,10 +1,11 @@
 """Sums over a picture that is too large to work on at once: tile by tile, exact, differentiable.
 
 A tile is read with a halo, as a window of the picture. Windows begin at multiples of `align`, so that pooling grids agree, and the last one
-ends where the picture ends: a network meets the true borders, and pads them, just as on the whole picture. All windows have one shape, so one
-loop runs over them.
+ends where the picture ends: a network meets the true borders, and pads them, just as on the whole picture. All windows have one shape, so
+that one loop runs over them.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -137,7 +138,7 @@ def tiled_pixels(size: tuple[int, int], *, tile: int | None, halo: int, align: i
 
 
 def _grid(shape: tuple[int, ...], tile: int | None, halo: int, align: int) -> _Grid:
-    if tile is not None and tile < 1 or halo % align:
+    if (tile is not None and tile < 1) or halo % align:
         raise ValueError(
             f"tiles: expected a tile of at least 1 and a halo that is a multiple of {align}, got {tile} and {halo}."
         )
@@ -201,3 +202,106 @@ def _stride(shape: tuple[int, ...], size: tuple[int, int], align: int) -> int:
     raise ValueError(
         f"tiles: expected arrays of the picture's {size[0]} x {size[1]}, or of that divided by 2 ... {align}, got {shape}."
     )
+
+
+def sharded_sum(
+    function: Summand,
+    rows: Array,
+    companions: PyTree,
+    extra: PyTree,
+    *,
+    height: int,
+    axis_name: str,
+    tile: int | None,
+    halo: int,
+    align: int,
+) -> PyTree:
+    """Sum `function` over a picture whose rows are split over devices, under `jax.shard_map`; each device sums its part in tiles.
+
+    A device fetches the rows around its own from its neighbours, once, and returns what they are due of the gradient; no device ever holds
+    the whole picture. All devices get the same sum, and each the derivative in its own rows of a loss that all compute alike. That of
+    `extra` is each device's own share.
+
+    Args:
+        function: as in `tiled_sum`.
+        rows: ``[r, W, ...]`` of the picture, r a multiple of `align`, the same on all devices; those beyond `height` are ignored.
+        companions: ``[r // s, W // s, ...]``.
+        extra: as in `tiled_sum`, the same on all devices.
+        height: of the whole picture.
+        axis_name: of the mapped axis.
+        tile: as in `tiled_sum`.
+        halo: as in `tiled_sum`.
+        align: as in `tiled_sum`.
+
+    Returns:
+        The sum, the same on all devices.
+
+    Raises:
+        ValueError: rows that are no multiple of `align` or not enough for the picture, and as `tiled_sum`.
+    """
+    devices, own_rows = jax.lax.axis_size(axis_name), rows.shape[0]
+    if own_rows % align or own_rows * devices < height:
+        raise ValueError(
+            f"sharded_sum: expected {devices} devices to hold the {height} rows of the picture in equal multiples of {align}, got "
+            f"{own_rows} rows each."
+        )
+    strip = _strip(height, devices, own_rows, halo, align)
+    first = jax.lax.axis_index(axis_name) * own_rows
+    origin = jnp.clip(first - halo, 0, height - strip.window)
+    windows, along = jax.tree.map(lambda each: _fetched(each, strip, first, origin, axis_name), (rows, companions))
+    places = origin + jnp.arange(strip.window)
+    own = jnp.broadcast_to(((places >= first) & (places < first + own_rows))[:, None], windows.shape[:2])
+
+    def summand(window: jax.Array, counted: jax.Array, along: PyTree, extra: PyTree) -> PyTree:
+        own, companions = along
+        return function(window, counted * own, companions, extra)
+
+    part = tiled_sum(summand, windows, (own.astype(jnp.float32), along), extra, tile=tile, halo=halo, align=align)
+    return jax.tree.map(lambda leaf: _total(leaf, axis_name), part)
+
+
+class _Strip(NamedTuple):
+    """The rows that a device reads: `window` of them, from up to `above` devices before it to `below` after it."""
+
+    own: int
+    window: int
+    above: int
+    below: int
+
+
+def _strip(height: int, devices: int, own: int, halo: int, align: int) -> _Strip:
+    window = own + 2 * halo
+    window = min(window + (height - window) % align, height)
+    firsts = [own * device for device in range(devices)]
+    origins = [min(max(first - halo, 0), height - window) for first in firsts]
+    above = max(first - origin for first, origin in zip(firsts, origins, strict=True))
+    below = max(origin + window - first - own for first, origin in zip(firsts, origins, strict=True))
+    return _Strip(own, window, -(-above // own), -(-max(below, 0) // own))
+
+
+def _fetched(array: Array, strip: _Strip, first: Array, origin: Array, axis_name: str) -> jax.Array:
+    """Return the strip's window of an array ``[own // s, ...]`` that is split over the devices."""
+    stride, devices = strip.own // array.shape[0], jax.lax.axis_size(axis_name)
+    blocks = []
+    for shift in range(-strip.above, strip.below + 1):
+        pairs = [(source, source - shift) for source in range(devices) if 0 <= source - shift < devices]
+        blocks.append(jax.lax.ppermute(array, axis_name, pairs) if shift else array)
+    start = (origin - first + strip.above * strip.own) // stride
+    return jax.lax.dynamic_slice_in_dim(jnp.concatenate(blocks), start, strip.window // stride)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _total(part: Array, axis_name: str) -> jax.Array:
+    return jax.lax.psum(part, axis_name)
+
+
+def _total_forward(part: Array, axis_name: str) -> tuple[jax.Array, None]:
+    return _total(part, axis_name), None
+
+
+def _total_backward(axis_name: str, residual: None, cotangent: Array) -> tuple[jax.Array]:
+    del axis_name, residual
+    return (cotangent,)  # all devices compute the same loss of it; psum's own rule would count it once for each
+
+
+_total.defvjp(_total_forward, _total_backward)
