@@ -34,7 +34,7 @@ class Reporter:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"))
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._console, self._trace, self._keep = console, trace, keep
-        self._cost = [height * width + task.FIXED_PIXELS for height, width in job.sizes]
+        self._cost = [task.step_work(job, index) + task.FIXED_PIXELS for index in range(len(job.sizes))]
         self._total = sum(cost * steps for cost, steps in zip(self._cost, job.steps, strict=True))
         self._first: tuple[float, float] | None = None
         self._said = 0.0

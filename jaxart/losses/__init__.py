@@ -1,7 +1,7 @@
 """Losses: pure functions of arrays that return one number per example (the leading axes). They own no network and no weight."""
 
-from jaxart.losses.pixel import content
-from jaxart.losses.smoothness import total_variation, total_variation_nine_point
+from jaxart.losses.pixel import content, content_map
+from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
 from jaxart.losses.style import (
     ADAIN,
     GRAM,
@@ -12,10 +12,12 @@ from jaxart.losses.style import (
     StyleLoss,
     adain,
     blend,
+    divide_moments,
     gaussian_target,
     gram_gatys,
     gram_johnson,
     gram_matrix,
+    moment_sums,
     moments,
     nearest_patches,
     self_similarity,
@@ -33,12 +35,16 @@ __all__ = [
     "adain",
     "blend",
     "content",
+    "content_map",
+    "divide_moments",
     "gaussian_target",
     "gram_gatys",
     "gram_johnson",
     "gram_matrix",
+    "moment_sums",
     "moments",
     "nearest_patches",
+    "nine_point_map",
     "self_similarity",
     "total_variation",
     "total_variation_nine_point",

@@ -6,6 +6,19 @@ import jax.numpy as jnp
 from jaxart.arrays import Array
 
 
+def content_map(features: Array, target: Array) -> jax.Array:
+    """Square the error of features at each position: ``mean over c of (F - F_t)^2``, float32 ``[..., H, W]``.
+
+    Args:
+        features: ``[..., H, W, C]``, any float type.
+        target: the same shape.
+
+    Returns:
+        ``[..., H, W]``, float32; its mean is `content`.
+    """
+    return jnp.mean((features.astype(jnp.float32) - target.astype(jnp.float32)) ** 2, axis=-1)
+
+
 def content(features: Array, target: Array) -> jax.Array:
     """Measure how far features are from those of the content: ``mean over h, w, c of (F - F_t)^2``.
 
@@ -22,5 +35,4 @@ def content(features: Array, target: Array) -> jax.Array:
     >>> float(content(jnp.ones((4, 4, 3)), jnp.zeros((4, 4, 3))))
     1.0
     """
-    difference = features.astype(jnp.float32) - target.astype(jnp.float32)
-    return jnp.mean(difference**2, axis=(-3, -2, -1))
+    return jnp.mean(content_map(features, target), axis=(-2, -1))

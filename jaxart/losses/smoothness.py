@@ -29,6 +29,24 @@ def total_variation(images: Array) -> jax.Array:
     return vertical + horizontal
 
 
+def nine_point_map(images: Array) -> jax.Array:
+    """Penalise squared differences to right, lower and both diagonal neighbours, between all pixels of the picture padded by replication.
+
+    Args:
+        images: ``[..., H, W, C]``.
+
+    Returns:
+        ``[..., H + 1, W + 1]``: ``2 (dx^2 / 3 + dy^2 / 3 + d1^2 / 12 + d2^2 / 12)``, averaged over channels, of the four pixels around each
+        corner of pixels; its mean is `total_variation_nine_point`.
+    """
+    rank = images.ndim
+    padded = jnp.pad(images, [(0, 0)] * (rank - 3) + [(1, 1), (1, 1), (0, 0)], mode="edge")
+    here, right = padded[..., :-1, :-1, :], padded[..., :-1, 1:, :]
+    below, diagonal = padded[..., 1:, :-1, :], padded[..., 1:, 1:, :]
+    straight = (right - here) ** 2 + (below - here) ** 2
+    return 2 * jnp.mean(straight / 3 + ((diagonal - here) ** 2 + (below - right) ** 2) / 12, axis=-1)
+
+
 def total_variation_nine_point(images: Array) -> jax.Array:
     """Penalise squared differences to right, lower and both diagonal neighbours, nearly alike in every direction.
 
@@ -41,9 +59,4 @@ def total_variation_nine_point(images: Array) -> jax.Array:
     Returns:
         ``[...]``.
     """
-    rank = images.ndim
-    padded = jnp.pad(images, [(0, 0)] * (rank - 3) + [(1, 1), (1, 1), (0, 0)], mode="edge")
-    here, right = padded[..., :-1, :-1, :], padded[..., :-1, 1:, :]
-    below, diagonal = padded[..., 1:, :-1, :], padded[..., 1:, 1:, :]
-    means = [jnp.mean(d**2, axis=(-3, -2, -1)) for d in (right - here, below - here, diagonal - here, below - right)]
-    return 2 * ((means[0] + means[1]) / 3 + (means[2] + means[3]) / 12)
+    return jnp.mean(nine_point_map(images), axis=(-2, -1))

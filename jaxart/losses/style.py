@@ -40,6 +40,35 @@ class StyleLoss(NamedTuple):
     distance: Callable[[Moments, Any], jax.Array]
 
 
+def moment_sums(features: Array, weights: Array | None = None) -> Moments:
+    """Sum f and f f^T over the pixels, in float32: what `moments` divides by the number of pixels. Sums of parts of a picture add up.
+
+    Args:
+        features: ``[..., H, W, C]``, any float type.
+        weights: as in `moments`.
+
+    Returns:
+        `Moments` with ``[..., C]`` and ``[..., C, C]``.
+    """
+    pixels = features.reshape(*features.shape[:-3], -1, features.shape[-1])
+    weighted = pixels
+    if weights is not None:
+        weighted = pixels * weights.reshape(*weights.shape[:-2], -1, 1).astype(pixels.dtype)
+    second = jnp.matmul(jnp.swapaxes(weighted, -1, -2), pixels, precision=_HIGHEST, preferred_element_type=jnp.float32)
+    return Moments(jnp.sum(weighted.astype(jnp.float32), axis=-2), second)
+
+
+def divide_moments(sums: Moments, total: Array) -> Moments:
+    """Make means of sums.
+
+    Args:
+        sums: from `moment_sums`.
+        total: ``[...]``, the number of pixels or the sum of their weights.
+    """
+    total = jnp.maximum(jnp.asarray(total, jnp.float32), 1e-6)
+    return Moments(sums.mean / total[..., None], sums.second / total[..., None, None])
+
+
 def moments(features: Array, weights: Array | None = None) -> Moments:
     """Average f and f f^T over the pixels, in float32.
 
@@ -53,15 +82,11 @@ def moments(features: Array, weights: Array | None = None) -> Moments:
     >>> moments(jnp.ones((8, 8, 3))).second.shape
     (3, 3)
     """
-    pixels = features.reshape(*features.shape[:-3], -1, features.shape[-1])
     if weights is None:
-        weighted, total = pixels, jnp.full(pixels.shape[:-2], pixels.shape[-2], jnp.float32)
+        total = jnp.full(features.shape[:-3], features.shape[-3] * features.shape[-2], jnp.float32)
     else:
-        mask = weights.reshape(*weights.shape[:-2], -1, 1).astype(pixels.dtype)
-        weighted, total = pixels * mask, jnp.maximum(jnp.sum(mask.astype(jnp.float32), axis=(-2, -1)), 1e-6)
-    mean = jnp.sum(weighted.astype(jnp.float32), axis=-2) / total[..., None]
-    second = jnp.matmul(jnp.swapaxes(weighted, -1, -2), pixels, precision=_HIGHEST, preferred_element_type=jnp.float32)
-    return Moments(mean, second / total[..., None, None])
+        total = jnp.sum(weights.astype(features.dtype).astype(jnp.float32), axis=(-2, -1))
+    return divide_moments(moment_sums(features, weights), total)
 
 
 def blend(several: list[Moments], weights: Array) -> Moments:

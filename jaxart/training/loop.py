@@ -123,6 +123,7 @@ def fit(
     key: Key,
     steps: int,
     state: Any = None,
+    consume: bool = False,
     mesh: Mesh | None = None,
     batches_per_call: int = 1,
     every: int = 10,
@@ -144,6 +145,7 @@ def fit(
         key: typed key.
         steps: the count at which to stop, steps already in `state` included.
         state: where to carry on; copied, so the caller's stays usable. By default the newest of `checkpoints`, else ``recipe.init(key)``.
+        consume: use up the buffers of `state` instead of copying them: for states that fill the memory.
         mesh: from `data_mesh`: the state is replicated over its devices, each batch is split among them. One device by default.
         batches_per_call: how many batches go to the device at once; more is faster where a step is short.
         every: calls end at every multiple of this count, so that hooks see those steps.
@@ -164,7 +166,7 @@ def fit(
         ValueError: a number below its least, batches that end too early or do not divide among the devices, checkpoints of another run.
     """
     _check_numbers(steps=steps, every=every, batches_per_call=batches_per_call, save_every=save_every)
-    state, rollbacks = _beginning(recipe, key, state, mesh, checkpoints)
+    state, rollbacks = _beginning(recipe, key, state, consume, mesh, checkpoints)
     frozen = jax.tree.map(jnp.asarray, recipe.frozen) if mesh is None else replicate(recipe.frozen, mesh)
     done, info, pace, left = int(state.step), None, 0.0, skips
     stream = _stream(batches, done)
@@ -207,12 +209,14 @@ def _next_multiple(done: int, every: int) -> int:
 
 
 def _beginning(
-    recipe: Recipe, key: Key, state: Any, mesh: Mesh | None, checkpoints: Checkpoints | None
+    recipe: Recipe, key: Key, state: Any, consume: bool, mesh: Mesh | None, checkpoints: Checkpoints | None
 ) -> tuple[Any, int]:
     """Return the state to start from, in buffers of its own, and how often the run has been rolled back."""
     if state is None and checkpoints is not None and checkpoints.steps():
         return _restored(recipe, key, mesh, checkpoints)
     state = jax.jit(recipe.init)(key) if state is None else state
+    if consume and mesh is None:
+        return state, 0
     return jax.tree.map(jnp.copy, state if mesh is None else replicate(state, mesh)), 0
 
 

@@ -1,8 +1,20 @@
 """Optimised style transfer: paint a photograph with the statistics of paintings."""
 
-from jaxart.tasks.stylize.plan import FIXED_PIXELS, ScalePlan, estimate, plan
+from jaxart.tasks.stylize.plan import (
+    FIXED_PIXELS,
+    RungPlan,
+    ScalePlan,
+    choose_rungs,
+    estimate,
+    ladder,
+    memory_limit,
+    needed_memory,
+    plan,
+    step_work,
+)
 from jaxart.tasks.stylize.prepare import COLORS, INITS, Stylization, prepare
-from jaxart.tasks.stylize.recipe import ADAM, LBFGS, Info, State, Strengths, picture
+from jaxart.tasks.stylize.recipe import ADAM, LADDER, LBFGS, WHOLE, Info, Rung, State, Strengths, picture
+from jaxart.tasks.stylize.resume import noted_rungs
 from jaxart.tasks.stylize.run import Progress, finished, run, scale_recipe, stylize
 
 __all__ = [
@@ -10,19 +22,29 @@ __all__ = [
     "COLORS",
     "FIXED_PIXELS",
     "INITS",
+    "LADDER",
     "LBFGS",
+    "WHOLE",
     "Info",
     "Progress",
+    "Rung",
+    "RungPlan",
     "ScalePlan",
     "State",
     "Strengths",
     "Stylization",
+    "choose_rungs",
     "estimate",
     "finished",
+    "ladder",
+    "memory_limit",
+    "needed_memory",
+    "noted_rungs",
     "picture",
     "plan",
     "prepare",
     "run",
     "scale_recipe",
+    "step_work",
     "stylize",
 ]

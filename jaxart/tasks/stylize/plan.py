@@ -8,7 +8,11 @@ import jax.numpy as jnp
 
 from jaxart import memory
 from jaxart.arrays import Key, PyTree
+from jaxart.image import fit_within
+from jaxart.models import vgg_reach
+from jaxart.ops import tiled_pixels
 from jaxart.tasks.stylize.prepare import Stylization
+from jaxart.tasks.stylize.recipe import LADDER, WHOLE, Rung
 from jaxart.tasks.stylize.run import scale_recipe, scale_step
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
@@ -17,15 +21,18 @@ _SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; mea
 
 # What a step costs beside its pixels, the roots of covariances above all, expressed in pixels.
 FIXED_PIXELS = 15_000
+_REMATERIALISED, _CONTENT = 0.13, 0.84  # of a forward pass: block 1, and all up to relu4_2
+_PROBES = (2048, 4096)  # long sides between which memory is interpolated
 
 
 class ScalePlan(NamedTuple):
-    """Prediction for one scale: ``size`` (height, width), ``steps``, ``bytes`` of peak resident memory, ``step_seconds``."""
+    """Prediction for one scale: ``size`` (height, width), ``steps``, ``bytes`` of peak resident memory, ``step_seconds``, its rung."""
 
     size: tuple[int, int]
     steps: int
     bytes: int
     step_seconds: float
+    rung: Rung
 
     @property
     def seconds(self) -> float:
@@ -48,26 +55,142 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
         One `ScalePlan` a scale. Memory is that of the whole process; on an accelerator, that of the device.
     """
     needed, timed, seconds = [], [], []
-    for index, (height, width) in enumerate(job.sizes):
+    for index in range(len(job.sizes)):
         needed.append(_needed(job, index, key))
         if index < max(probe, 1):
-            timed.append((height * width, _time_step(job, index, key)))
-        seconds.append(_extrapolated(timed, height * width))
+            timed.append((step_work(job, index), _time_step(job, index, key)))
+        seconds.append(_extrapolated(timed, step_work(job, index)))
     base = _base(job)
     return [
-        ScalePlan(*row) for row in zip(job.sizes, job.steps, (base + extra for extra in needed), seconds, strict=True)
+        ScalePlan(size, steps, base + extra, each, rung)
+        for size, steps, extra, each, rung in zip(job.sizes, job.steps, needed, seconds, job.rungs, strict=True)
     ]
+
+
+class RungPlan(NamedTuple):
+    """Prediction for one rung at the largest scale: as `ScalePlan`, and the ``largest`` size (height, width) that fits, None if unknown."""
+
+    rung: Rung
+    bytes: int
+    step_seconds: float
+    largest: tuple[int, int] | None
+
+
+def ladder(job: Stylization, *, key: Key, max_memory: int | None = None) -> list[RungPlan]:
+    """Predict memory and time of a step at the largest scale, and the largest size in the same memory, for every rung.
+
+    Args:
+        job: from `prepare`.
+        key: typed key.
+        max_memory: as in `choose_rungs`.
+
+    Returns:
+        One `RungPlan` a rung, quick first.
+    """
+    limit, last = memory_limit(max_memory), len(job.sizes) - 1
+    timed = [(step_work(job, 0), _time_step(job, 0, key))]
+    rows = []
+    for rung in LADDER:
+        there = _on_rung(job, rung)
+        needed, base = _needed(there, last, key), _base(job)
+        largest = None if limit is None else _largest(there, key, needed, limit - base)
+        rows.append(RungPlan(rung, base + needed, _extrapolated(timed, step_work(there, last)), largest))
+    return rows
+
+
+def choose_rungs(job: Stylization, *, key: Key, max_memory: int | None = None) -> Stylization:
+    """Take for each scale the quickest rung whose compiled program fits in memory.
+
+    Args:
+        job: from `prepare`.
+        key: typed key.
+        max_memory: bytes that the whole process may take (on an accelerator: its arrays); by default what is free.
+
+    Returns:
+        The job with its rungs; as it was if nothing is known of the memory.
+
+    Raises:
+        ValueError: even the smallest rung does not fit; the message tells what it needs.
+    """
+    limit = memory_limit(max_memory)
+    if limit is None:
+        return job
+    rungs, lowest = [WHOLE] * len(job.sizes), len(LADDER) - 1
+    for index in reversed(range(len(job.sizes))):
+        lowest = _first_fit(job, index, key, limit, LADDER[: lowest + 1])  # a smaller scale needs no lower rung
+        rungs[index] = LADDER[lowest]
+        if lowest == 0:
+            break
+    return job._replace(rungs=tuple(rungs))
+
+
+def _first_fit(job: Stylization, index: int, key: Key, limit: int, rungs: tuple[Rung, ...]) -> int:
+    height, width = job.sizes[index]
+    needed = 0
+    for number, rung in enumerate(rungs):
+        if rung.tile is not None and rung.tile >= max(height, width) and rung != rungs[-1]:
+            continue  # a single tile is the rung before
+        needed = _needed(_on_rung(job, rung), index, key) + _base(
+            job
+        )  # in this order: compiling leaves something behind
+        if needed <= limit:
+            return number
+    raise ValueError(
+        f"{width} x {height} needs {needed / 2**30:.2f} GiB ({rungs[-1].name}), but {limit / 2**30:.2f} GiB may be used: allow that much, "
+        "or choose a smaller size."
+    )
+
+
+def needed_memory(job: Stylization, *, key: Key) -> int:
+    """Return the bytes that the largest scale takes, with what is there already: of the process on a CPU, of the device elsewhere."""
+    return _needed(job, len(job.sizes) - 1, key) + _base(job)
+
+
+def _on_rung(job: Stylization, rung: Rung) -> Stylization:
+    return job._replace(rungs=(rung,) * len(job.sizes))
+
+
+def memory_limit(given: int | None = None) -> int | None:
+    """Return the bytes that a run may take: of the process on a CPU, of the device elsewhere; None if unknown.
+
+    Args:
+        given: what the user allows; by default all that is free.
+    """
+    if given is not None:
+        return given
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        free = memory.available()
+        return None if free is None else free + memory.resident()
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def _largest(job: Stylization, key: Key, needed: int, room: int) -> tuple[int, int]:
+    """Return the largest size of this rung that fits: memory is a line in the number of pixels, drawn through two programs with tiles."""
+    shape, (height, width) = job.content.shape[:2], job.sizes[-1]
+    points = [(0, _SCRATCH), (height * width, needed)]
+    if job.rungs[-1].tile is not None:
+        probes = [fit_within(shape, side) for side in _PROBES]
+        points = [(size[0] * size[1], _needed(job._replace(sizes=(size,)), 0, key)) for size in probes]
+    (small, low), (large, high) = points
+    pixels = max(1, small + (room - low) * (large - small) / (high - low))
+    return fit_within(shape, max(1, int((pixels * max(shape) / min(shape)) ** 0.5)))
+
+
+def step_work(job: Stylization, index: int) -> float:
+    """Return the work of a step as the number of pixels for which a step on the whole picture, two passes, costs the same."""
+    size, rung = job.sizes[index], job.rungs[index]
+    halo, align = vgg_reach(job.network.depth, job.network.layers)
+    pixels = tiled_pixels(size, tile=rung.tile, halo=halo, align=align)
+    tiled = pixels > size[0] * size[1]
+    return pixels * (2 + tiled + rung.rematerialise * _REMATERIALISED + rung.recompute * _CONTENT * (1 + tiled)) / 2
 
 
 def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
     """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, only the smallest timed."""
-    timed = [(job.sizes[0][0] * job.sizes[0][1], _time_step(job, 0, key))]
-    seconds = sum(
-        steps * _extrapolated(timed, height * width)
-        for (height, width), steps in zip(job.sizes, job.steps, strict=True)
-    )
-    needed = _needed(job, len(job.sizes) - 1, key)
-    return seconds, _base(job) + needed
+    timed = [(step_work(job, 0), _time_step(job, 0, key))]
+    seconds = sum(steps * _extrapolated(timed, step_work(job, index)) for index, steps in enumerate(job.steps))
+    return seconds, needed_memory(job, key=key)
 
 
 def _base(job: Stylization) -> int:
@@ -83,7 +206,7 @@ def _shapes(job: Stylization, index: int, key: Key):
         return recipe.frozen, recipe.init(key)
 
     frozen, state = jax.eval_shape(build, key)
-    return Recipe(lambda key: state, scale_step(job), frozen), state
+    return Recipe(lambda key: state, scale_step(job, index), frozen), state
 
 
 def _bytes(tree: PyTree) -> int:
@@ -114,7 +237,7 @@ def _time_step(job: Stylization, index: int, key: Key) -> float:
     return min(times)
 
 
-def _extrapolated(timed: list[tuple[int, float]], pixels: int) -> float:
+def _extrapolated(timed: list[tuple[float, float]], pixels: float) -> float:
     """Continue the line through the two last timings: a fixed cost and a cost per pixel."""
     if len(timed) == 1:
         return timed[0][1] * (pixels + FIXED_PIXELS) / (timed[0][0] + FIXED_PIXELS)

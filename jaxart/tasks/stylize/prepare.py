@@ -12,7 +12,7 @@ from jaxart.arrays import Image, PyTree, check_choice, check_image
 from jaxart.image import fit_within, pyramid
 from jaxart.losses import WASSERSTEIN, StyleLoss
 from jaxart.models import VGG, vgg_depth
-from jaxart.tasks.stylize.recipe import ADAM, Strengths
+from jaxart.tasks.stylize.recipe import ADAM, WHOLE, Rung, Strengths
 
 Colors = Literal["style", "luminance", "transport"]
 Init = Literal["content", "gray", "uniform", "normal", "style"]
@@ -45,6 +45,7 @@ class Stylization(NamedTuple):
     variables: PyTree
     colors: str
     init: str
+    rungs: tuple[Rung, ...]  # per scale
 
 
 def prepare(
@@ -69,10 +70,11 @@ def prepare(
     optimizer: optax.GradientTransformation = ADAM,
     pooling: Literal["max", "average"] = "max",
     dtype: Any = jnp.float32,
+    rung: Rung = WHOLE,
 ) -> Stylization:
     """Check the arguments of `stylize` and bring them into the form that `run` and `plan` take.
 
-    Args and Raises: as `stylize`.
+    Args and Raises: as `stylize`. `rung` is that of every scale; `choose_rungs` takes them by memory.
     """
     photograph = check_image("content", content)
     paintings = [styles] if getattr(styles, "ndim", 0) == 3 else list(styles)
@@ -80,6 +82,7 @@ def prepare(
     _check_numbers(size=size, min_size=min_size, steps=steps, style_scale=style_scale)
     check_choice("colors", colors, COLORS)
     check_choice("init", init, INITS)
+    _check_style_loss(style_loss)
     shares = _checked_weights("style_weights", style_weights, len(paintings))
     layer_shares = np.asarray(_checked_weights("style_layer_weights", style_layer_weights, len(style_layers)))
     depth = vgg_depth(variables)
@@ -91,6 +94,8 @@ def prepare(
         dtype=dtype,
     )
     weight = CONTENT_WEIGHT[depth] if content_weight is None else content_weight
+    if rung.tile is not None and rung.tile < 1:
+        raise ValueError(f"tile: expected at least 1 pixel, got {rung.tile}.")
     if weight < 0 or smoothness_weight < 0:
         raise ValueError(f"expected weights of at least 0, got content {weight} and smoothness {smoothness_weight}.")
     sizes = _sizes(photograph.shape[:2], size, min_size)
@@ -116,6 +121,7 @@ def prepare(
         network.freeze(jax.tree.map(jnp.asarray, variables)),
         colors,
         init,
+        (rung,) * len(sizes),
     )
 
 
@@ -124,6 +130,14 @@ def _check_numbers(**numbers: float) -> None:
     for name, value in numbers.items():
         if not least[name] <= value < float("inf"):
             raise ValueError(f"{name}: expected at least {least[name]}, got {value}.")
+
+
+def _check_style_loss(style_loss: Any) -> None:
+    if not isinstance(style_loss, StyleLoss):
+        raise ValueError(
+            f"style_loss: expected a losses.StyleLoss, which compares moments, got {style_loss!r}. Losses of whole feature maps, such as "
+            "nearest_patches and self_similarity, do not add up over tiles and devices."
+        )
 
 
 def _checked_weights(name: str, weights: Sequence[float] | None, count: int) -> tuple[float, ...]:

@@ -10,10 +10,9 @@ import optax
 
 from jaxart.arrays import Array, Features, Key, PyTree
 from jaxart.image import resize
-from jaxart.losses import Moments, StyleLoss, blend, moments, total_variation_nine_point
-from jaxart.losses import content as content_loss
-from jaxart.models import VGG
-from jaxart.ops import avg_pool
+from jaxart.losses import Moments, StyleLoss, blend, content_map, divide_moments, moment_sums, nine_point_map
+from jaxart.models import VGG, vgg_reach, vgg_stride
+from jaxart.ops import avg_pool, tiled_map, tiled_sum
 from jaxart.training import debias, exponential_average
 
 DECAY = 0.99  # of the averaged iterate
@@ -52,17 +51,56 @@ class Frozen(NamedTuple):
 
     Fields:
         variables: of the network.
-        content: features of the content by layer.
+        content: features of the content by layer, or the content itself ``[H, W, 3]``, whose features are then computed in each step.
         styles: per region, targets by layer; one region without masks.
-        masks: by layer ``[R, h, w]``, or None.
+        masks: by layer ``[h, w, R]``, or None.
         strengths: weights of the terms.
     """
 
     variables: PyTree
-    content: Features
+    content: Features | jax.Array
     styles: tuple[dict[str, Any], ...]
     masks: dict[str, jax.Array] | None
     strengths: Strengths
+
+
+class Rung(NamedTuple):
+    """How a scale is computed; all give the same gradient. Memory is saved at the price of work.
+
+    Fields:
+        rematerialise: compute the first block of VGG anew for the derivative: half the memory.
+        tile: largest side of the tiles that are worked on one after another; None takes the picture whole.
+        recompute: compute the content's features anew in each step instead of storing them.
+    """
+
+    rematerialise: bool = False
+    tile: int | None = None
+    recompute: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        where = "whole" if self.tile is None else f"tiled {self.tile}"
+        kept = ["rematerialised"] * (self.rematerialise and self.tile is None) + ["targets recomputed"] * self.recompute
+        return ", ".join([where, *kept])
+
+
+WHOLE = Rung()
+LADDER = (WHOLE, Rung(True), Rung(True, 1024), Rung(True, 512), Rung(True, 256, True))  # quick first, small last
+
+
+class Sums(NamedTuple):
+    """What the loss needs to know of a picture: sums over its pixels, which add up over tiles.
+
+    Fields:
+        style: by layer, of each region.
+        content: by layer.
+        smoothness: a scalar.
+    """
+
+    style: dict[str, list[Moments]]
+    content: dict[str, jax.Array]
+    smoothness: jax.Array
 
 
 @jax.jit
@@ -109,20 +147,27 @@ def make_step(
     style_layers: tuple[str, ...],
     style_loss: StyleLoss,
     optimizer: optax.GradientTransformation,
+    tile: int | None = None,
 ) -> Callable[[Key, State, None, Frozen], tuple[State, Info]]:
-    """Return the step that all scales share, so that equal shapes share one compiled program."""
+    """Return the step that all scales share, so that equal shapes share one compiled program.
+
+    The loss is a small function of `Sums`, so that it and its gradient are exact however the picture is cut into tiles.
+    """
     update = optax.with_extra_args_support(optimizer).update
+    halo, align = vgg_reach(network.depth, network.layers)
+    measure = functools.partial(measured, network, content_layers, style_layers)
 
     def objective(image: jax.Array, frozen: Frozen) -> tuple[jax.Array, Info]:
-        features = extract(network, frozen.variables, image)
+        along = (frozen.content, frozen.masks)
+        sums: Sums = tiled_sum(measure, image, along, frozen.variables, tile=tile, halo=halo, align=align)
         content = jnp.zeros(())
-        for name in content_layers:
-            content += content_loss(features[name], frozen.content[name]) / len(content_layers)
-        style = jnp.stack([_style_of_layer(features, name, frozen, style_loss) for name in style_layers])
+        for name, total in sums.content.items():
+            content += total / _pixels(image, name) / len(content_layers)
+        style = [_style_of_layer(sums.style[name], name, image, frozen, style_loss) for name in style_layers]
         terms = (
             frozen.strengths.content * content,
-            jnp.sum(frozen.strengths.style * style),
-            frozen.strengths.smoothness * total_variation_nine_point(image),
+            jnp.sum(frozen.strengths.style * jnp.stack(style)),
+            frozen.strengths.smoothness * sums.smoothness / ((image.shape[0] + 1) * (image.shape[1] + 1)),
         )
         loss = terms[0] + terms[1] + terms[2]
         return loss, Info(loss, *terms)
@@ -146,17 +191,61 @@ def make_step(
     return step
 
 
-def _style_of_layer(features: Features, name: str, frozen: Frozen, style_loss: StyleLoss) -> jax.Array:
+def measured(
+    network: VGG,
+    content_layers: tuple[str, ...],
+    style_layers: tuple[str, ...],
+    window: jax.Array,
+    counted: jax.Array,
+    along: tuple[Features | jax.Array, dict[str, jax.Array] | None],
+    variables: PyTree,
+) -> Sums:
+    """Sum over the pixels of a window that are `counted`; the summand of `tiled_sum`."""
+    content, masks = along
+    if not isinstance(content, dict):
+        content = extract(network.clone(layers=content_layers), variables, content)
+
+    def read(name: str, layer: jax.Array) -> tuple[list[Moments], jax.Array]:
+        own = _counted_at(counted, name, layer)
+        style, error = [], jnp.zeros(())
+        if name in style_layers:
+            regions = [own] if masks is None else own[None] * jnp.moveaxis(masks[name], -1, 0)
+            style = [moment_sums(layer[0], region) for region in regions]
+        if name in content_layers:
+            error = jnp.sum(own * content_map(layer[0], content[name]))
+        return style, error
+
+    found: Any = network.apply(variables, window[None], read=read)
+    corners = jnp.pad(counted, ((0, 1), (0, 1)), mode="edge")
+    return Sums(
+        {name: found[name][0] for name in style_layers},
+        {name: found[name][1] for name in content_layers},
+        jnp.sum(corners * nine_point_map(window)),
+    )
+
+
+def _style_of_layer(
+    sums: list[Moments], name: str, image: jax.Array, frozen: Frozen, style_loss: StyleLoss
+) -> jax.Array:
     """Sum a layer's style distances over regions, each by its share of the picture."""
-    if frozen.masks is None:
-        return style_loss.distance(moments(features[name]), frozen.styles[0][name])
-    masks = frozen.masks[name]
-    shares = jnp.mean(masks, axis=(1, 2))
+    pixels = _pixels(image, name)
+    totals = jnp.full(1, pixels) if frozen.masks is None else jnp.sum(frozen.masks[name], axis=(0, 1))
     distances = [
-        style_loss.distance(moments(features[name], masks[region]), targets[name])
-        for region, targets in enumerate(frozen.styles)
+        style_loss.distance(divide_moments(each, total), targets[name])
+        for each, total, targets in zip(sums, totals, frozen.styles, strict=True)
     ]
-    return jnp.sum(shares * jnp.stack(distances))
+    return jnp.sum(totals / pixels * jnp.stack(distances))
+
+
+def _pixels(image: jax.Array, name: str) -> float:
+    """Return how many pixels a layer has."""
+    return float((image.shape[0] // vgg_stride(name)) * (image.shape[1] // vgg_stride(name)))
+
+
+def _counted_at(counted: jax.Array, name: str, layer: jax.Array) -> jax.Array:
+    """Return which pixels of a layer ``[1, h, w, C]`` count: those whose first pixel in the picture does."""
+    stride = vgg_stride(name)
+    return counted[::stride, ::stride][: layer.shape[1], : layer.shape[2]]
 
 
 def extract(network: VGG, variables: PyTree, image: Array) -> Features:
@@ -165,13 +254,33 @@ def extract(network: VGG, variables: PyTree, image: Array) -> Features:
     return {name: layer[0] for name, layer in features.items()}
 
 
-content_features = jax.jit(extract, static_argnames="network")
+@functools.partial(jax.jit, static_argnames=("network", "tile"))
+def content_features(network: VGG, variables: PyTree, image: Array, tile: int | None = None) -> Features:
+    """Return the features of the content ``[H, W, 3]`` by layer, ``[h, w, C]``."""
+    halo, align = vgg_reach(network.depth, network.layers)
+    return tiled_map(
+        lambda window, variables: extract(network, variables, window),
+        image,
+        variables,
+        tile=tile,
+        halo=halo,
+        align=align,
+    )
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def style_moments(network: VGG, variables: PyTree, image: Array) -> dict[str, Moments]:
+@functools.partial(jax.jit, static_argnames=("network", "tile"))
+def style_moments(network: VGG, variables: PyTree, image: Array, tile: int | None = None) -> dict[str, Moments]:
     """Return the moments of one painting ``[H, W, 3]`` by layer."""
-    return {name: moments(layer) for name, layer in extract(network, variables, image).items()}
+    halo, align = vgg_reach(network.depth, network.layers)
+
+    def sums(window: jax.Array, counted: jax.Array, along: None, variables: PyTree) -> Any:
+        def read(name: str, layer: jax.Array) -> Moments:
+            return moment_sums(layer[0], _counted_at(counted, name, layer))
+
+        return network.apply(variables, window[None], read=read)
+
+    found = tiled_sum(sums, image, None, variables, tile=tile, halo=halo, align=align)
+    return {name: divide_moments(each, _pixels(image, name)) for name, each in found.items()}
 
 
 @functools.partial(jax.jit, static_argnames="style_loss")
@@ -184,17 +293,10 @@ def style_targets(
 
 
 def layer_masks(masks: Array, layers: tuple[str, ...]) -> dict[str, jax.Array]:
-    """Shrink masks ``[R, H, W]`` to the layers of VGG by mean pooling: ``{name: [R, h, w]}``."""
-    current, shrunk, block = jnp.asarray(masks, jnp.float32)[..., None], {}, 1
-    for name in sorted(layers, key=_block):
-        while block < _block(name):
-            current, block = avg_pool(current), block + 1
-        shrunk[name] = current[..., 0]
+    """Shrink masks ``[R, H, W]`` to the layers of VGG by mean pooling: ``{name: [h, w, R]}``."""
+    current, shrunk, stride = jnp.asarray(masks, jnp.float32)[..., None], {}, 1
+    for name in sorted(layers, key=vgg_stride):
+        while stride < vgg_stride(name):
+            current, stride = avg_pool(current), 2 * stride
+        shrunk[name] = jnp.moveaxis(current[..., 0], 0, -1)
     return shrunk
-
-
-def _block(name: str) -> int:
-    """Return how often a layer's features have been halved, plus one: relu4_2 -> 4, pool3 -> 4, image -> 1."""
-    if name == "image":
-        return 1
-    return int(name.lstrip("abcdefghijklmnopqrstuvwxyz")[0]) + name.startswith("pool")

@@ -1,6 +1,7 @@
 """Resuming: which checkpoints belong to a stylisation, and the state of the newest intact one."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from jaxart.arrays import Key
 from jaxart.tasks.stylize.prepare import Stylization
-from jaxart.tasks.stylize.recipe import State, initial_state
+from jaxart.tasks.stylize.recipe import Rung, State, initial_state
 from jaxart.training import Checkpoints, DifferentRunError
 
 
@@ -52,6 +53,20 @@ def resumed(job: Stylization, kept: Checkpoints, mark: dict[str, str]) -> tuple[
 
     state, notes = kept.newest(like)
     return notes["scale"], state
+
+
+def noted_rungs(folder: Path) -> tuple[Rung, ...] | None:
+    """Return the rungs of the run whose checkpoints are in a folder; None if there is none. On other rungs it continues to rounding."""
+    kept = Checkpoints(folder)
+    try:
+        for step in kept.steps():
+            try:
+                return tuple(Rung(*each) for each in kept.notes(step)["rungs"])
+            except Exception:  # a damaged checkpoint; `resumed` says so
+                continue
+        return None
+    finally:
+        kept.close()
 
 
 def _check_same(saved: dict[str, str], now: dict[str, str]) -> None:

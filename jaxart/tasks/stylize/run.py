@@ -16,8 +16,10 @@ from jaxart.losses import WASSERSTEIN, StyleLoss
 from jaxart.tasks.stylize.prepare import SMALLEST, STYLE_LAYER_WEIGHTS, STYLE_LAYERS, Colors, Init, Stylization, prepare
 from jaxart.tasks.stylize.recipe import (
     ADAM,
+    WHOLE,
     Frozen,
     Info,
+    Rung,
     State,
     carry_over,
     content_features,
@@ -66,6 +68,7 @@ def stylize(
     optimizer: optax.GradientTransformation = ADAM,
     pooling: Literal["max", "average"] = "max",
     dtype: Any = jnp.float32,
+    rung: Rung = WHOLE,
     on_step: Callable[[Progress], None] | None = None,
 ) -> np.ndarray:
     """Paint `content` in the style of `styles`.
@@ -94,7 +97,9 @@ def stylize(
         style_loss: how statistics are compared: `losses.WASSERSTEIN`, `WASSERSTEIN_CONVERGED`, `GRAM`, `ADAIN` or your own.
         optimizer: any Optax transformation; `optax.lbfgs` gets its value function.
         pooling: of VGG.
-        dtype: of VGG's activations.
+        dtype: of VGG's activations; their statistics are float32.
+        rung: one of `tasks.stylize.LADDER`: how memory is saved at the price of work, with the same gradient. For pictures of any size, let
+            `choose_rungs` take it by memory: ``run(choose_rungs(prepare(...), key=key), key=key)``.
         on_step: called with a `Progress` about twice a second.
 
     Returns:
@@ -128,32 +133,38 @@ def stylize(
         optimizer=optimizer,
         pooling=pooling,
         dtype=dtype,
+        rung=rung,
     )
     return run(job, key=key, on_step=on_step)
 
 
 def scale_recipe(job: Stylization, index: int) -> Recipe:
     """Return the recipe of one scale; its targets are computed here."""
-    size = job.sizes[index]
+    size, rung = job.sizes[index], job.rungs[index]
     content, styles = _colored(job, size)
-    network, style_layers = job.network, job.style_layers
-    style_network, content_network = (network.clone(layers=layers) for layers in (style_layers, job.content_layers))
-    per_style = [style_moments(style_network, job.variables, style) for style in styles]
+    style_network, content_network = (job.network.clone(layers=each) for each in (job.style_layers, job.content_layers))
+    per_style = [style_moments(style_network, job.variables, style, rung.tile) for style in styles]
     if job.masks is None:
         masks, targets = None, (style_targets(per_style, job.style_weights, job.style_loss),)
     else:
-        masks = layer_masks(jnp.clip(resize(job.masks[..., None], size, method="bilinear")[..., 0], 0, 1), style_layers)
+        masks = jnp.clip(resize(job.masks[..., None], size, method="bilinear")[..., 0], 0, 1)
+        masks = layer_masks(masks, job.style_layers)
         targets = tuple(style_targets([each], (1.0,), job.style_loss) for each in per_style)
-    content_targets = content_features(content_network, job.variables, content)  # pyright: ignore[reportArgumentType]
-    frozen = Frozen(job.variables, content_targets, targets, masks, job.strengths)
-    return Recipe(
-        lambda key: initial_state(_initial_image(key, content, styles, job), job.optimizer), scale_step(job), frozen
-    )
+    if not rung.recompute:
+        content = content_features(content_network, job.variables, content, rung.tile)
+    frozen = Frozen(job.variables, content, targets, masks, job.strengths)
+
+    def init(key: Key) -> State:
+        return initial_state(_initial_image(key, *_colored(job, size), job), job.optimizer)
+
+    return Recipe(init, scale_step(job, index), frozen)
 
 
-def scale_step(job: Stylization) -> Callable:
-    """Return the step function, the same for every scale and every stylisation with these layers, loss and optimiser."""
-    return make_step(job.network, job.content_layers, job.style_layers, job.style_loss, job.optimizer)  # pyright: ignore[reportArgumentType]
+def scale_step(job: Stylization, index: int) -> Callable:
+    """Return the step function, the same for every scale and stylisation with these layers, loss, optimiser and rung."""
+    rung = job.rungs[index]
+    network: Any = job.network.clone(rematerialise=rung.rematerialise)
+    return make_step(network, job.content_layers, job.style_layers, job.style_loss, job.optimizer, rung.tile)
 
 
 def _colored(job: Stylization, size: tuple[int, int]) -> tuple[jax.Array, list[jax.Array]]:
@@ -244,7 +255,14 @@ def run(
             state = _entered(state, job, index, recipe, start)
             hooks = (*_report(job, index, on_step), *_save(job, index, kept, save_every, mark))
             state, _ = fit(
-                recipe, key=keys[index], steps=job.steps[index], state=state, every=every, hooks=hooks, stop=stop
+                recipe,
+                key=keys[index],
+                steps=job.steps[index],
+                state=state,
+                consume=True,
+                every=every,
+                hooks=hooks,
+                stop=stop,
             )
             if int(state.step) < job.steps[index]:
                 _checkpoint(job, index, kept, mark, state)
@@ -298,4 +316,4 @@ def _save(
 def _checkpoint(job: Stylization, index: int, kept: Checkpoints | None, mark: dict[str, str], state: State) -> None:
     if kept is not None:
         step = sum(job.steps[:index]) + int(state.step)
-        kept.save(step, state, {"scale": index, "stylization": mark})
+        kept.save(step, state, {"scale": index, "stylization": mark, "rungs": job.rungs})

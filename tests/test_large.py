@@ -1,0 +1,110 @@
+"""Stylising in tiles: the same gradient as on the whole picture, chosen by memory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxart import losses
+from jaxart.tasks import stylize
+from jaxart.training import fit
+
+KEY = jax.random.key(0)
+TILED = stylize.Rung(rematerialise=True, tile=32)
+SHALLOW = {
+    "style_layers": ("relu1_1", "relu2_1"),
+    "style_layer_weights": (4.0, 1.0),
+    "content_layers": ("relu2_2",),
+    "content_weight": 0.1,
+    "init": "uniform",
+}
+
+
+@pytest.fixture(scope="module")
+def large():
+    rng = np.random.default_rng(3)
+    return rng.random((75, 101, 3), np.float32), [
+        rng.random((40, 52, 3), np.float32),
+        rng.random((64, 80, 3), np.float32),
+    ]
+
+
+def job(variables, large, **options):
+    content, styles = large
+    return stylize.prepare(content, styles, variables=variables, size=101, min_size=101, **SHALLOW | options)
+
+
+def gradient(made):
+    """Return the loss and the gradient of the first step, read off Adam's first moment."""
+    state, info = fit(stylize.scale_recipe(made, 0), key=KEY, steps=1)
+    return info.loss, state.optimizer[0].mu
+
+
+def relative(found, expected):
+    return float(jnp.linalg.norm(found - expected) / jnp.linalg.norm(expected))
+
+
+def masks_of(size):
+    left = np.linspace(0, 1, size[1], dtype=np.float32)[None] * np.ones((size[0], 1), np.float32)
+    return np.stack([left, 1 - left])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"style_loss": losses.GRAM, "masks": masks_of((75, 101))},
+        {"style_loss": losses.ADAIN, "pooling": "average", "style_layers": ("image", "relu2_1")},
+        {"style_loss": losses.WASSERSTEIN_CONVERGED, "content_layers": ("relu1_2", "relu2_1")},
+    ],
+)
+def test_every_rung_has_the_gradient_of_the_whole(variables, large, options):
+    tolerance = (
+        5e-5 if options.get("style_loss") is losses.WASSERSTEIN_CONVERGED else 1e-5
+    )  # its root magnifies rounding
+    loss, expected = gradient(job(variables, large, **options))
+    for rung in (TILED, TILED._replace(recompute=True)):
+        found_loss, found = gradient(job(variables, large, rung=rung, **options))
+        assert abs(float(found_loss / loss) - 1) < 1e-5
+        assert relative(found, expected) < tolerance, rung
+
+
+def test_tiles_leave_no_seams(variables, large):
+    """The gradient's error along tile borders is that of rounding, as everywhere."""
+    (_, expected), (_, found) = (gradient(job(variables, large, rung=rung)) for rung in (stylize.WHOLE, TILED))
+    error = np.abs(np.asarray(found - expected)).mean((1, 2))
+    borders = np.isin(np.arange(75) // 2 * 2, (30, 32, 62, 64))
+    assert error.max() < 1e-4 * np.abs(expected).max()
+    assert error[borders].mean() < 3 * error[~borders].mean() + 1e-9
+
+
+def test_resume_with_tiles_is_exact(variables, large, tmp_path):
+    made = job(variables, large, rung=TILED, steps=2)
+    expected = stylize.run(made, key=KEY)
+    stylize.run(made, key=KEY, checkpoints=tmp_path, save_every=1, every=1, on_step=lambda _: None, stop=lambda: True)
+    np.testing.assert_array_equal(stylize.run(made, key=KEY, checkpoints=tmp_path, save_every=1, resume=True), expected)
+
+
+def test_memory_chooses_the_rung(variables, large):
+    made = stylize.prepare(*large, variables=variables, size=1024, min_size=512, **SHALLOW)
+    rows = {row.rung: row.bytes for row in stylize.ladder(made, key=KEY)}
+    sizes = [rows[rung] for rung in stylize.LADDER]
+    assert sizes[0] > sizes[1] > sizes[3] > sizes[4]
+    assert stylize.choose_rungs(made, key=KEY, max_memory=1 << 50).rungs == (stylize.WHOLE,) * len(made.sizes)
+    between = stylize.choose_rungs(made, key=KEY, max_memory=(sizes[3] + sizes[1]) // 2)
+    assert between.rungs[-1] == stylize.LADDER[3]
+    assert between.rungs[0] in stylize.LADDER[:4]
+    with pytest.raises(ValueError, match=r"needs \d\.\d\d GiB \(tiled 256.*, but 0\.00 GiB may be used"):
+        stylize.choose_rungs(made, key=KEY, max_memory=1000)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"style_loss": losses.nearest_patches}, "do not add up over tiles"),
+        ({"rung": stylize.Rung(tile=0)}, "at least 1 pixel"),
+    ],
+)
+def test_errors(variables, large, options, message):
+    with pytest.raises(ValueError, match=message):
+        job(variables, large, **options)
