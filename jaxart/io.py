@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import png
@@ -14,11 +14,13 @@ import tifffile
 from PIL import Image as pillow
 from PIL import ImageCms, ImageOps
 
+from jaxart import memory
 from jaxart.arrays import Image, check_image
 
 READABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-_MOST_PIXELS = 2 * 89_478_485  # Pillow's own limit of decompression
+DEEP = (".png", ".tif", ".tiff")  # writable with 16 bits
+_BYTES_PER_PIXEL = 24  # while reading: what the decoder holds, and float32 RGB
 
 
 class ImageError(ValueError):
@@ -63,12 +65,9 @@ def read_picture(path: str | Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's on large pictures and odd metadata: size is judged here
             # As a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly.
-            with open(path, "rb") as stream, pillow.open(stream) as image:
+            with open(path, "rb") as stream, _any_size(), pillow.open(stream) as image:
+                _check_memory(image.size, path)
                 return _decode(image, stream, path)
-    except pillow.DecompressionBombError as error:
-        raise ImageError(
-            f"{path}: more than {_MOST_PIXELS // 10**6} megapixels; refused as a decompression bomb."
-        ) from error
     except pillow.UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a picture. Readable: {' '.join(READABLE)}.") from error
     except ImageError:
@@ -76,6 +75,24 @@ def read_picture(path: str | Path) -> Picture:
     except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error and more on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: damaged or truncated ({reason}).") from error
+
+
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Lift Pillow's fixed limit: what is too large is a question of memory."""
+    before, pillow.MAX_IMAGE_PIXELS = pillow.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        pillow.MAX_IMAGE_PIXELS = before
+
+
+def _check_memory(size: tuple[int, int], path: Path) -> None:
+    needed, free = size[0] * size[1] * _BYTES_PER_PIXEL, memory.available()
+    if free is not None and needed > free:
+        raise ImageError(
+            f"{path}: {size[0]} x {size[1]} pixels need {needed / 2**30:.1f} GiB to be read, but {free / 2**30:.1f} GiB are free."
+        )
 
 
 def _decode(image: pillow.Image, stream: BinaryIO, path: Path) -> Picture:
@@ -94,7 +111,9 @@ def _decode(image: pillow.Image, stream: BinaryIO, path: Path) -> Picture:
         image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
     if profile or image.mode == "LAB":
         image = _to_srgb(image, profile)
-    return Picture(np.asarray(image.convert("RGB"), np.float32) / 255, alpha)
+    rgb = np.array(image.convert("RGB"), np.float32)
+    rgb /= 255  # in place: no second copy of a large picture
+    return Picture(rgb, alpha)
 
 
 def _to_srgb(image: pillow.Image, profile: bytes | None) -> pillow.Image:
@@ -143,7 +162,9 @@ def _deep_tiff(stream: BinaryIO, channels: int) -> np.ndarray | None:
             return None
         pixels = page.asarray()
         pixels = np.moveaxis(pixels, 0, -1) if page.planarconfig == 2 else pixels
-        return pixels[..., :channels].astype(np.float32) / 65535
+        pixels = pixels[..., :channels].astype(np.float32)
+        pixels /= 65535
+        return pixels
 
 
 def _png_depth(stream: BinaryIO) -> int:
@@ -170,41 +191,72 @@ def _oriented(pixels: np.ndarray, image: pillow.Image, profile: bytes | None) ->
     return Picture(rgb, alpha)
 
 
-def write(path: str | Path, image: Image, *, alpha: Image | None = None) -> Path:
+def write(path: str | Path, image: Image, *, alpha: Image | None = None, bits: Literal[8, 16] = 8) -> Path:
     """Write a picture by its extension, with an sRGB profile, atomically: a reader never sees half a file.
 
     Args:
-        path: .png, .jpg, .jpeg, .webp, .tif or .tiff in a folder that exists.
+        path: .png, .jpg, .jpeg, .webp, .tif or .tiff in a folder that exists. A TIFF of more than 4 GiB becomes a BigTIFF.
         image: ``[H, W, 3]``, float in [0, 1] or uint8.
         alpha: ``[H, W]`` in [0, 1]; JPEG has none, there the picture is laid on white.
+        bits: of each channel; 16 for PNG (without the profile) and TIFF.
 
     Returns:
         The path.
 
     Raises:
-        ImageError: an extension that cannot be written, or no such folder.
+        ImageError: an extension that cannot be written, with so many bits, or no such folder.
     """
-    path = check_writable(path)
-    pixels = np.rint(check_image("picture", image) * 255).astype(np.uint8)
-    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    path = check_writable(path, bits=bits)
+    pixels, suffix = _quantised(check_image("picture", image), bits), path.suffix.lower()
+    jpeg, tiff = suffix in (".jpg", ".jpeg"), suffix in (".tif", ".tiff")
     if alpha is not None:
         opacity = np.clip(np.asarray(alpha, np.float32), 0, 1)[..., None]
         if jpeg:
             pixels = np.rint(pixels * opacity + 255 * (1 - opacity)).astype(np.uint8)
         else:
-            pixels = np.concatenate([pixels, np.rint(opacity * 255).astype(np.uint8)], axis=-1)
-    options = (
-        {"quality": 95, "subsampling": 0}
-        if jpeg
-        else {"lossless": True, "exact": True}
-        if path.suffix.lower() == ".webp"
-        else {}
-    )
+            pixels = np.concatenate([pixels, _quantised(opacity, bits)], axis=-1)
     with replacing(path) as partial:
-        pillow.fromarray(pixels).save(
-            partial, format=pillow.registered_extensions()[path.suffix.lower()], icc_profile=_srgb_profile(), **options
-        )
+        if tiff:
+            _write_tiff(partial, pixels)
+        elif bits == 16:
+            _write_deep_png(partial, pixels)
+        else:
+            options = {"quality": 95, "subsampling": 0} if jpeg else {"lossless": True, "exact": True}
+            pillow.fromarray(pixels).save(
+                partial,
+                format=pillow.registered_extensions()[suffix],
+                icc_profile=_srgb_profile(),
+                **({} if suffix == ".png" else options),
+            )
     return path
+
+
+def _quantised(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return values in [0, 1] as integers of so many bits, row by row: large pictures have no room for another copy in float."""
+    kind, most = (np.uint8, 255) if bits == 8 else (np.uint16, 65535)
+    whole = np.empty(values.shape, kind)
+    for row, integers in zip(values, whole, strict=True):
+        integers[:] = np.rint(row * most)
+    return whole
+
+
+def _write_tiff(path: Path, pixels: np.ndarray) -> None:
+    tifffile.imwrite(
+        path,
+        pixels,
+        photometric="rgb",
+        compression="zlib",
+        extrasamples=["unassalpha"] if pixels.shape[-1] == 4 else None,
+        iccprofile=_srgb_profile(),
+        metadata=None,
+    )
+
+
+def _write_deep_png(path: Path, pixels: np.ndarray) -> None:
+    height, width, channels = pixels.shape
+    writer = png.Writer(width, height, greyscale=False, alpha=channels == 4, bitdepth=16)
+    with open(path, "wb") as stream:
+        writer.write_packed(stream, (row.astype(">u2").tobytes() for row in pixels))
 
 
 def _srgb_profile() -> bytes:
@@ -214,17 +266,19 @@ def _srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def check_writable(path: str | Path) -> Path:
+def check_writable(path: str | Path, *, bits: int = 8) -> Path:
     """Return `path` if a picture can be written there; meant to be asked before hours of work.
 
     Raises:
-        ImageError: an unknown extension, a folder of that name, or a missing or read-only folder.
+        ImageError: an unknown extension or number of bits, a folder of that name, or a missing or read-only folder.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITABLE:
         raise ImageError(
             f"{path}: cannot write {path.suffix or 'a file without extension'}; writable: {' '.join(WRITABLE)}."
         )
+    if bits not in (8, 16) or (bits == 16 and path.suffix.lower() not in DEEP):
+        raise ImageError(f"{path}: cannot write {bits} bits; 8 always, 16 for {' '.join(DEEP)}.")
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, expected the name of a picture.")
     if not path.parent.is_dir():

@@ -436,6 +436,35 @@ def test_broken_files_are_one_line_that_names_them(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("extension", io.DEEP)
+@pytest.mark.parametrize("transparent", [False, True])
+def test_16_bits_round_trip_exactly(tmp_path, rng, extension, transparent):
+    levels = rng.integers(0, 65536, (9, 14, 4)).astype(np.float32) / 65535
+    path = io.write(tmp_path / f"a{extension}", levels[..., :3], alpha=levels[..., 3] if transparent else None, bits=16)
+    picture = io.read_picture(path)
+    close(picture.rgb, levels[..., :3], 1e-7)
+    assert (picture.alpha is not None) == transparent
+    if transparent:
+        close(picture.alpha, levels[..., 3], 1e-7)
+
+
+def test_16_bits_only_where_the_format_has_them(tmp_path):
+    with pytest.raises(ImageError, match=r"16 bits; 8 always, 16 for .png .tif"):
+        io.write(tmp_path / "a.jpg", blocks(), bits=16)
+
+
+def test_memory_decides_what_is_too_large(tmp_path, monkeypatch):
+    path = io.write(tmp_path / "a.png", blocks())
+    height, width = blocks().shape[:2]
+    monkeypatch.setattr(io.memory, "available", lambda: height * width * 24 - 1)
+    with pytest.raises(ImageError, match=r"GiB to be read, but 0\.0 GiB are free"):
+        io.read(path)
+    monkeypatch.setattr(io.memory, "available", lambda: height * width * 24)
+    monkeypatch.setattr(io.pillow, "MAX_IMAGE_PIXELS", 4)
+    assert io.read(path).shape == (height, width, 3)
+    assert io.pillow.MAX_IMAGE_PIXELS == 4
+
+
 @pytest.mark.parametrize("extension", io.WRITABLE)
 def test_write_round_trips(tmp_path, extension):
     exact = extension in LOSSLESS

@@ -90,6 +90,21 @@ class Options:
     seed: Annotated[
         int, Parameter(group=_look, help="Of the noise in --init; the same seed gives the same picture.")
     ] = 0
+    max_memory: Annotated[
+        float | None,
+        Parameter(group=_running, help="GiB that may be used. Larger pictures are cut into tiles. [what is free]"),
+    ] = None
+    rung: Annotated[
+        Literal["whole", "rematerialised", "tiled"] | None,
+        Parameter(
+            group=_running, help="How memory is saved at the price of time; the picture is the same. [by memory]"
+        ),
+    ] = None
+    tile: Annotated[int, Parameter(group=_running, help="Side of the tiles of --rung tiled, in pixels.")] = 512
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        Parameter(group=_running, help="Of the network's activations; bfloat16 halves their memory on a GPU or TPU."),
+    ] = "float32"
 
 
 @app.command
@@ -107,6 +122,9 @@ def stylize(
         ),
     ],
     options: Annotated[Options, Parameter(name="*")] = Options(),
+    bits: Annotated[
+        Literal[8, 16], Parameter(group=_picture, help="Of each channel of the result; 16 for .png and .tif.")
+    ] = 8,
     save_every: Annotated[
         int | None, Parameter(group=_running, help="Keep a snapshot every so many steps, in OUTPUT.snapshots.")
     ] = None,
@@ -131,7 +149,7 @@ def stylize(
     from jaxart.cli import stylizing
 
     return stylizing.stylize(
-        content, (style, *styles), output, options, save_every=save_every, resume=resume, trace=trace
+        content, (style, *styles), output, options, bits=bits, save_every=save_every, resume=resume, trace=trace
     )
 
 

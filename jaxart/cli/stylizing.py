@@ -5,14 +5,14 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from jaxart import io, memory, samples, weights
+from jaxart import io, samples, weights
 from jaxart.cache import cache_folder
 from jaxart.cli import PRESETS, Options
 from jaxart.cli.progress import Reporter, duration
@@ -29,6 +29,7 @@ def stylize(
     output: Path,
     options: Options,
     *,
+    bits: Literal[8, 16] = 8,
     save_every: int | None = None,
     resume: bool = False,
     trace: Path | None = None,
@@ -43,13 +44,14 @@ def stylize(
         job_of=_job_maker(styles, options),
         options=options,
         console=console,
+        bits=bits,
         save_every=save_every,
         trace=trace,
     )
     if trace is not None and not resume:
         trace.write_text("")
     if not content.is_dir():
-        io.check_writable(output)
+        io.check_writable(output, bits=bits)
         return one(content, output, resume=resume, estimate=True)
     output.mkdir(parents=True, exist_ok=True)
     return _folder(content, output, one, console, resume)
@@ -92,6 +94,7 @@ def _one(
     job_of: Callable[[io.Picture], task.Stylization],
     options: Options,
     console: Console,
+    bits: Literal[8, 16],
     save_every: int | None,
     trace: Path | None,
     resume: bool,
@@ -108,8 +111,9 @@ def _one(
         )
         left = f"{folder} holds an interrupted run: carry on with --resume, or delete that folder to start anew."
         raise ValueError(missing if resume else left)
+    job = _on_rungs(job, key, options, folder if resume else None)
     if estimate:
-        _check_estimate(job, key, console, fast=options.preset == "fast")
+        _check_estimate(job, key, console, options)
     with Reporter(console, job, trace, _snapshots(output, save_every)) as report, _interruptible() as interrupted:
         try:
             image = task.run(
@@ -122,9 +126,9 @@ def _one(
                 stop=interrupted,
             )
         except NotFiniteError as error:
-            _write(output, task.finished(job, task.picture(error.state)), picture.alpha)
+            _write(output, task.finished(job, task.picture(error.state)), picture.alpha, bits)
             raise ValueError(f"{content}: {error} The last good picture is in {output}.") from error
-    _write(output, image, picture.alpha)
+    _write(output, image, picture.alpha, bits)
     say = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
     if interrupted():
         say(f"Interrupted: {output} holds the picture as it stood; --resume carries on.")
@@ -139,24 +143,34 @@ def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
     _keep_compiled_programs()
     first = io.pictures_in(content)[0] if content.is_dir() else content
     job = _job_maker(styles, options)(io.read_picture(first))
-    rows = task.plan(job, key=jax.random.key(options.seed))
-    table = Table("scale", "size", "steps", "s/step", "time", "peak memory")
+    key, limit = jax.random.key(options.seed), task.memory_limit(_bytes(options))
+    job = _on_rungs(job, key, options)
+    rows = task.plan(job, key=key)
+    table = Table("scale", "size", "steps", "s/step", "time", "peak memory", "rung")
     for number, row in enumerate(rows, 1):
-        cells = (f"{row.step_seconds:.2f}", duration(row.seconds), f"{row.bytes / 2**20:.0f} MiB")
+        cells = (f"{row.step_seconds:.2f}", duration(row.seconds), f"{row.bytes / 2**20:.0f} MiB", row.rung.name)
         table.add_row(str(number), f"{row.size[1]} x {row.size[0]}", str(row.steps), *cells)
     console = Console()
     console.print(table)
-    free = memory.available()
     console.print(
         f"together {duration(sum(row.seconds for row in rows))}, at most {max(row.bytes for row in rows) / 2**20:.0f} MiB"
-        + ("" if free is None else f" of {(free + memory.resident()) / 2**20:.0f} MiB free"),
+        + ("" if limit is None else f" of {limit / 2**20:.0f} MiB"),
         highlight=False,
     )
+    console.print(_ladder(task.ladder(job, key=key, max_memory=_bytes(options))))
     if content.is_dir():
         console.print(
             f"for {first.name}, the first of {len(io.pictures_in(content))} pictures", highlight=False, markup=False
         )
     return 0
+
+
+def _ladder(rows: list[task.RungPlan]) -> Table:
+    table = Table("rung at the largest scale", "s/step", "peak memory", "largest size that fits")
+    for row in rows:
+        largest = "unknown" if row.largest is None else f"{row.largest[1]} x {row.largest[0]}"
+        table.add_row(row.rung.name, f"{row.step_seconds:.2f}", f"{row.bytes / 2**20:.0f} MiB", largest)
+    return table
 
 
 def demo(output: Path) -> int:
@@ -204,6 +218,8 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
             size=sizes["size"],
             min_size=sizes["min_size"],
             steps=sizes["steps"],
+            dtype=getattr(jax.numpy, options.precision),
+            rung=_rung(options),
         )
 
     return make
@@ -215,19 +231,43 @@ def _stacked(masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     return np.stack([np.clip(resize(mask, size, method="bilinear")[..., 0], 0, 1) for mask in masks])
 
 
-def _check_estimate(job: task.Stylization, key: Any, console: Console, *, fast: bool) -> None:
-    """Refuse what will not fit in memory; on a CPU, say how long it will take."""
+def _rung(options: Options) -> task.Rung:
+    """Return the rung that was asked for; the first where none was."""
+    tile = options.tile if options.rung == "tiled" else None
+    return task.Rung(rematerialise=options.rung in ("rematerialised", "tiled"), tile=tile)
+
+
+def _on_rungs(job: task.Stylization, key: Any, options: Options, resumed: Path | None = None) -> task.Stylization:
+    """Take the rungs that were asked for, else those of the run that is resumed, else what fits in memory."""
+    if options.rung is not None:
+        return job
+    noted = None if resumed is None else task.noted_rungs(resumed)
+    if noted is not None:
+        return job._replace(rungs=noted)
+    return task.choose_rungs(job, key=key, max_memory=_bytes(options))
+
+
+def _bytes(options: Options) -> int | None:
+    return None if options.max_memory is None else int(options.max_memory * 2**30)
+
+
+def _check_estimate(job: task.Stylization, key: Any, console: Console, options: Options) -> None:
+    """Say which rung was taken and why, and on a CPU how long it will take; refuse what will not fit in memory."""
+    say = functools.partial(console.print, highlight=False)
+    limit, rung = task.memory_limit(_bytes(options)), job.rungs[-1]
+    if limit is not None and rung != task.WHOLE and options.rung is None:
+        whole = task.needed_memory(job._replace(rungs=(task.WHOLE,) * len(job.rungs)), key=key)
+        say(f"{rung.name} at the largest scale: whole it needs {whole / 2**30:.1f} of {limit / 2**30:.1f} GiB")
     if jax.devices()[0].platform != "cpu":
         return
-    (seconds, most), free = task.estimate(job, key=key), memory.available()
-    console.print(f"about {duration(seconds)} on this CPU, {most / 2**20:.0f} MiB of memory", highlight=False)
-    if free is not None and most > free + memory.resident():
-        side = int(max(job.result_size) * ((free + memory.resident()) / most) ** 0.5)
+    seconds, most = task.estimate(job, key=key)
+    say(f"about {duration(seconds)} on this CPU, {most / 2**20:.0f} MiB of memory")
+    if limit is not None and most > limit and options.rung is not None:
         raise ValueError(
-            f"needs {most / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free: try --size {side // 16 * 16}."
+            f"needs {most / 2**30:.1f} GiB on the rung {rung.name}, but {limit / 2**30:.1f} GiB may be used: leave out --rung."
         )
-    if seconds > _LONG and not fast:
-        console.print("In a hurry? --preset fast makes a smaller picture in a few minutes.", highlight=False)
+    if seconds > _LONG and options.preset != "fast":
+        say("In a hurry? --preset fast makes a smaller picture in a few minutes.")
 
 
 def _run_folder(output: Path) -> Path:
@@ -257,12 +297,12 @@ def _snapshots(output: Path, save_every: int | None) -> Callable[[task.Progress]
     return keep
 
 
-def _write(output: Path, image: np.ndarray, alpha: np.ndarray | None) -> None:
+def _write(output: Path, image: np.ndarray, alpha: np.ndarray | None, bits: Literal[8, 16]) -> None:
     if alpha is not None:
         from jaxart.image import resize
 
         alpha = np.clip(resize(alpha[..., None], image.shape[:2])[..., 0], 0, 1)
-    io.write(output, image, alpha=alpha)
+    io.write(output, image, alpha=alpha, bits=bits)
 
 
 class _interruptible:
