@@ -1,0 +1,192 @@
+"""Question: what do memory and time of one gradient step cost per rung and size? Rival: the same step in PyTorch, whole and checkpointed.
+
+Each measurement is a process of its own that takes two steps at one size; the second is timed, and the peak is the
+kernel's figure for the whole process. `--quick` stops at 1024 px, `--largest 7680` goes to 8K (rungs in tiles only).
+PyTorch runs for as long as its step fits in half of the free memory.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stylize_step import Rival
+from timing import describe
+
+from jaxart import memory
+
+SIZES = ((256, 256), (512, 512), (1024, 1024), (2048, 2048), (2160, 3840), (4320, 7680))  # height, width
+PYTORCH_BYTES, PYTORCH_CHECKPOINTED_BYTES = 1600, 900  # a pixel, about
+
+
+def picture(size: tuple[int, int]) -> np.ndarray:
+    """Return a picture with structure at all scales, ``[H, W, 3]``."""
+    from jaxart import io, samples
+    from jaxart.image import resize
+
+    return np.clip(np.asarray(resize(io.read(samples.path("coffee")), size)), 0, 1)
+
+
+def measure_ours(size: tuple[int, int], rung: int) -> dict[str, float]:
+    """Take two steps on a rung; return seconds, peak and what `plan` predicts."""
+    import jax
+
+    from jaxart import io, samples, weights
+    from jaxart.tasks import stylize as task
+    from jaxart.training import Limits, compile_steps, one_blas_thread
+
+    job = task.prepare(
+        picture(size),
+        io.read(samples.path("church_at_auvers")),
+        variables=weights.load("vgg16"),
+        size=max(size),
+        min_size=max(size),
+        rung=task.LADDER[rung],
+    )
+    key = jax.random.key(0)
+    predicted = task.needed_memory(job, key=key)
+    recipe = task.scale_recipe(job, 0)
+    state, seconds = recipe.init(key), 0.0
+    program = compile_steps(recipe, key=key, state=state)
+    for step in (1, 2):
+        begin = time.perf_counter()
+        with one_blas_thread():
+            state, info, _ = jax.block_until_ready(program(key, state, None, recipe.frozen, Limits(np.int32(step))))
+        seconds = time.perf_counter() - begin
+    return {"seconds": seconds, "peak": memory.peak(), "predicted": predicted, "loss": float(info.loss)}
+
+
+class Checkpointed(Rival):
+    """The rival that computes each block of the network anew for the derivative."""
+
+    def extract(self, image: Any, layers: tuple[str, ...]) -> dict[str, Any]:
+        from torch.utils.checkpoint import checkpoint
+        from vgg_features import BLOCKS
+
+        x = (image - self.weights["mean"].view(1, 3, 1, 1)) / self.weights["std"].view(1, 3, 1, 1)
+        found: dict[str, Any] = {}
+        for block, count in enumerate(BLOCKS, start=1):
+            names = [f"relu{block}_{index + 1}" for index in range(count)]
+            wanted = [name for name in names if name in layers]
+            last = len(found) + len(wanted) == len(layers)
+            steps = names.index(wanted[-1]) + 1 if last else count
+            x, *parts = checkpoint(self.block, x, block, steps, tuple(wanted), not last, use_reentrant=False)  # pyright: ignore
+            found |= dict(zip(wanted, parts, strict=True))
+            if last:
+                break
+        return found
+
+    def block(self, x: Any, block: int, steps: int, wanted: tuple[str, ...], pooled: bool) -> tuple[Any, ...]:
+        """Return what goes on to the next block, and the layers wanted of this one."""
+        import torch
+        from vgg_features import repeat_border
+
+        functional, parts = torch.nn.functional, []
+        for index in range(1, steps + 1):
+            first = (block, index) == (1, 1)
+            kernel, bias = (self.weights[f"conv{block}_{index}.{name}"] for name in ("kernel", "bias"))
+            x = functional.conv2d(repeat_border(x) if first else x, kernel, bias, padding=0 if first else 1)
+            x = functional.relu(x)
+            parts += [x] if f"relu{block}_{index}" in wanted else []
+        return (functional.max_pool2d(x, 2) if pooled else x, *parts)
+
+
+def measure_rival(arrays: Path, checkpointed: bool) -> dict[str, float]:
+    """Take two steps in PyTorch; return seconds and peak."""
+    rival = (Checkpointed if checkpointed else Rival)(dict(np.load(arrays)))
+    seconds = loss = 0.0
+    for _ in range(2):
+        begin = time.perf_counter()
+        loss = rival.advance(1)
+        seconds = time.perf_counter() - begin
+    return {"seconds": seconds, "peak": memory.peak(), "loss": loss}
+
+
+def in_process(*arguments: object) -> dict[str, float]:
+    """Run one measurement in a process of its own."""
+    command = [sys.executable, __file__, "--measure", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"large_pictures: {' '.join(map(str, arguments))} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def rival_arrays(size: tuple[int, int], path: Path) -> None:
+    """Write what the rival needs at this size, as ours prepares it; meant for a process of its own."""
+    import stylize_step
+
+    from jaxart import io, samples, weights
+    from jaxart.tasks import stylize as task
+
+    ours = stylize_step.Ours.__new__(stylize_step.Ours)
+    ours.job = task.prepare(
+        picture(size), io.read(samples.path("church_at_auvers")), variables=weights.load("vgg16"), size=max(size),
+        min_size=max(size),
+    )  # fmt: skip
+    import jax
+
+    ours.recipe, ours.key = task.scale_recipe(ours.job, 0), jax.random.key(0)
+    np.savez(path, allow_pickle=False, **ours.arrays())  # pyright: ignore[reportArgumentType]
+
+
+def rows_of(size: tuple[int, int], rungs: list[int], folder: Path) -> list[str]:
+    """Measure one size; return lines of the table."""
+    from jaxart.tasks import stylize as task
+
+    megapixels, found = size[0] * size[1] / 1e6, {}
+    for rung in rungs:
+        found[task.LADDER[rung].name] = in_process("ours", *size, rung)
+    for name, each, checkpointed in (
+        ("PyTorch", PYTORCH_BYTES, False),
+        ("PyTorch, checkpointed", PYTORCH_CHECKPOINTED_BYTES, True),
+    ):
+        if size[0] * size[1] * each < (memory.available() or 0) / 2:
+            path = folder / f"{size[1]}.npz"
+            if not path.exists():
+                in_process("arrays", *size, path)
+            found[name] = in_process("rival", path, int(checkpointed))
+    lines = []
+    for name, each in found.items():
+        predicted = f"{each['peak'] / each['predicted']:.2f}" if "predicted" in each else "-"
+        seconds = f"{each['seconds']:.2f} | {each['seconds'] / megapixels:.2f}"
+        lines.append(f"| {size[1]} x {size[0]} | {name} | {seconds} | {each['peak'] / 2**20:.0f} | {predicted} |")
+    return lines
+
+
+def main() -> None:
+    """Print a table of seconds and peaks."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="stop at 1024 px")
+    parser.add_argument("--largest", type=int, default=3840, help="long side of the largest size")
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        kind, *rest = options.measure
+        if kind == "ours":
+            print(json.dumps(measure_ours((int(rest[0]), int(rest[1])), int(rest[2]))))
+        elif kind == "arrays":
+            rival_arrays((int(rest[0]), int(rest[1])), Path(rest[2]))
+            print("{}")
+        else:
+            print(json.dumps(measure_rival(Path(rest[0]), bool(int(rest[1])))))
+        return
+    facts = describe()
+    print(f"{facts['device']}, {facts['threads']} threads, {facts['versions']}\n")
+    print("| size | rung | s/step | s/megapixel | peak MiB | peak / predicted |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for size in SIZES:
+            if max(size) > (1024 if options.quick else options.largest):
+                continue
+            rungs = [0, 1] if max(size) <= 2048 else []
+            rungs += [rung for rung, side in ((2, 1024), (3, 512), (4, 256)) if max(size) > side]
+            for line in rows_of(size, rungs, Path(folder)):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
