@@ -121,6 +121,7 @@ def rival_arrays(size: tuple[int, int], path: Path) -> None:
     import stylize_step
 
     from jaxart import io, samples, weights
+    from jaxart.image import fit_within, resize
     from jaxart.tasks import stylize as task
 
     ours = stylize_step.Ours.__new__(stylize_step.Ours)
@@ -131,7 +132,10 @@ def rival_arrays(size: tuple[int, int], path: Path) -> None:
     import jax
 
     ours.recipe, ours.key = task.scale_recipe(ours.job, 0), jax.random.key(0)
-    np.savez(path, allow_pickle=False, **ours.arrays())  # pyright: ignore[reportArgumentType]
+    arrays, painting = ours.arrays(), ours.job.styles[0]  # ours never enlarges a painting
+    side = min(max(size), max(painting.shape[:2]))
+    arrays["style"] = np.clip(np.asarray(resize(painting, fit_within(painting.shape[:2], side))), 0, 1)
+    np.savez(path, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def rows_of(size: tuple[int, int], rungs: list[int], folder: Path) -> list[str]:

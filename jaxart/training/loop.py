@@ -145,7 +145,7 @@ def fit(
         key: typed key.
         steps: the count at which to stop, steps already in `state` included.
         state: where to carry on; copied, so the caller's stays usable. By default the newest of `checkpoints`, else ``recipe.init(key)``.
-        consume: use up the buffers of `state` instead of copying them: for states that fill the memory.
+        consume: use up the buffers of `state` instead of copying them: for states that fill the memory. They must be JAX's own.
         mesh: from `data_mesh`: the state is replicated over its devices, each batch is split among them. One device by default.
         batches_per_call: how many batches go to the device at once; more is faster where a step is short.
         every: calls end at every multiple of this count, so that hooks see those steps.
@@ -261,7 +261,12 @@ def _mark(key: Key) -> list[int]:
 
 
 def one_blas_thread():
-    """Keep LAPACK, whose eigenvalue solver runs beside XLA's own threads on a CPU, to one thread: a step is 1.5 times faster so."""
+    """Keep LAPACK, whose eigenvalue solver runs beside XLA's own threads on a CPU, to one thread: a step is 1.5 times faster so.
+
+    Its last bits depend on the number of threads: what must be exact is computed to its end (`jax.block_until_ready`) inside.
+    """
+    import scipy.linalg  # noqa: F401  only a library that is loaded is limited, and JAX loads this one at its first `eigh`
+
     return threadpool_limits(limits=1, user_api="blas")
 
 

@@ -31,7 +31,7 @@ from jaxart.tasks.stylize.recipe import (
     style_targets,
 )
 from jaxart.tasks.stylize.resume import fingerprint, resumed
-from jaxart.training import Checkpoints, Recipe, fit
+from jaxart.training import Checkpoints, Recipe, fit, one_blas_thread
 
 
 class Progress(NamedTuple):
@@ -140,6 +140,11 @@ def stylize(
 
 def scale_recipe(job: Stylization, index: int) -> Recipe:
     """Return the recipe of one scale; its targets are computed here."""
+    with one_blas_thread():
+        return jax.block_until_ready(_scale_recipe(job, index))
+
+
+def _scale_recipe(job: Stylization, index: int) -> Recipe:
     size, rung = job.sizes[index], job.rungs[index]
     content, styles = _colored(job, size)
     style_network, content_network = (job.network.clone(layers=each) for each in (job.style_layers, job.content_layers))
