@@ -18,6 +18,7 @@ from jaxart.arrays import Image, check_image
 
 READABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+ANIMATIONS = (".gif", ".webp")
 _MOST_PIXELS = 2 * 89_478_485  # Pillow's own limit of decompression
 
 
@@ -60,30 +61,49 @@ def read_picture(path: str | Path) -> Picture:
     if not path.is_file() or path.stat().st_size == 0:
         raise ImageError(f"{path}: {'is a folder' if path.is_dir() else 'is empty (0 bytes)'}, expected a picture.")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(path, "rb") as stream:
             warnings.simplefilter("ignore")  # Pillow's on large pictures and odd metadata: size is judged here
-            # As a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly.
-            with open(path, "rb") as stream, pillow.open(stream) as image:
-                return _decode(image, stream, path)
+            return decode(stream, str(path))
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def decode(stream: BinaryIO, name: str) -> Picture:
+    """Read a picture from an open file or bytes in memory, as `read_picture` does.
+
+    Args:
+        stream: binary, seekable.
+        name: what the picture is called in messages.
+
+    Returns:
+        The picture. Pillow's warnings on large pictures and odd metadata are the caller's to silence.
+
+    Raises:
+        ImageError: as `read`.
+    """
+    try:
+        # As a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly.
+        with pillow.open(stream) as image:
+            return _decode(image, stream, name)
     except pillow.DecompressionBombError as error:
         raise ImageError(
-            f"{path}: more than {_MOST_PIXELS // 10**6} megapixels; refused as a decompression bomb."
+            f"{name}: more than {_MOST_PIXELS // 10**6} megapixels; refused as a decompression bomb."
         ) from error
     except pillow.UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a picture. Readable: {' '.join(READABLE)}.") from error
+        raise ImageError(f"{name}: not a picture. Readable: {' '.join(READABLE)}.") from error
     except ImageError:
         raise
     except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error and more on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: damaged or truncated ({reason}).") from error
+        raise ImageError(f"{name}: damaged or truncated ({reason}).") from error
 
 
-def _decode(image: pillow.Image, stream: BinaryIO, path: Path) -> Picture:
+def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
     deep = _sixteen_bit(image, stream)
     profile = image.info.get("icc_profile")
     if deep is not None:
         if not np.isfinite(deep).all():
-            raise ImageError(f"{path}: holds values that are not finite.")
+            raise ImageError(f"{name}: holds values that are not finite.")
         return _oriented(deep, image, profile)
     image.load()
     image = ImageOps.exif_transpose(image)
@@ -214,16 +234,20 @@ def _srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def check_writable(path: str | Path) -> Path:
+def check_writable(path: str | Path, *, suffixes: Sequence[str] = WRITABLE) -> Path:
     """Return `path` if a picture can be written there; meant to be asked before hours of work.
+
+    Args:
+        path: of the picture.
+        suffixes: extensions that will do.
 
     Raises:
         ImageError: an unknown extension, a folder of that name, or a missing or read-only folder.
     """
     path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
+    if path.suffix.lower() not in suffixes:
         raise ImageError(
-            f"{path}: cannot write {path.suffix or 'a file without extension'}; writable: {' '.join(WRITABLE)}."
+            f"{path}: cannot write {path.suffix or 'a file without extension'}; writable: {' '.join(suffixes)}."
         )
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, expected the name of a picture.")
@@ -244,6 +268,75 @@ def side_by_side(images: Sequence[Image], *, height: int, gap: int = 8) -> np.nd
         )
         row += [np.ones((height, gap, 3), np.float32), np.asarray(resized, np.float32) / 255]
     return np.concatenate(row[1:], axis=1)
+
+
+def grid(images: Image, *, columns: int, gap: int = 2) -> np.ndarray:
+    """Return pictures ``[N, H, W, C]`` in rows on white, ``[rows (H + gap) - gap, columns (W + gap) - gap, 3]``; C is 1 or 3.
+
+    >>> grid(np.zeros((5, 8, 8, 1), np.float32), columns=3).shape
+    (18, 28, 3)
+    """
+    count, height, width, channels = images.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    sheet = np.ones((rows * columns, height + gap, width + gap, channels), np.float32)
+    sheet[:count, :height, :width] = np.asarray(images, np.float32) / (255 if images.dtype == np.uint8 else 1)
+    sheet = sheet.reshape(rows, columns, *sheet.shape[1:]).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * (height + gap), columns * (width + gap), channels)
+    return np.broadcast_to(sheet, (*sheet.shape[:2], 3))[: -gap or None, : -gap or None]
+
+
+def write_animation(path: str | Path, frames: Image, *, fps: float) -> Path:
+    """Write frames ``[N, H, W, C]``, in [0, 1] or uint8, as a loop, atomically.
+
+    Args:
+        path: .gif or .webp.
+        frames: C is 1 or 3.
+        fps: frames a second.
+
+    Raises:
+        ImageError: as `write`.
+    """
+    path = check_writable(path, suffixes=ANIMATIONS)
+    pages = [np.rint(grid(frame[None], columns=1) * 255).astype(np.uint8) for frame in frames]
+    first, *rest = (pillow.fromarray(page) for page in pages)
+    with replacing(path) as partial:
+        kind = pillow.registered_extensions()[path.suffix.lower()]
+        first.save(partial, format=kind, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+    return path
+
+
+def square(pixels: np.ndarray, size: int, *, fit: str = "crop") -> np.ndarray:
+    """Bring a picture to a square, resized with Lanczos' filter, antialiased; alpha is taken into account.
+
+    Args:
+        pixels: uint8 ``[H, W, C]``; C is 1 (grey), 3 (RGB) or 4 (RGBA).
+        size: side of the result in pixels.
+        fit: "crop" keeps the central square; "pad" keeps everything, centred on white (transparent with alpha).
+
+    Returns:
+        uint8 ``[size, size, C]``.
+
+    >>> square(np.zeros((30, 50, 3), np.uint8), 8).shape
+    (8, 8, 3)
+    """
+    height, width, channels = pixels.shape
+    image = pillow.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    if fit == "crop":
+        side = min(height, width)
+        left, top = (width - side) // 2, (height - side) // 2
+        resized = image.resize((size, size), pillow.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+        return np.asarray(resized).reshape(size, size, channels)
+    scale = size / max(height, width)
+    inner = np.asarray(
+        image.resize((max(1, round(width * scale)), max(1, round(height * scale))), pillow.Resampling.LANCZOS)
+    )
+    inner = inner.reshape(*inner.shape[:2], channels)
+    canvas = np.full((size, size, channels), 255, np.uint8)
+    canvas[..., 3:] = 0
+    top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
+    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return canvas
 
 
 @contextlib.contextmanager

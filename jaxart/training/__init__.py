@@ -15,11 +15,11 @@ from jaxart.training.sharding import (
     mean_over,
     on_first_process,
     over_batch,
-    process,
     replicate,
     replicated,
     shard_batch,
     simulate_devices,
+    this_process,
 )
 
 __all__ = [
@@ -47,9 +47,9 @@ __all__ = [
     "one_blas_thread",
     "over_batch",
     "periodically",
-    "process",
     "replicate",
     "replicated",
     "shard_batch",
     "simulate_devices",
+    "this_process",
 ]

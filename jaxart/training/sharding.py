@@ -44,7 +44,7 @@ def simulate_devices(count: int) -> None:
     jax.config.update("jax_num_cpu_devices", count)
 
 
-def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """Return a mesh with one axis over `devices`, all by default."""
     chosen = np.asarray(jax.devices() if devices is None else devices)
     return Mesh(chosen, (AXIS,), axis_types=(AxisType.Auto,))
@@ -87,7 +87,7 @@ def shard_batch(batch: PyTree, mesh: Mesh, *, axis: int = 0) -> PyTree:
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)
 
 
-def process() -> tuple[int, int]:
+def this_process() -> tuple[int, int]:
     """Return the number of this process and how many there are."""
     return jax.process_index(), jax.process_count()
 
@@ -128,11 +128,11 @@ def by_shard_map(step: Step, mesh: Mesh) -> Step:
     return lambda key, state, batch, frozen: mapped(jax.random.key_data(key), state, batch, frozen)
 
 
-def by_pmap(step: Step, *, devices: Sequence[jax.Device] | None = None) -> Step:
+def by_pmap(step: Step, *, devices: Sequence[Any] | None = None) -> Step:
     """Run a step built with ``axis_name=AXIS`` through `jax.pmap`; the batch is split here. Not for use under jit.
 
-    Raises, when called:
-        ValueError: the batch does not divide among the devices.
+    Raises:
+        ValueError: when it is called: the batch does not divide among the devices.
     """
     chosen = list(jax.local_devices() if devices is None else devices)
     mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, None, 0, None), out_axes=None, devices=chosen)
