@@ -135,21 +135,22 @@ def load(module: nn.Module, variables: Mapping[str, Any]) -> None:
         variables: "params" and, where there are, "batch_stats" and "spectral", of the same network in `models.gan`.
     """
     for path, leaf in _leaves(variables["params"]):
-        layer, name = module.get_submodule(".".join(path[:-1])), path[-1]
-        array = np.asarray(leaf)
+        layer: Any = module.get_submodule(".".join(path[:-1]))
+        name, array = path[-1], np.asarray(leaf)
         if name == "kernel":
             weight = torch.from_numpy(_turned(path, array, module))
             if hasattr(layer, "parametrizations"):
-                layer.parametrizations.weight.original.copy_(weight)  # type: ignore[union-attr]
+                layer.parametrizations.weight.original.copy_(weight)
             else:
-                layer.weight.copy_(weight)  # type: ignore[operator]
+                layer.weight.copy_(weight)
         else:
             getattr(layer, "weight" if name == "scale" else "bias").copy_(torch.from_numpy(array.copy()))
     for path, leaf in _leaves(variables.get("batch_stats", {})):
         statistic = {"mean": "running_mean", "variance": "running_var"}[path[-1]]
         getattr(module.get_submodule(".".join(path[:-1])), statistic).copy_(torch.from_numpy(np.asarray(leaf).copy()))
     for path, leaf in _leaves(variables.get("spectral", {})):
-        weight: Any = module.get_submodule(".".join(path[:-1])).parametrizations.weight
+        layer = module.get_submodule(".".join(path[:-1]))
+        weight = layer.parametrizations.weight
         weight[0]._u.copy_(torch.from_numpy(np.asarray(leaf).copy()))
         weight[0]._v.copy_(functional.normalize(weight.original.flatten(1).T @ weight[0]._u, dim=0))
 
@@ -250,7 +251,7 @@ class Trainer:
 
 
 def pairs() -> dict[str, tuple[int, nn.Module, nn.Module, Any, Any]]:
-    """Return size, our counterparts' order: PyTorch's generator and discriminator, then ours, by name."""
+    """Return by name the size, PyTorch's generator and discriminator, and ours."""
     from jaxart import models
 
     return {
@@ -277,7 +278,7 @@ def main() -> None:
             logits = np.asarray(logits[0] if train else logits)
             with torch.no_grad():
                 pictures = generator.train(train)(torch.from_numpy(z))
-                judged = discriminator.train(train)(torch.from_numpy(drawn.transpose(0, 3, 1, 2).copy()))
+                judged = discriminator.train(train)(torch.from_numpy(drawn.transpose(0, 3, 1, 2).copy())).numpy()
             differences = np.abs(pictures.numpy().transpose(0, 2, 3, 1) - drawn).max(), np.abs(judged - logits).max()
             scales = np.abs(drawn).max(), np.abs(logits).max()
             print(

@@ -325,8 +325,8 @@ def square(pixels: np.ndarray, size: int, *, fit: str = "crop") -> np.ndarray:
     if fit == "crop":
         side = min(height, width)
         left, top = (width - side) // 2, (height - side) // 2
-        resized = image.resize((size, size), pillow.Resampling.LANCZOS, box=(left, top, left + side, top + side))
-        return np.asarray(resized).reshape(size, size, channels)
+        cut = image.crop((left, top, left + side, top + side))  # a box of resize would let in what is around it
+        return np.asarray(cut.resize((size, size), pillow.Resampling.LANCZOS)).reshape(size, size, channels)
     scale = size / max(height, width)
     inner = np.asarray(
         image.resize((max(1, round(width * scale)), max(1, round(height * scale))), pillow.Resampling.LANCZOS)

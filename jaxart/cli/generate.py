@@ -94,8 +94,11 @@ class GanOptions(Options):
     learning_rate: Annotated[float, Parameter(group=_training, help="Of Adam; falls to a tenth by a cosine.")] = 2e-4
     beta1: Annotated[float, Parameter(group=_training, help="Of Adam.")] = 0.0
     beta2: Annotated[float, Parameter(group=_training, help="Of Adam.")] = 0.99
-    r1: Annotated[float, Parameter(group=_training, help="Gradient penalty on real pictures.")] = 0.2
-    r2: Annotated[float, Parameter(group=_training, help="Gradient penalty on made pictures.")] = 0.2
+    r1: Annotated[
+        float,
+        Parameter(group=_training, help="Gradient penalty on real pictures; more where classes or samples collapse."),
+    ] = 2.0
+    r2: Annotated[float, Parameter(group=_training, help="Gradient penalty on made pictures.")] = 2.0
     gradient_penalty: Annotated[float, Parameter(group=_training, help="Gradient penalty of WGAN-GP.")] = 0.0
     penalty_every: Annotated[
         int, Parameter(group=_training, help="Steps between penalties, which are multiplied by it; more is faster.")

@@ -281,19 +281,20 @@ def _say(console: Console, text: str) -> None:
 
 
 def _hooks(run: Run, every: int) -> list[Callable]:
-    hooks = [training.periodically(every, training.log_jsonl(run.folder / "log.jsonl"))]
+    log = [training.log_jsonl(run.folder / "log.jsonl")]
     if run.options.tensorboard:
-        hooks.append(training.periodically(every, training.log_tensorboard(run.folder / "tensorboard")))
+        log.append(training.log_tensorboard(run.folder / "tensorboard"))
 
     def sheet(state: Any, info: Any) -> None:
         del info
         folder = run.folder / "samples"
         folder.mkdir(exist_ok=True)
         local = jax.tree.map(np.asarray, state)
-        z, label = _inputs(run, 0, 64, None)
+        z, label = _inputs(run, 0, 8 * max(8, len(run.conditional_on)), None)
         io.write(folder / f"step{int(state.step):07d}.png", io.grid(_make(run, local, z, label), columns=8))
 
-    return [*hooks, training.periodically(run.options.sample_every, sheet)]
+    pairs = [*((every, hook) for hook in log), (run.options.sample_every, sheet)]
+    return [training.periodically(often, hook, last=run.options.steps) for often, hook in pairs]
 
 
 def _dry_run(run: Run, dataset: shelf.Dataset) -> int:

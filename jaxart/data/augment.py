@@ -16,23 +16,28 @@ import jax.numpy as jnp
 from jaxart.arrays import Array, Key, check_choice
 
 
-def _perhaps(key: Key, probability: float, image: Array, change: Callable[[Key], Any]) -> jax.Array:
-    chance, draw = jax.random.split(key)
-    return jnp.where(jax.random.bernoulli(chance, probability), change(draw).astype(image.dtype), image)
+def _perhaps(key: Key, probability: float, image: Array, change: Callable[..., Any], *, numbers: int = 0) -> jax.Array:
+    """Return ``change(u1, u2, ...)``, with so many uniform numbers in [0, 1), or the picture as it is."""
+    chance, *drawn = jax.random.uniform(key, (1 + numbers,))  # one draw, since each takes long to compile
+    return jnp.where(chance < probability, change(*drawn).astype(image.dtype), image)
 
 
-def _within(key: Key, image: Array, strength: float) -> jax.Array:
-    return jax.random.uniform(key, (), image.dtype, -strength, strength)
+def _within(strength: float, u: jax.Array) -> jax.Array:
+    return strength * (2 * u - 1)
+
+
+def _below(count: int, u: jax.Array) -> jax.Array:
+    return (u * count).astype(jnp.int32)
 
 
 def horizontal_flip(key: Key, image: Array, *, probability: float = 0.5) -> jax.Array:
     """Mirror left and right."""
-    return _perhaps(key, probability, image, lambda _: pix.flip_left_right(image))
+    return _perhaps(key, probability, image, lambda: pix.flip_left_right(image))
 
 
 def vertical_flip(key: Key, image: Array, *, probability: float = 0.5) -> jax.Array:
     """Mirror top and bottom."""
-    return _perhaps(key, probability, image, lambda _: pix.flip_up_down(image))
+    return _perhaps(key, probability, image, lambda: pix.flip_up_down(image))
 
 
 def quarter_turn(key: Key, image: Array, *, probability: float = 0.5) -> jax.Array:
@@ -44,7 +49,7 @@ def quarter_turn(key: Key, image: Array, *, probability: float = 0.5) -> jax.Arr
     if image.shape[0] != image.shape[1]:
         raise ValueError(f"quarter_turn: expected a square picture [H, H, C], got {list(image.shape)}.")
     turns = [pix.rot90(image, k) for k in (1, 2, 3)]
-    return _perhaps(key, probability, image, lambda draw: jax.lax.select_n(jax.random.randint(draw, (), 0, 3), *turns))
+    return _perhaps(key, probability, image, lambda u: jax.lax.select_n(_below(3, u), *turns), numbers=1)
 
 
 def rotate(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 15.0) -> jax.Array:
@@ -54,67 +59,58 @@ def rotate(key: Key, image: Array, *, probability: float = 0.5, degrees: float =
         jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij"
     )
 
-    def turned(draw):
-        angle = jnp.deg2rad(_within(draw, image, degrees))
+    def turned(u):
+        angle = jnp.deg2rad(_within(degrees, u))
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         places = [cos * rows + sin * columns + (height - 1) / 2, cos * columns - sin * rows + (width - 1) / 2]
+        # dm_pix.rotate interpolates over channels too and takes 50 times as long.
         sample = partial(jax.scipy.ndimage.map_coordinates, coordinates=places, order=1, mode="mirror")
         return jax.vmap(sample, -1, -1)(image)
 
-    return _perhaps(key, probability, image, turned)
+    return _perhaps(key, probability, image, turned, numbers=1)
 
 
 def translate(
     key: Key, image: Array, *, probability: float = 0.5, fraction: float = 0.125, fill: float = 0.0
 ) -> jax.Array:
     """Shift by whole pixels, at most `fraction` of each side; what comes in has the value `fill`."""
-    most = [round(side * fraction) for side in image.shape[:2]]
-    padded = jnp.pad(image, [(most[0],) * 2, (most[1],) * 2, (0, 0)], constant_values=fill)
+    down, right = (round(side * fraction) for side in image.shape[:2])
+    padded = jnp.pad(image, [(down, down), (right, right), (0, 0)], constant_values=fill)
 
-    def shifted(draw):
-        down, right = (
-            jax.random.randint(k, (), 0, 2 * m + 1) for k, m in zip(jax.random.split(draw), most, strict=True)
-        )
-        return jax.lax.dynamic_slice(padded, (down, right, 0), image.shape)
+    def shifted(u, v):
+        return jax.lax.dynamic_slice(padded, (_below(2 * down + 1, u), _below(2 * right + 1, v), 0), image.shape)
 
-    return _perhaps(key, probability, image, shifted)
+    return _perhaps(key, probability, image, shifted, numbers=2)
 
 
 def crop(key: Key, image: Array, *, probability: float = 0.5, smallest: float = 0.75) -> jax.Array:
     """Enlarge a part of the picture to its whole size, bilinearly; the part's side is between `smallest` and 1 of the picture's."""
-    sides = jnp.asarray(image.shape[:2], image.dtype)
 
-    def enlarged(draw):
-        size, place = jax.random.split(draw)
-        part = jax.random.uniform(size, (), image.dtype, smallest, 1)
-        corner = jax.random.uniform(place, (2,), image.dtype) * sides * (1 - part)
-        scale = jnp.full(2, 1 / part)
+    def enlarged(u, v, w):
+        part = smallest + (1 - smallest) * u
+        corner = jnp.stack([v * image.shape[0], w * image.shape[1]]) * (1 - part)
         return jax.image.scale_and_translate(
-            image, image.shape, (0, 1), scale, -corner / part, method="linear", antialias=False
+            image, image.shape, (0, 1), jnp.full(2, 1 / part), -corner / part, method="linear", antialias=False
         )
 
-    return _perhaps(key, probability, image, enlarged)
+    return _perhaps(key, probability, image, enlarged, numbers=3)
 
 
 def brightness(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.2) -> jax.Array:
     """Add a number in +-`strength`, in units of the picture's values."""
-    return _perhaps(key, probability, image, lambda draw: pix.adjust_brightness(image, _within(draw, image, strength)))
-
-
-def _apart_from(mean: jax.Array, image: Array, factor: jax.Array) -> jax.Array:
-    return mean + factor * (image - mean)
+    return _perhaps(key, probability, image, lambda u: pix.adjust_brightness(image, _within(strength, u)), numbers=1)
 
 
 def contrast(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.5) -> jax.Array:
     """Multiply the difference from the picture's mean by a number in 1 +- `strength`."""
     mean = jnp.mean(image, keepdims=True)
-    return _perhaps(key, probability, image, lambda draw: _apart_from(mean, image, 1 + _within(draw, image, strength)))
+    return _perhaps(key, probability, image, lambda u: mean + (1 + _within(strength, u)) * (image - mean), numbers=1)
 
 
 def saturation(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.5) -> jax.Array:
     """Multiply the difference from each pixel's grey by a number in 1 +- `strength`; a picture of one channel stays as it is."""
     grey = jnp.mean(image, axis=-1, keepdims=True)
-    return _perhaps(key, probability, image, lambda draw: _apart_from(grey, image, 1 + _within(draw, image, strength)))
+    return _perhaps(key, probability, image, lambda u: grey + (1 + _within(strength, u)) * (image - grey), numbers=1)
 
 
 def hue(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 20.0) -> jax.Array:
@@ -125,18 +121,17 @@ def hue(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 20
     grey = jnp.mean(image, axis=-1, keepdims=True)
     across = (jnp.roll(image, 1, axis=-1) - jnp.roll(image, -1, axis=-1)) / 3**0.5
 
-    def turned(draw):
-        angle = jnp.deg2rad(_within(draw, image, degrees))
-        return _apart_from(grey, image, jnp.cos(angle)) + jnp.sin(angle) * across
+    def turned(u):
+        angle = jnp.deg2rad(_within(degrees, u))
+        return grey + jnp.cos(angle) * (image - grey) + jnp.sin(angle) * across
 
-    return _perhaps(key, probability, image, turned)
+    return _perhaps(key, probability, image, turned, numbers=1)
 
 
 def noise(key: Key, image: Array, *, probability: float = 0.5, deviation: float = 0.05) -> jax.Array:
     """Add normal noise of a standard deviation, in units of the picture's values."""
-    return _perhaps(
-        key, probability, image, lambda draw: image + deviation * jax.random.normal(draw, image.shape, image.dtype)
-    )
+    chance, draw = jax.random.split(key)
+    return _perhaps(chance, probability, image, lambda: image + deviation * jax.random.normal(draw, image.shape))
 
 
 def cutout(key: Key, image: Array, *, probability: float = 0.5, fraction: float = 0.5, fill: float = 0.0) -> jax.Array:
@@ -145,17 +140,16 @@ def cutout(key: Key, image: Array, *, probability: float = 0.5, fraction: float 
     Reference: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017.
     """
 
-    def covered(draw):
-        hole = jnp.ones((1, 1), bool)
-        for axis, key in enumerate(jax.random.split(draw)):
-            side = image.shape[axis]
-            size = round(side * fraction)
-            start = jax.random.randint(key, (), 0, side + 1 - size % 2) - size // 2
-            place = jnp.expand_dims(jnp.arange(side), 1 - axis)
-            hole &= (place >= start) & (place < start + size)
-        return jnp.where(hole[..., None], fill, image)
+    def hit(side, u):
+        size = round(side * fraction)
+        start = _below(side + 1 - size % 2, u) - size // 2
+        return (jnp.arange(side) >= start) & (jnp.arange(side) < start + size)
 
-    return _perhaps(key, probability, image, covered)
+    def covered(u, v):
+        hole = hit(image.shape[0], u)[:, None, None] & hit(image.shape[1], v)[None, :, None]
+        return jnp.where(hole, fill, image)
+
+    return _perhaps(key, probability, image, covered, numbers=2)
 
 
 AUGMENTATIONS: dict[str, Callable[..., jax.Array]] = {

@@ -21,6 +21,7 @@ def generator_of(network: Any, variables: PyTree) -> Generate:
         network: the module.
         variables: such as ``{**state.generator, "params": state.average}``.
     """
+    variables = jax.tree.map(jnp.asarray, variables)
     return lambda z, label: (network.apply(variables, z, label, train=False).astype(jnp.float32) + 1) / 2
 
 
@@ -31,6 +32,7 @@ def decoder_of(network: Any, params: PyTree) -> Generate:
         network: the module.
         params: such as ``state.average["decoder"]``.
     """
+    params = jax.tree.map(jnp.asarray, params)
     return lambda z, label: network.apply({"params": params}, z, label)
 
 

@@ -112,7 +112,9 @@ def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAES
         images = state.images + batch_size
         decay = half_life_decay(batch_size, images, half_life=model.half_life)
         average = exponential_average(state.average, params, decay=decay)
-        info = VAEInfo(-loss, likelihood, divergence, jnp.exp(state.params["log_variance"] / 2), optax.tree.norm(gradient))
+        info = VAEInfo(
+            -loss, likelihood, divergence, jnp.exp(state.params["log_variance"] / 2), optax.tree.norm(gradient)
+        )
         return VAEState(state.step + 1, images, params, memory, average), info
 
     return step
