@@ -7,6 +7,7 @@ from jaxart.training.loop import Limits, NotFiniteError, compile_steps, fit, one
 from jaxart.training.recipe import Recipe, Step
 from jaxart.training.sharding import (
     AXIS,
+    agreed,
     by_pmap,
     by_shard_map,
     connect,
@@ -30,6 +31,7 @@ __all__ = [
     "NotFiniteError",
     "Recipe",
     "Step",
+    "agreed",
     "by_pmap",
     "by_shard_map",
     "compile_steps",

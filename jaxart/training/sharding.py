@@ -5,6 +5,7 @@ the number of devices. `fit(mesh=...)` runs it so by default. A step built with 
 `by_shard_map` or `by_pmap`.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,6 +43,8 @@ def simulate_devices(count: int) -> None:
     if count < 1:
         raise ValueError(f"simulate_devices: expected at least 1, got {count}.")
     jax.config.update("jax_num_cpu_devices", count)
+    patience = "--xla_cpu_collective_call_terminate_timeout_seconds=600"  # many devices on few busy cores wait long
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {patience}".strip()
 
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
@@ -143,6 +146,15 @@ def by_pmap(step: Step, *, devices: Sequence[Any] | None = None) -> Step:
         return leaf.reshape(len(chosen), -1, *leaf.shape[1:])
 
     return lambda key, state, batch, frozen: mapped(key, state, jax.tree.map(split, batch), frozen)
+
+
+def agreed(flag: bool) -> bool:
+    """Tell whether any process says so, so that all of them stop at the same step."""
+    if jax.process_count() == 1:
+        return flag
+    from jax.experimental import multihost_utils
+
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 Hook = Callable[[Any, Any], Any]
