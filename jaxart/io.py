@@ -63,28 +63,54 @@ def read_picture(path: str | Path) -> Picture:
     try:
         with warnings.catch_warnings(), open(path, "rb") as stream:
             warnings.simplefilter("ignore")  # Pillow's on large pictures and odd metadata: size is judged here
-            return decode(stream, str(path))
+            picture = decode(stream, str(path))
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
+    return Picture(_as_float(picture.rgb), None if picture.alpha is None else _as_float(picture.alpha))
+
+
+def _as_float(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) / np.float32(255) if pixels.dtype == np.uint8 else pixels
 
 
 def decode(stream: BinaryIO, name: str) -> Picture:
-    """Read a picture from an open file or bytes in memory, as `read_picture` does.
+    """Read a picture from an open file or bytes in memory, as `read_picture` does but without spending memory on floats.
 
     Args:
         stream: binary, seekable.
         name: what the picture is called in messages.
 
     Returns:
-        The picture. Pillow's warnings on large pictures and odd metadata are the caller's to silence.
+        A `Picture` of uint8, of float32 in [0, 1] if the file is deeper than 8 bits. Pillow's warnings are the caller's to silence.
 
     Raises:
         ImageError: as `read`.
     """
+    # As a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly.
+    with _explained(name), pillow.open(stream) as image:
+        return _decode(image, stream, name)
+
+
+def dimensions(stream: BinaryIO, name: str) -> tuple[int, int]:
+    """Return (height, width) that a picture file declares; nothing is decoded, and the stream is wound back.
+
+    Args:
+        stream: binary, seekable.
+        name: what the picture is called in messages.
+
+    Raises:
+        ImageError: not a picture, or too large.
+    """
+    with _explained(name), pillow.open(stream) as image:
+        stream.seek(0)
+        return image.height, image.width
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into an `ImageError`."""
     try:
-        # As a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly.
-        with pillow.open(stream) as image:
-            return _decode(image, stream, name)
+        yield
     except pillow.DecompressionBombError as error:
         raise ImageError(
             f"{name}: more than {_MOST_PIXELS // 10**6} megapixels; refused as a decompression bomb."
@@ -93,7 +119,7 @@ def decode(stream: BinaryIO, name: str) -> Picture:
         raise ImageError(f"{name}: not a picture. Readable: {' '.join(READABLE)}.") from error
     except ImageError:
         raise
-    except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error and more on damaged files
+    except Exception as error:  # SyntaxError, struct.error, zlib.error and more on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{name}: damaged or truncated ({reason}).") from error
 
@@ -110,11 +136,11 @@ def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
     alpha = None
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        alpha = np.asarray(rgba.getchannel("A"), np.float32) / 255
+        alpha = np.asarray(rgba.getchannel("A"))
         image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
     if profile or image.mode == "LAB":
         image = _to_srgb(image, profile)
-    return Picture(np.asarray(image.convert("RGB"), np.float32) / 255, alpha)
+    return Picture(np.asarray(image.convert("RGB")), alpha)
 
 
 def _to_srgb(image: pillow.Image, profile: bytes | None) -> pillow.Image:

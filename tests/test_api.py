@@ -21,6 +21,7 @@ SHELVES = (
     "metrics",
     "models",
     "ops",
+    "tasks.generate",
     "tasks.stylize",
     "training",
     "weights",

@@ -1,9 +1,11 @@
 """Pictures become one array, once: ``data/KEY.u8`` in the cache holds its bytes, ``data/KEY.json`` what they mean."""
 
+import contextlib
 import functools
 import hashlib
 import io
 import json
+import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +19,11 @@ from jaxart.data.dataset import Dataset, from_arrays
 from jaxart.data.pictures import Pictures
 from jaxart.data.shape import Shape, shaped
 from jaxart.io import decode as decode_picture
-from jaxart.io import replacing
+from jaxart.io import dimensions, replacing
 
-_THREADS = 4  # each holds a whole picture in float32
+_THREADS = 4
+_LARGE = 2**24  # pixels; larger pictures take a gigabyte or more, and are decoded one at a time
+_one_large = threading.Lock()
 _FORM = 1  # of what is kept: raised when decoding changes
 
 OnProgress = Callable[[int, int], Any] | None
@@ -129,7 +133,9 @@ def _decoded(pictures: Pictures, shape: Shape, name: str) -> np.ndarray | str:
     """Return the pixels of a picture, or why it cannot be read."""
     try:
         with pictures.open(name) as stream:
-            return np.ascontiguousarray(shaped(decode_picture(stream, name), shape))
+            height, width = dimensions(stream, name)
+            with _one_large if height * width > _LARGE else contextlib.nullcontext():
+                return np.ascontiguousarray(shaped(decode_picture(stream, name), shape))
     except Exception as error:  # whatever a damaged file or archive makes a decoder raise, the others go on
         reason = " ".join(str(error).split()) or type(error).__name__
         return reason if reason.startswith(name) else f"{name}: {reason}"

@@ -38,18 +38,19 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def shaped(picture: io.Picture, shape: Shape) -> np.ndarray:
-    """Bring a picture to uint8 ``[size, size, channels]``, enlarging small ones."""
-    rgb, alpha = picture
-    whole = rgb if alpha is None else np.concatenate([rgb, alpha[..., None]], axis=-1)
-    pixels = with_channels((whole * 255 + np.float32(0.5)).astype(np.uint8), shape.channels)
-    return io.square(pixels, shape.size, fit=shape.fit)
+    """Bring a picture, uint8 or in [0, 1], to uint8 ``[size, size, channels]``, enlarging small ones."""
+    pixels = picture.rgb if picture.alpha is None else np.concatenate([picture.rgb, picture.alpha[..., None]], axis=-1)
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels * 255).astype(np.uint8)
+    return with_channels(io.square(pixels, shape.size, fit=shape.fit), shape.channels)
 
 
 def shaped_arrays(images: np.ndarray, shape: Shape) -> np.ndarray:
     """Bring uint8 ``[N, H, W, C]`` to ``[N, size, size, channels]``; what is smaller is padded with zeros, not enlarged."""
-    images = with_channels(images, shape.channels)
     height, width = images.shape[1:3]
     if max(height, width) > shape.size:
-        return np.stack([io.square(image, shape.size, fit=shape.fit) for image in images])
-    margins = [((shape.size - side) // 2, (shape.size - side + 1) // 2) for side in (height, width)]
-    return images if not any(map(any, margins)) else np.pad(images, ((0, 0), *margins, (0, 0)))
+        images = np.stack([io.square(image, shape.size, fit=shape.fit) for image in images])
+    elif min(height, width) < shape.size:
+        margins = [((shape.size - side) // 2, (shape.size - side + 1) // 2) for side in (height, width)]
+        images = np.pad(images, ((0, 0), *margins, (0, 0)))
+    return with_channels(images, shape.channels)
