@@ -135,12 +135,12 @@ def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
     image = ImageOps.exif_transpose(image)
     alpha = None
     if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         alpha = np.asarray(rgba.getchannel("A"))
         image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
     if profile or image.mode == "LAB":
         image = _to_srgb(image, profile)
-    return Picture(np.asarray(image.convert("RGB")), alpha)
+    return Picture(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alpha)
 
 
 def _to_srgb(image: pillow.Image, profile: bytes | None) -> pillow.Image:

@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 from jaxart import cli, data, io
+from jaxart.data import decoding
 from jaxart.data import pictures as finding
+from jaxart.data.shape import shaped
 
 KEY = jax.random.key(3)
 
@@ -205,11 +207,37 @@ class TestSources:
         assert green.tolist() == [[[150]]]
         assert data.with_channels(green, 4).tolist() == [[[150, 150, 150, 255]]]
 
+    def test_pictures_beside_folders_leave_no_classes(self, folder):
+        Image.fromarray(picture(60)).save(folder / "stray.png")
+        with pytest.warns(
+            UserWarning, match=r"no classes, because 1 pictures lie beside folders of 7 others .stray\.png"
+        ):
+            loaded = data.load(folder, size=8)
+        assert (len(loaded.images), loaded.classes, loaded.labels.max()) == (8, (), 0)
+
+    def test_links_are_followed_once(self, folder, tmp_path):
+        (folder / "dog" / "circle").symlink_to(folder)
+        (folder / "dog" / "self").symlink_to(folder / "dog")
+        (tmp_path / "elsewhere").mkdir()
+        Image.fromarray(picture(60)).save(tmp_path / "elsewhere" / "bird.png")
+        (folder / "bird").symlink_to(tmp_path / "elsewhere")
+        with pytest.warns(UserWarning, match=r"1 of 3 classes have a single picture .bird"):
+            assert np.bincount(data.load(folder, size=8).labels).tolist() == [1, 3, 4]
+
+    def test_large_pictures_go_one_at_a_time(self, folder, monkeypatch):
+        expected, busy = data.load(folder, size=8, cache=False), []
+        monkeypatch.setattr(decoding, "_LARGE", 0)
+        monkeypatch.setattr(
+            decoding, "shaped", lambda *given: busy.append(decoding._one_large.locked()) or shaped(*given)
+        )
+        assert data.load(folder, size=8, cache=False).digest == expected.digest
+        assert busy == [True] * 7
+
     def test_nothing_of_an_archive_leaves_it(self, tmp_path):
         buffer = streams.BytesIO()
         Image.fromarray(picture(5)).save(buffer, "PNG")
         with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-            for name in ("../up.png", "/tmp/absolute.png", "__MACOSX/x.png", "good.png"):
+            for name in ("../up.png", "/absolute.png", "__MACOSX/x.png", "good.png"):
                 archive.writestr(name, buffer.getvalue())
         before = set(tmp_path.parent.rglob("*.png"))
         assert len(data.load(tmp_path / "a.zip", size=8).images) == 1
@@ -242,6 +270,13 @@ class TestCache:
         assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".u8"]
         data.load(folder, size=8)
         assert len(list(cache.iterdir())) == 4
+
+    def test_other_pictures_of_the_same_names_sizes_and_times_are_others(self, tmp_path):
+        for name, value in (("a", 0), ("b", 200)):
+            (tmp_path / name).mkdir()
+            Image.fromarray(picture(value)).save(tmp_path / name / "0.bmp")
+            os.utime(tmp_path / name / "0.bmp", (0, 0))
+        assert data.load(tmp_path / "a", size=8).images.mean() < 100 < data.load(tmp_path / "b", size=8).images.mean()
 
     def test_none_is_kept_if_none_is_wanted(self, folder, cache):
         assert data.load(folder, size=16, cache=False).digest == data.load(folder, size=16).digest
@@ -287,7 +322,6 @@ def wrong(tmp_path, name):
     files = {
         "empty": lambda: (place / "a.png").unlink(),
         "unreadable": lambda: (place / "a.png").write_text("no"),
-        "beside": lambda: ((place / "b").mkdir(), Image.fromarray(picture(3)).save(place / "b" / "b.png")),
         "missing": lambda: csv.write_text("file,label\na.png,x\nb.png,y\n../a.png,z\n"),
         "columns": lambda: csv.write_text("name,class\na.png,x\n"),
         "unlabelled": lambda: csv.write_text("file,label\na.png\n"),
@@ -321,7 +355,6 @@ def wrong(tmp_path, name):
     [
         ("empty", "no pictures inside"),
         ("unreadable", "none of 1 pictures can be read; the first: a.png: not a picture"),
-        ("beside", "1 pictures lie beside folders of 1 others"),
         ("missing", r"labels.csv: names 2 files that are no pictures in .*place: b.png, ../a.png"),
         ("columns", "expected columns file,label in the first line, got name, class"),
         ("unlabelled", "names 1 files without a label: a.png"),

@@ -49,7 +49,7 @@ def decode(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) 
 def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) -> Dataset:
     """Decode all pictures into the cache, or find them there; the images are mapped, not read.
 
-    What is kept goes by the names, sizes and times of the files, their classes and `shape`; it is made anew if it is incomplete.
+    What is kept goes by the place, names, sizes and times of the files, their classes and `shape`; it is made anew if it is incomplete.
 
     Args:
         pictures: from `open_pictures`.
@@ -59,7 +59,7 @@ def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = N
     Raises:
         ValueError: not one can be read.
     """
-    identity = json.dumps([_FORM, pictures.names, pictures.classes, pictures.stamps, shape])
+    identity = json.dumps([_FORM, pictures.root, pictures.names, pictures.classes, pictures.stamps, shape])
     stem = cache_folder() / "data" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if (found := _kept(stem, shape)) is not None:
         return found
@@ -94,12 +94,9 @@ def _kept(stem: Path, shape: Shape) -> Dataset | None:
     try:
         facts = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
         images, labels = _mapped(stem, shape), np.asarray(facts["labels"], np.int32)
-        whole = len(images) == len(labels)
-        return (
-            Dataset(images, labels, tuple(facts["classes"]), tuple(facts["failures"]), facts["digest"])
-            if whole
-            else None
-        )
+        if len(images) != len(labels):
+            return None
+        return Dataset(images, labels, tuple(facts["classes"]), tuple(facts["failures"]), facts["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -5,6 +5,7 @@ import csv
 import io
 import os
 import posixpath
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ _MOST_RATIO = 100  # of an archive's content to the archive; pictures hardly com
 class Pictures(NamedTuple):
     """Picture files below a root: their names with "/", the class of each (None without classes), and how to open one."""
 
+    root: str
     names: tuple[str, ...]
     classes: tuple[str, ...] | None
     stamps: tuple[tuple[int, int], ...]  # change when a file does: (size, time), in archives (size, checksum)
@@ -35,7 +37,7 @@ def open_pictures(path: Path, *, labels: Path | None, split: str) -> Iterator[Pi
         split: "train" or "test"; chooses where the outermost folders have these names.
 
     Raises:
-        ValueError: no pictures, pictures beside class folders, a bad archive or a bad manifest.
+        ValueError: no pictures, a bad archive or a bad manifest.
     """
     with contextlib.ExitStack() as stack:
         if path.is_dir():
@@ -52,7 +54,7 @@ def open_pictures(path: Path, *, labels: Path | None, split: str) -> Iterator[Pi
         chosen = _by_folder(path, names, split) if labels is None else _by_manifest(path, labels, names)
         names, classes = tuple(chosen), tuple(chosen.values())
         known = tuple(each for each in classes if each is not None)
-        yield Pictures(names, known or None, tuple(stamps[name] for name in names), opener)
+        yield Pictures(str(path.resolve()), names, known or None, tuple(stamps[name] for name in names), opener)
 
 
 def _is_picture(name: str) -> bool:
@@ -62,11 +64,11 @@ def _is_picture(name: str) -> bool:
 
 
 def _in_folder(root: Path) -> dict[str, tuple[int, int]]:
-    stamps, seen = {}, set()
+    stamps, seen = {}, {os.path.realpath(root)}
     for folder, subfolders, files in os.walk(root, followlinks=True):
-        inner = [each for each in subfolders if os.path.realpath(os.path.join(folder, each)) not in seen]
-        seen.update(os.path.realpath(os.path.join(folder, each)) for each in inner)  # links may form a circle
-        subfolders[:] = inner
+        real = {each: os.path.realpath(os.path.join(folder, each)) for each in sorted(subfolders)}
+        subfolders[:] = [each for each in real if real[each] not in seen]
+        seen.update(real.values())  # links may form a circle
         for file in files:
             name = Path(folder, file).relative_to(root).as_posix()
             if _is_picture(name):
@@ -114,9 +116,10 @@ def _by_folder(path: Path, names: Sequence[str], split: str) -> dict[str, str | 
         parts = _without_shared({name: each for name, each in parts.items() if each[0] == split})
     direct = [name for name, each in parts.items() if len(each) == 1]
     if 0 < len(direct) < len(parts):
-        raise ValueError(
-            f"{path}: {len(direct)} pictures lie beside folders of {len(parts) - len(direct)} others ({direct[0]}). Subfolders are "
-            "classes: put every picture into one, or none, or name files and labels in a CSV file."
+        warnings.warn(
+            f"{path}: no classes, because {len(direct)} pictures lie beside folders of {len(parts) - len(direct)} others "
+            f"({direct[0]}). For classes, put every picture into a folder, or name files and labels in a CSV file.",
+            stacklevel=2,
         )
     return {name: None if direct else each[0] for name, each in parts.items()}
 

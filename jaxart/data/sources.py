@@ -36,7 +36,7 @@ def load(
     Pictures are cropped to the central square, or padded with white to one, and resized with Lanczos' filter, antialiased; transparent
     parts stand before white unless `channels` is 4. Arrays larger than `size` are treated likewise, smaller ones are not enlarged but
     padded with zeros on all sides (28 to 32 pixels: two on each). Pictures are decoded once and kept in ``data`` in the cache folder.
-    Classes with a single picture are warned of.
+    Classes with a single picture are warned of, and pictures beside the folders of others, which leave all without a class.
 
     Args:
         path: a folder or .zip of pictures, whose subfolders are classes; .npz (arrays "images" and perhaps "labels") or .npy, floats in

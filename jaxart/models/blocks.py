@@ -163,7 +163,7 @@ class Convolution(nn.Module):
         scale: "up" doubles the picture before (nearest neighbours), "down" halves it after (averages); 3 x 3 taps, stride 1.
         bias: leave it out before a normalisation, which would take it away again.
         spectral: divide the kernel by its largest singular value.
-        init: of the kernel.
+        initializer: of the kernel.
         dtype: of the products.
     """
 
@@ -173,12 +173,12 @@ class Convolution(nn.Module):
     scale: Literal["up", "down"] | None = None
     bias: bool = True
     spectral: bool = False
-    init: Callable = nn.initializers.he_normal()
+    initializer: Callable = nn.initializers.he_normal()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False) -> jax.Array:
-        kernel = self.param("kernel", self.init, (self.taps, self.taps, x.shape[-1], self.features))
+        kernel = self.param("kernel", self.initializer, (self.taps, self.taps, x.shape[-1], self.features))
         if self.spectral:
             kernel = spectrally_normalised(self, "kernel", kernel, train=train)
         x = x.astype(self.dtype)
@@ -193,16 +193,16 @@ class Convolution(nn.Module):
 
 
 class Dense(nn.Module):
-    """A matrix product ``[B, F] -> [B, features]``; `bias`, `init` and `dtype` as in `Convolution`."""
+    """A matrix product ``[B, F] -> [B, features]``; `bias`, `initializer` and `dtype` as in `Convolution`."""
 
     features: int
     bias: bool = True
-    init: Callable = nn.initializers.he_normal()
+    initializer: Callable = nn.initializers.he_normal()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> jax.Array:
-        kernel = self.param("kernel", self.init, (x.shape[-1], self.features))
+        kernel = self.param("kernel", self.initializer, (x.shape[-1], self.features))
         y = x.astype(self.dtype) @ kernel.astype(self.dtype)
         if not self.bias:
             return y

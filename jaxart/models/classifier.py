@@ -41,4 +41,4 @@ class SmallClassifier(nn.Module):
             x = jax.nn.relu(Convolution(width, scale="down", dtype=self.dtype, name=f"conv{level}_2")(x))
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         features = jax.nn.relu(Dense(self.features, name="features")(x))
-        return Dense(self.classes, init=nn.initializers.lecun_normal(), name="logits")(features), features
+        return Dense(self.classes, initializer=nn.initializers.lecun_normal(), name="logits")(features), features

@@ -70,10 +70,10 @@ class DCGANGenerator(nn.Module):
     def __call__(self, z: Array, label: Array | None = None, *, train: bool = False) -> jax.Array:
         check_size("DCGANGenerator", self.size)
         check_latent("DCGANGenerator", z)
-        convolution = functools.partial(Convolution, init=_NARROW, dtype=self.dtype)
+        convolution = functools.partial(Convolution, initializer=_NARROW, dtype=self.dtype)
         z = WithClass(self.classes, z.shape[-1], name="class")(z, label)
         features = width_at(self.width, self.size, 4)
-        x = Dense(16 * features, bias=False, init=_NARROW, dtype=self.dtype, name="dense")(z)
+        x = Dense(16 * features, bias=False, initializer=_NARROW, dtype=self.dtype, name="dense")(z)
         x = x.reshape(-1, 4, 4, features)
         x = jax.nn.relu(BatchNorm(axis_name=self.axis_name, name="norm4")(x, train=train))
         for side in sides_between(4, self.size):
@@ -130,11 +130,11 @@ class _GeneratorBlock(nn.Module):
     def __call__(self, x: jax.Array, label: Array | None, *, train: bool) -> jax.Array:
         norm = functools.partial(BatchNorm, self.classes, self.axis_name)
         convolution = functools.partial(Convolution, self.features, bias=False, dtype=self.dtype)
-        direct = enlarge(convolution(taps=1, init=_DIRECT, name="direct")(x))
+        direct = enlarge(convolution(taps=1, initializer=_DIRECT, name="direct")(x))
         y = jax.nn.relu(norm(name="norm1")(x, label, train=train))
-        y = convolution(scale="up", init=_RESIDUAL, name="conv1")(y)
+        y = convolution(scale="up", initializer=_RESIDUAL, name="conv1")(y)
         y = jax.nn.relu(norm(name="norm2")(y, label, train=train))
-        return direct + convolution(init=_RESIDUAL, name="conv2")(y)
+        return direct + convolution(initializer=_RESIDUAL, name="conv2")(y)
 
 
 class SNGANGenerator(nn.Module):
@@ -171,13 +171,13 @@ class SNGANGenerator(nn.Module):
         check_size("SNGANGenerator", self.size)
         check_latent("SNGANGenerator", z)
         features = self._width_at(4)
-        x = Dense(16 * features, bias=False, init=_DIRECT, dtype=self.dtype, name="dense")(z)
+        x = Dense(16 * features, bias=False, initializer=_DIRECT, dtype=self.dtype, name="dense")(z)
         x = x.reshape(-1, 4, 4, features)
         for side in sides_between(4, self.size):
             block = _GeneratorBlock(self._width_at(side), self.classes, self.axis_name, self.dtype, name=f"block{side}")
             x = block(x, label, train=train)
         x = jax.nn.relu(BatchNorm(axis_name=self.axis_name, name="norm")(x, train=train))
-        picture = Convolution(self.channels, init=_DIRECT, dtype=self.dtype, name="picture")(x)
+        picture = Convolution(self.channels, initializer=_DIRECT, dtype=self.dtype, name="picture")(x)
         return jnp.tanh(picture.astype(jnp.float32))
 
     def _width_at(self, side: int) -> int:
@@ -196,12 +196,12 @@ class _DiscriminatorBlock(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         convolution = functools.partial(Convolution, spectral=True, dtype=self.dtype)
         hidden = self.features if self.first else x.shape[-1]
-        y = convolution(hidden, init=_RESIDUAL, name="conv1")(x if self.first else jax.nn.relu(x), train=train)
-        last = convolution(self.features, scale="down" if self.halve else None, init=_RESIDUAL, name="conv2")
+        y = convolution(hidden, initializer=_RESIDUAL, name="conv1")(x if self.first else jax.nn.relu(x), train=train)
+        last = convolution(self.features, scale="down" if self.halve else None, initializer=_RESIDUAL, name="conv2")
         y = last(jax.nn.relu(y), train=train)
         direct = avg_pool(x) if self.halve else x
         if self.halve or x.shape[-1] != self.features:
-            direct = convolution(self.features, taps=1, init=_DIRECT, name="direct")(direct, train=train)
+            direct = convolution(self.features, taps=1, initializer=_DIRECT, name="direct")(direct, train=train)
         return direct.astype(y.dtype) + y
 
 

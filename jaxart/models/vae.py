@@ -53,7 +53,7 @@ class VAEEncoder(nn.Module):
             x = jax.nn.relu(Convolution(features, taps=4, stride=2, dtype=self.dtype, name=f"conv{side}")(x))
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         x = WithClass(self.classes, self.latent, name="class")(x, label)
-        x = Dense(2 * self.latent, init=nn.initializers.lecun_normal(), name="gaussian")(x)
+        x = Dense(2 * self.latent, initializer=nn.initializers.lecun_normal(), name="gaussian")(x)
         return x[:, : self.latent], x[:, self.latent :]
 
 
@@ -95,5 +95,5 @@ class VAEDecoder(nn.Module):
         for side in sides_between(4, self.size):
             features = width_at(self.width, self.size, side)
             x = jax.nn.relu(Convolution(features, scale="up", dtype=self.dtype, name=f"conv{side}")(x))
-        last = Convolution(self.channels, init=nn.initializers.lecun_normal(), dtype=self.dtype, name="picture")
+        last = Convolution(self.channels, initializer=nn.initializers.lecun_normal(), dtype=self.dtype, name="picture")
         return last(x).astype(jnp.float32)
