@@ -438,10 +438,10 @@ def _fakes(run: Run, count: int, seed: int) -> shelf.Dataset:
 
 
 def _classifier(key: jax.Array, dataset: shelf.Dataset) -> tuple[Callable, str]:
-    """Train a classifier for three epochs; return ``images -> (logits, features)`` and its hash."""
+    """Train a classifier for about three epochs; return ``images -> (logits, features)`` and its hash."""
     key_order, key_steps = jax.random.split(key)
-    network = models.SmallClassifier(classes=len(dataset.classes))
-    steps = int(np.clip(3 * len(dataset.images) // _CLASSIFIER_BATCH, 300, 2000))
+    network = models.SmallClassifier(classes=len(dataset.classes), width=16)
+    steps = int(np.clip(3 * len(dataset.images) // _CLASSIFIER_BATCH, 600, 1500))
     batches = functools.partial(_classifier_batches, key_order, dataset)
     params = task.train_classifier(key_steps, network, batches, shape=dataset.images.shape[1:], steps=steps)
     return lambda images: network.apply({"params": params}, images), metrics.content_hash(params)
