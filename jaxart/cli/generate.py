@@ -48,7 +48,7 @@ class Options:
     conditional: Annotated[
         bool, Parameter(group=_network, help="Learn the classes of the data, so that one can be asked for.")
     ] = False
-    width: Annotated[int, Parameter(group=_network, help="Channels at full size; more towards the middle.")] = 64
+    width: Annotated[int, Parameter(group=_network, help="Channels at half the size; they double towards 4 x 4.")] = 64
     latent: Annotated[int, Parameter(group=_network, help="Dimensions of the random input.")] = 128
     batch: Annotated[int, Parameter(group=_training, help="Pictures a step, over all devices.")] = 64
     steps: Annotated[int, Parameter(group=_training, help="Steps in all; `resume --steps` goes on further.")] = 20_000

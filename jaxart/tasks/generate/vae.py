@@ -85,7 +85,7 @@ def _init(model: _Model, shape: tuple[int, ...], latent: int, key: Key) -> VAESt
     params = {
         "encoder": model.encoder.init(key_encoder, jnp.zeros((2, *shape)), label)["params"],
         "decoder": model.decoder.init(key_decoder, jnp.zeros((2, latent)), label)["params"],
-        "log_variance": jnp.float32(-2.0),
+        "log_variance": jnp.float32(-4.0),
     }
     return VAEState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), jax.tree.map(jnp.copy, params))
 
