@@ -4,6 +4,7 @@ DCGAN at 32 pixels, width 32, a global batch of 64, non-saturating loss, on 1, 2
 cores, so the ratio shows the overhead of splitting, not the gain of more devices. The global view (`jit`), `shard_map` and `pmap`.
 """
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable
@@ -40,7 +41,8 @@ def call_of(step: Callable, mesh: Any, batch: Batch) -> Callable[[], Any]:
     shards = batch if mesh is None else training.shard_batch(batch, mesh)
 
     def run() -> None:
-        held[0], _ = jax.block_until_ready(step(key, held[0], shards, None))
+        with contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
+            held[0], _ = jax.block_until_ready(step(key, held[0], shards, None))
 
     return run
 

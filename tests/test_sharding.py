@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 from typing import NamedTuple
 
 import jax
@@ -153,3 +154,6 @@ def test_the_sharded_program_only_reduces():
     assert "all-reduce" in text
     assert "all-to-all" not in text
     assert "all-gather" not in text
+    per_device = re.findall(r"f32\[(\d+),8,8,\d+\]", text)  # pictures and features at full size
+    assert per_device
+    assert max(map(int, per_device)) <= 2 * 32 // 8  # reals and fakes of this device, never the whole batch

@@ -1,5 +1,6 @@
 """`fit`: the only loop."""
 
+import contextlib
 import functools
 import itertools
 import time
@@ -88,7 +89,8 @@ def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None) -> j
             "out_shardings": whole,
         }
     program = jax.jit(functools.partial(_run, step), donate_argnums=1, **options)
-    lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
+    with contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
+        lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
     compiled = lowered.compile(compiler_options=compiler_options())
     memory.release()
     return compiled

@@ -107,7 +107,16 @@ def example_keys(key: Key, count: int, *, axis_name: str | None = None) -> Key:
         typed keys ``[count]``.
     """
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
-    return jax.vmap(lambda index: jax.random.fold_in(key, index))(first + jnp.arange(count))
+    numbers = first + jnp.arange(count)
+    numbers = _split_over_mesh(numbers) if axis_name is None else numbers
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+
+
+def _split_over_mesh(numbers: jax.Array) -> jax.Array:
+    """Split over the mesh that `fit` has set, if any; else every device would draw, and make, the whole batch."""
+    if AXIS not in jax.sharding.get_abstract_mesh().axis_names:
+        return numbers
+    return jax.lax.with_sharding_constraint(numbers, PartitionSpec(AXIS))
 
 
 def mean_over(tree: PyTree, axis_name: str | None) -> PyTree:
