@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-Tensor = torch.Tensor
+Tensor = Any  # torch.Tensor, where it is installed
 
 
 def _sides(low: int, high: int) -> list[int]:
