@@ -5,21 +5,37 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_NAMESPACES = ("arrays", "color", "image", "io", "losses", "memory", "models", "ops", "tasks", "training", "weights")
+_NAMESPACES = (
+    "arrays",
+    "color",
+    "data",
+    "image",
+    "io",
+    "losses",
+    "memory",
+    "metrics",
+    "models",
+    "ops",
+    "tasks",
+    "training",
+    "weights",
+)
 _VERBS = {"read": "jaxart.io", "write": "jaxart.io", "stylize": "jaxart.tasks.stylize"}
 
 if TYPE_CHECKING:
-    from jaxart import arrays, color, image, io, losses, memory, models, ops, tasks, training, weights
+    from jaxart import arrays, color, data, image, io, losses, memory, metrics, models, ops, tasks, training, weights
     from jaxart.io import read, write
     from jaxart.tasks.stylize import stylize
 
 __all__ = [
     "arrays",
     "color",
+    "data",
     "image",
     "io",
     "losses",
     "memory",
+    "metrics",
     "models",
     "ops",
     "read",

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from jaxart.arrays import Image, check_image
 READABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 DEEP = (".png", ".tif", ".tiff")  # writable with 16 bits
+ANIMATIONS = (".gif", ".webp")
+_LIFTED = threading.Lock()  # while Pillow's limit of pixels, a global, is lifted
 _BYTES_PER_PIXEL = 24  # while reading: what the decoder holds, and float32 RGB
 
 
@@ -62,58 +65,101 @@ def read_picture(path: str | Path) -> Picture:
     if not path.is_file() or path.stat().st_size == 0:
         raise ImageError(f"{path}: {'is a folder' if path.is_dir() else 'is empty (0 bytes)'}, expected a picture.")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(path, "rb") as stream:
             warnings.simplefilter("ignore")  # Pillow's on large pictures and odd metadata: size is judged here
-            # As a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly.
-            with open(path, "rb") as stream, _any_size(), pillow.open(stream) as image:
-                _check_memory(image.size, path)
-                return _decode(image, stream, path)
-    except pillow.UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a picture. Readable: {' '.join(READABLE)}.") from error
-    except ImageError:
-        raise
-    except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error and more on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: damaged or truncated ({reason}).") from error
+            picture = decode(stream, str(path))
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
+    return Picture(_as_float(picture.rgb), None if picture.alpha is None else _as_float(picture.alpha))
+
+
+def _as_float(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype != np.uint8:
+        return pixels
+    values = pixels.astype(np.float32)
+    values /= 255  # in place: no second copy of a large picture
+    return values
+
+
+def decode(stream: BinaryIO, name: str) -> Picture:
+    """Read a picture from an open file or bytes in memory, as `read_picture` does but without spending memory on floats.
+
+    Args:
+        stream: binary, seekable.
+        name: what the picture is called in messages.
+
+    Returns:
+        A `Picture` of uint8, of float32 in [0, 1] if the file is deeper than 8 bits. Pillow's warnings are the caller's to silence.
+
+    Raises:
+        ImageError: as `read`.
+    """
+    with _opened(stream, name) as image:
+        _check_memory(image.size, name)
+        return _decode(image, stream, name)
+
+
+def dimensions(stream: BinaryIO, name: str) -> tuple[int, int]:
+    """Return (height, width) that a picture file declares; nothing is decoded, and the stream is wound back.
+
+    Args:
+        stream: binary, seekable.
+        name: what the picture is called in messages.
+
+    Raises:
+        ImageError: not a picture.
+    """
+    with _opened(stream, name) as image:
+        stream.seek(0)
+        return image.height, image.width
 
 
 @contextlib.contextmanager
-def _any_size() -> Iterator[None]:
-    """Lift Pillow's fixed limit: what is too large is a question of memory."""
-    before, pillow.MAX_IMAGE_PIXELS = pillow.MAX_IMAGE_PIXELS, None
+def _opened(stream: BinaryIO, name: str) -> Iterator[pillow.Image]:
+    """Open a picture of any size (what is too large is a question of memory), and turn whatever its decoder raises into an `ImageError`."""
     try:
-        yield
-    finally:
-        pillow.MAX_IMAGE_PIXELS = before
+        with _LIFTED:
+            before, pillow.MAX_IMAGE_PIXELS = pillow.MAX_IMAGE_PIXELS, None
+            try:  # as a stream: Pillow maps files it opens itself, and then turns some TIFFs wrongly
+                image = pillow.open(stream)
+            finally:
+                pillow.MAX_IMAGE_PIXELS = before
+        with image:
+            yield image
+    except pillow.UnidentifiedImageError as error:
+        raise ImageError(f"{name}: not a picture. Readable: {' '.join(READABLE)}.") from error
+    except ImageError:
+        raise
+    except Exception as error:  # SyntaxError, struct.error, zlib.error and more on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: damaged or truncated ({reason}).") from error
 
 
-def _check_memory(size: tuple[int, int], path: Path) -> None:
+def _check_memory(size: tuple[int, int], name: str) -> None:
     needed, free = size[0] * size[1] * _BYTES_PER_PIXEL, memory.available()
     if free is not None and needed > free:
         raise ImageError(
-            f"{path}: {size[0]} x {size[1]} pixels need {needed / 2**30:.1f} GiB to be read, but {free / 2**30:.1f} GiB are free."
+            f"{name}: {size[0]} x {size[1]} pixels need {needed / 2**30:.1f} GiB to be read, but {free / 2**30:.1f} GiB are free."
         )
 
 
-def _decode(image: pillow.Image, stream: BinaryIO, path: Path) -> Picture:
+def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
     deep = _sixteen_bit(image, stream)
     profile = image.info.get("icc_profile")
     if deep is not None:
         if not np.isfinite(deep).all():
-            raise ImageError(f"{path}: holds values that are not finite.")
+            raise ImageError(f"{name}: holds values that are not finite.")
         return _oriented(deep, image, profile)
     image.load()
     image = ImageOps.exif_transpose(image)
     alpha = None
     if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        alpha = np.asarray(rgba.getchannel("A"), np.float32) / 255
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        alpha = np.asarray(rgba.getchannel("A"))
         image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
     if profile or image.mode == "LAB":
         image = _to_srgb(image, profile)
-    rgb = np.array(image.convert("RGB"), np.float32)
-    rgb /= 255  # in place: no second copy of a large picture
-    return Picture(rgb, alpha)
+    return Picture(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alpha)
 
 
 def _to_srgb(image: pillow.Image, profile: bytes | None) -> pillow.Image:
@@ -221,13 +267,11 @@ def write(path: str | Path, image: Image, *, alpha: Image | None = None, bits: L
         elif bits == 16:
             _write_deep_png(partial, pixels)
         else:
-            options = {"quality": 95, "subsampling": 0} if jpeg else {"lossless": True, "exact": True}
-            pillow.fromarray(pixels).save(
-                partial,
-                format=pillow.registered_extensions()[suffix],
-                icc_profile=_srgb_profile(),
-                **({} if suffix == ".png" else options),
+            kind = pillow.registered_extensions()[suffix]
+            options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}.get(
+                kind, {}
             )
+            pillow.fromarray(pixels).save(partial, format=kind, icc_profile=_srgb_profile(), **options)
     return path
 
 
@@ -254,7 +298,7 @@ def _write_tiff(path: Path, pixels: np.ndarray) -> None:
 
 def _write_deep_png(path: Path, pixels: np.ndarray) -> None:
     height, width, channels = pixels.shape
-    writer = png.Writer(width, height, greyscale=False, alpha=channels == 4, bitdepth=16)
+    writer = png.Writer(width, height, alpha=channels == 4, bitdepth=16, planes=channels)
     with open(path, "wb") as stream:
         writer.write_packed(stream, (row.astype(">u2").tobytes() for row in pixels))
 
@@ -266,16 +310,21 @@ def _srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def check_writable(path: str | Path, *, bits: int = 8) -> Path:
+def check_writable(path: str | Path, *, suffixes: Sequence[str] = WRITABLE, bits: int = 8) -> Path:
     """Return `path` if a picture can be written there; meant to be asked before hours of work.
+
+    Args:
+        path: of the picture.
+        suffixes: extensions that will do.
+        bits: of each channel.
 
     Raises:
         ImageError: an unknown extension or number of bits, a folder of that name, or a missing or read-only folder.
     """
     path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
+    if path.suffix.lower() not in suffixes:
         raise ImageError(
-            f"{path}: cannot write {path.suffix or 'a file without extension'}; writable: {' '.join(WRITABLE)}."
+            f"{path}: cannot write {path.suffix or 'a file without extension'}; writable: {' '.join(suffixes)}."
         )
     if bits not in (8, 16) or (bits == 16 and path.suffix.lower() not in DEEP):
         raise ImageError(f"{path}: cannot write {bits} bits; 8 always, 16 for {' '.join(DEEP)}.")
@@ -298,6 +347,75 @@ def side_by_side(images: Sequence[Image], *, height: int, gap: int = 8) -> np.nd
         )
         row += [np.ones((height, gap, 3), np.float32), np.asarray(resized, np.float32) / 255]
     return np.concatenate(row[1:], axis=1)
+
+
+def grid(images: Image, *, columns: int, gap: int = 2) -> np.ndarray:
+    """Return pictures ``[N, H, W, C]`` in rows on white, ``[rows (H + gap) - gap, columns (W + gap) - gap, 3]``; C is 1 or 3.
+
+    >>> grid(np.zeros((5, 8, 8, 1), np.float32), columns=3).shape
+    (18, 28, 3)
+    """
+    count, height, width, channels = images.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    sheet = np.ones((rows * columns, height + gap, width + gap, channels), np.float32)
+    sheet[:count, :height, :width] = np.asarray(images, np.float32) / (255 if images.dtype == np.uint8 else 1)
+    sheet = sheet.reshape(rows, columns, *sheet.shape[1:]).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * (height + gap), columns * (width + gap), channels)
+    return np.broadcast_to(sheet, (*sheet.shape[:2], 3))[: -gap or None, : -gap or None]
+
+
+def write_animation(path: str | Path, frames: Image, *, fps: float) -> Path:
+    """Write frames ``[N, H, W, C]``, in [0, 1] or uint8, as a loop, atomically.
+
+    Args:
+        path: .gif or .webp.
+        frames: C is 1 or 3.
+        fps: frames a second.
+
+    Raises:
+        ImageError: as `write`.
+    """
+    path = check_writable(path, suffixes=ANIMATIONS)
+    pages = [np.rint(grid(frame[None], columns=1) * 255).astype(np.uint8) for frame in frames]
+    first, *rest = (pillow.fromarray(page) for page in pages)
+    with replacing(path) as partial:
+        kind = pillow.registered_extensions()[path.suffix.lower()]
+        first.save(partial, format=kind, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+    return path
+
+
+def square(pixels: np.ndarray, size: int, *, fit: str = "crop") -> np.ndarray:
+    """Bring a picture to a square, resized with Lanczos' filter, antialiased; alpha is taken into account.
+
+    Args:
+        pixels: uint8 ``[H, W, C]``; C is 1 (grey), 3 (RGB) or 4 (RGBA).
+        size: side of the result in pixels.
+        fit: "crop" keeps the central square; "pad" keeps everything, centred on white (transparent with alpha).
+
+    Returns:
+        uint8 ``[size, size, C]``.
+
+    >>> square(np.zeros((30, 50, 3), np.uint8), 8).shape
+    (8, 8, 3)
+    """
+    height, width, channels = pixels.shape
+    image = pillow.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    if fit == "crop":
+        side = min(height, width)
+        left, top = (width - side) // 2, (height - side) // 2
+        cut = image.crop((left, top, left + side, top + side))  # a box of resize would let in what is around it
+        return np.asarray(cut.resize((size, size), pillow.Resampling.LANCZOS)).reshape(size, size, channels)
+    scale = size / max(height, width)
+    inner = np.asarray(
+        image.resize((max(1, round(width * scale)), max(1, round(height * scale))), pillow.Resampling.LANCZOS)
+    )
+    inner = inner.reshape(*inner.shape[:2], channels)
+    canvas = np.full((size, size, channels), 255, np.uint8)
+    canvas[..., 3:] = 0
+    top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
+    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return canvas
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def count_up(key, state, batch, frozen):
     return Walk(state.step + 1, state.place + 1), Seen(jnp.float32(1), jnp.float32(1))
 
 
-@pytest.mark.parametrize(("every", "times"), [(4, 3), (1, 10), (20, 1)])
+@pytest.mark.parametrize(("every", "times"), [(4, 2), (1, 10), (20, 0)])
 def test_lazy_steps_run_at_multiples_only(every, times):
     recipe, start = walk()._replace(step=stand, lazy=((every, count_up),)), Walk(jnp.int32(0), jnp.zeros(4))
     state, _ = fit(recipe, numbers, key=KEY, steps=10, state=start, batches_per_call=3)

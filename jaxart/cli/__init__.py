@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 import jaxart
+from jaxart.cli import generate
 
 app = App(
     name="jaxart",
@@ -19,6 +20,9 @@ app = App(
 )
 weights_app = App(name="weights", help="Pretrained weights: list them, get them, add a file of your own.")
 app.command(weights_app)
+data_app = App(name="data", help="Look at the pictures that a model would learn from.")
+app.command(data_app)
+generate.add_to(app)
 
 PRESETS: dict[str, dict[str, int]] = {
     "quality": {"size": 512, "min_size": 128, "steps": 500},
@@ -222,6 +226,48 @@ def add(
     from jaxart.cli import about
 
     return about.add(name, file)
+
+
+@data_app.command
+def preview(
+    data: generate.Data,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="The sheet: .png .jpg .webp .tif.")],
+    size: Annotated[int | None, Parameter(help="Side of a picture. [arrays: their own, pictures: 64]")] = None,
+    channels: Annotated[Literal[1, 3], Parameter(help="1 for grey, 3 for colour.")] = 3,
+    fit: Annotated[
+        Literal["crop", "pad"], Parameter(help="Other shapes: crop to the central square, or pad to one.")
+    ] = "crop",
+    labels: Annotated[Path | None, Parameter(help="A CSV with columns file,label, instead of subfolders.")] = None,
+    split: Annotated[Literal["train", "test"], Parameter(help="Which part of data that comes in two.")] = "train",
+    augment: Annotated[
+        tuple[str, ...],
+        Parameter(consume_multiple=True, help="Change them at random: horizontal_flip, rotate, crop, hue, ..."),
+    ] = (),
+    rows: Annotated[int, Parameter(help="At most so many; with classes, a row of each.")] = 10,
+    columns: Annotated[int, Parameter(help="Pictures in a row.")] = 10,
+    seed: Annotated[int, Parameter(help="Of the choice of pictures and of --augment.")] = 0,
+) -> int:
+    """Draw a contact sheet of DATA, count its classes, and list what cannot be read.
+
+    Example: `jaxart data preview drawings/ -o sheet.png --size 64 --augment horizontal_flip crop`
+    """
+    from jaxart.cli import data as about_data
+
+    return about_data.preview(
+        data,
+        output,
+        size=size,
+        channels=channels,
+        fit=fit,
+        labels=labels,
+        split=split,
+        augment=augment,
+        rows=rows,
+        columns=columns,
+        seed=seed,
+    )
 
 
 def main() -> None:

@@ -1,14 +1,17 @@
-"""What a person sees while a picture is being made, and the trace a program may read."""
+"""What a person sees while something long runs, the trace a program may read, and how a run is interrupted."""
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from jaxart import memory
+from jaxart.cache import cache_folder
 from jaxart.tasks import stylize as task
 
 _LOG_EVERY = 10  # steps between objects in the trace
@@ -23,6 +26,68 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def keep_compiled_programs() -> None:
+    """Let JAX keep compiled programs between runs, so that the second starts at once."""
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+class interruptible:
+    """Turn the first Ctrl-C (and SIGTERM) into a question that the loop asks; the second interrupts at once."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self._asked = False
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return lambda: self._asked
+
+    def _ask(self, number, frame):
+        del number, frame
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Steps:
+    """Show step, epoch, terms, pictures a second, time left and memory of a training run. A hook for `fit`."""
+
+    def __init__(self, console: Console, begin: int, steps: int, *, dataset_size: int, batch: int):
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"))
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._console, self._steps, self._size, self._batch = console, steps, dataset_size, batch
+        self._begin_step, self._first, self._said = begin, None, 0.0
+
+    def __enter__(self) -> "Steps":
+        self._begin = time.perf_counter()
+        self._bar.__enter__()
+        self._bar_id = self._bar.add_task("compiling", total=self._steps, completed=self._begin_step, status="")
+        return self
+
+    def __exit__(self, *details) -> None:
+        self.seconds = time.perf_counter() - self._begin
+        self._bar.__exit__(*details)
+
+    def __call__(self, state, info) -> None:
+        step, now = int(state.step), time.perf_counter()
+        if self._first is None:
+            self._first = (now, step)
+        elapsed, gained = now - self._first[0], step - self._first[1]
+        pace = f"{self._batch * gained / elapsed:.0f} pictures/s  " if gained else ""
+        left = f"{duration(elapsed * (self._steps - step) / gained)} left  " if gained else ""
+        terms = "  ".join(
+            f"{name} {float(value):.3g}" for name, value in info._asdict().items() if "gradient" not in name
+        )
+        status = f"{terms}  {pace}{left}{memory.resident() / 2**20:.0f} MiB"
+        where = f"step {step}/{self._steps}  epoch {step * self._batch / self._size:.1f}"
+        self._bar.update(self._bar_id, completed=step, description=where, status=status)
+        if not self._console.is_terminal and now - self._said > _PLAIN_SECONDS:
+            self._said = now
+            self._console.print(f"{where}  {status}", highlight=False, markup=False, soft_wrap=True)
 
 
 class Reporter:

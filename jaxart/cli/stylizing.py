@@ -2,7 +2,6 @@
 
 import functools
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxart import io, samples, weights
-from jaxart.cache import cache_folder
 from jaxart.cli import PRESETS, Options
-from jaxart.cli.progress import Reporter, duration
+from jaxart.cli.progress import Reporter, duration, interruptible, keep_compiled_programs
 from jaxart.tasks import stylize as task
 from jaxart.training import Checkpoints, NotFiniteError
 
@@ -37,7 +35,7 @@ def stylize(
     """Stylise one picture or a folder of them; return the exit code."""
     if save_every is not None and save_every < 1:
         raise ValueError(f"--save-every: expected at least 1, got {save_every}.")
-    _keep_compiled_programs()
+    keep_compiled_programs()
     console = Console(stderr=True)
     one = functools.partial(
         _one,
@@ -114,7 +112,7 @@ def _one(
     job = _on_rungs(job, key, options, folder if resume else None)
     if estimate:
         _check_estimate(job, key, console, options)
-    with Reporter(console, job, trace, _snapshots(output, save_every)) as report, _interruptible() as interrupted:
+    with Reporter(console, job, trace, _snapshots(output, save_every)) as report, interruptible() as interrupted:
         try:
             image = task.run(
                 job,
@@ -140,7 +138,7 @@ def _one(
 
 def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
     """Print what a stylisation will need."""
-    _keep_compiled_programs()
+    keep_compiled_programs()
     first = io.pictures_in(content)[0] if content.is_dir() else content
     job = _job_maker(styles, options)(io.read_picture(first))
     key, limit = jax.random.key(options.seed), task.memory_limit(_bytes(options))
@@ -183,12 +181,6 @@ def demo(output: Path) -> int:
     io.write(sheet, io.side_by_side([io.read(path) for path in (content, style, output)], height=256))
     Console(stderr=True).print(f"{sheet}: content, style, result", highlight=False, soft_wrap=True)
     return 0
-
-
-def _keep_compiled_programs() -> None:
-    """Let JAX keep compiled programs between runs, so that the second starts at once."""
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Picture], task.Stylization]:
@@ -303,22 +295,3 @@ def _write(output: Path, image: np.ndarray, alpha: np.ndarray | None, bits: Lite
 
         alpha = np.clip(resize(alpha[..., None], image.shape[:2])[..., 0], 0, 1)
     io.write(output, image, alpha=alpha, bits=bits)
-
-
-class _interruptible:
-    """Turn the first Ctrl-C (and SIGTERM) into a question that the loop asks; the second interrupts at once."""
-
-    def __enter__(self) -> Callable[[], bool]:
-        self._asked = False
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return lambda: self._asked
-
-    def _ask(self, number, frame):
-        del number, frame
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

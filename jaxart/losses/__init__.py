@@ -1,5 +1,17 @@
 """Losses: pure functions of arrays that return one number per example (the leading axes). They own no network and no weight."""
 
+from jaxart.losses.adversarial import (
+    HINGE,
+    LEAST_SQUARES,
+    NON_SATURATING,
+    RELATIVISTIC,
+    SATURATING,
+    WASSERSTEIN_CRITIC,
+    AdversarialLoss,
+    gradient_norm_penalty,
+    gradient_penalty,
+)
+from jaxart.losses.latent import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
 from jaxart.losses.pixel import content, content_map
 from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
 from jaxart.losses.style import (
@@ -27,20 +39,32 @@ from jaxart.losses.style import (
 __all__ = [
     "ADAIN",
     "GRAM",
+    "HINGE",
+    "LEAST_SQUARES",
+    "NON_SATURATING",
+    "RELATIVISTIC",
+    "SATURATING",
     "WASSERSTEIN",
     "WASSERSTEIN_CONVERGED",
+    "WASSERSTEIN_CRITIC",
+    "AdversarialLoss",
     "GaussianTarget",
     "Moments",
     "StyleLoss",
     "adain",
+    "bernoulli_log_likelihood",
     "blend",
     "content",
     "content_map",
     "divide_moments",
+    "gaussian_log_likelihood",
     "gaussian_target",
+    "gradient_norm_penalty",
+    "gradient_penalty",
     "gram_gatys",
     "gram_johnson",
     "gram_matrix",
+    "kl_to_standard_normal",
     "moment_sums",
     "moments",
     "nearest_patches",

@@ -58,7 +58,7 @@ def moment_sums(features: Array, weights: Array | None = None) -> Moments:
     return Moments(jnp.sum(weighted.astype(jnp.float32), axis=-2), second)
 
 
-def divide_moments(sums: Moments, total: Array) -> Moments:
+def divide_moments(sums: Moments, total: Array | float) -> Moments:
     """Make means of sums.
 
     Args:

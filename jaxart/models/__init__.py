@@ -1,5 +1,29 @@
 """Networks as pure-function Flax Linen modules. The only place that imports Flax."""
 
+from jaxart.models.classifier import SmallClassifier
+from jaxart.models.gan import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    SNGANDiscriminator,
+    SNGANGenerator,
+)
+from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_reach, vgg_stride
 
-__all__ = ["VGG", "vgg_depth", "vgg_reach", "vgg_stride"]
+__all__ = [
+    "VGG",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "MLPDiscriminator",
+    "MLPGenerator",
+    "SNGANDiscriminator",
+    "SNGANGenerator",
+    "SmallClassifier",
+    "VAEDecoder",
+    "VAEEncoder",
+    "vgg_depth",
+    "vgg_reach",
+    "vgg_stride",
+]

@@ -275,7 +275,7 @@ def _kernel_gradient(images: Array, cotangent: Array, taps: Pair, geometry: _Geo
 
     compiled = images.dtype == jnp.float32 and native.native_in_use()
     count = cotangent.shape[0] * winograd.tile_count(cotangent.shape[1:3])
-    many, wide = (count >= 100, 128) if compiled else (count >= 64, 32)
+    many, wide = (_reaches(count, 100), 128) if compiled else (_reaches(count, 64), 32)
     if (
         allowed
         and _suits_winograd(images, taps, stride)
@@ -306,7 +306,12 @@ def _winograd_pays(images: Array, kernel: Array, geometry: _Geometry, size: Sequ
     if not (geometry.winograd and _suits_winograd(images, kernel.shape[:2], geometry.stride)):
         return False
     count = images.shape[0] * winograd.tile_count(size)
-    return count >= (16 if ready else 64) and min(kernel.shape[2:]) >= 128
+    return _reaches(count, 16 if ready else 64) and min(kernel.shape[2:]) >= 128
+
+
+def _reaches(count: Any, least: int) -> bool:
+    """Tell whether there are at least so many; of a batch of unknown size (`jax.export`), there are not."""
+    return not jax.export.is_symbolic_dim(count) and count >= least
 
 
 def _convolve_forward(images, kernel, transformed, geometry):

@@ -7,6 +7,7 @@ from jaxart.training.loop import Limits, NotFiniteError, compile_steps, fit, one
 from jaxart.training.recipe import Recipe, Step
 from jaxart.training.sharding import (
     AXIS,
+    agreed,
     by_pmap,
     by_shard_map,
     connect,
@@ -15,11 +16,11 @@ from jaxart.training.sharding import (
     mean_over,
     on_first_process,
     over_batch,
-    process,
     replicate,
     replicated,
     shard_batch,
     simulate_devices,
+    this_process,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "NotFiniteError",
     "Recipe",
     "Step",
+    "agreed",
     "by_pmap",
     "by_shard_map",
     "compile_steps",
@@ -47,9 +49,9 @@ __all__ = [
     "one_blas_thread",
     "over_batch",
     "periodically",
-    "process",
     "replicate",
     "replicated",
     "shard_batch",
     "simulate_devices",
+    "this_process",
 ]

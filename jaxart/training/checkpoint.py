@@ -51,6 +51,9 @@ class Checkpoints:
             state: arrays, the same in all processes.
             notes: for `notes`.
             score: higher is better; keeps the checkpoint among the best.
+
+        Raises:
+            OSError: it cannot be written.
         """
         import orbax.checkpoint as ocp
 
@@ -59,7 +62,13 @@ class Checkpoints:
         for later in self.steps():
             if later >= step:
                 self._open().delete(later)
-        self._open().save(step, args=args, metrics=None if score is None else {"score": score}, force=True)
+        try:
+            self._open().save(step, args=args, metrics=None if score is None else {"score": score}, force=True)
+        except Exception as error:  # of many kinds, from C++ too
+            raise OSError(
+                f"the checkpoint of step {step} cannot be written to {self.folder}: is the disk full? Those before it are intact. "
+                f"({str(error).splitlines()[0]})"
+            ) from error
 
     def steps(self) -> list[int]:
         """Return the steps that were saved, the newest first; nothing if there is no folder."""

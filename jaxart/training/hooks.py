@@ -9,11 +9,11 @@ from typing import Any
 from jaxart.training.sharding import Hook
 
 
-def periodically(every: int, hook: Hook) -> Hook:
-    """Call a hook only at multiples of `every` steps; `fit(every=...)` must divide it."""
+def periodically(every: int, hook: Hook, *, last: int | None = None) -> Hook:
+    """Call a hook only at multiples of `every` steps, which `fit(every=...)` must divide, and at step `last`."""
 
     def call(state: Any, info: Any) -> None:
-        if int(state.step) % every == 0:
+        if int(state.step) % every == 0 or int(state.step) == last:
             hook(state, info)
 
     return call

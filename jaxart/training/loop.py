@@ -1,5 +1,6 @@
 """`fit`: the only loop."""
 
+import contextlib
 import functools
 import itertools
 import time
@@ -18,7 +19,7 @@ from jaxart.arrays import Key, PyTree
 from jaxart.ops import compiler_options
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.recipe import Recipe, Step
-from jaxart.training.sharding import Hook, over_batch, replicate, replicated, shard_batch
+from jaxart.training.sharding import Hook, agreed, over_batch, replicate, replicated, shard_batch
 
 _CALL_SECONDS = 0.5  # a call to the device runs about this long, so that hooks and interrupts are served
 _ROLLBACKS = 3  # so often a run goes back to its last checkpoint before it gives up
@@ -88,7 +89,8 @@ def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None) -> j
             "out_shardings": whole,
         }
     program = jax.jit(functools.partial(_run, step), donate_argnums=1, **options)
-    lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
+    with contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
+        lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
     compiled = lowered.compile(compiler_options=compiler_options())
     memory.release()
     return compiled
@@ -171,7 +173,7 @@ def fit(
     done, info, pace, left = int(state.step), None, 0.0, skips
     stream = _stream(batches, done)
     with one_blas_thread():
-        while done < steps and not (stop is not None and info is not None and stop()):
+        while done < steps and not (stop is not None and info is not None and agreed(stop())):
             step, border = recipe.step_at(done)
             count = batches_per_call if batches else max(1, int(_CALL_SECONDS / pace)) if pace else 1
             until = min(steps, border, done + count, _next_multiple(done, every), _next_multiple(done, save_every))

@@ -18,8 +18,8 @@ class Recipe(NamedTuple):
             higher; info is a NamedTuple of float32 scalars for people. `fit` hands in ``fold_in(key, state.step)``. Recipes that differ
             only in arrays should share one function: the compiled program is found by it.
         frozen: what is used but never trained, as an argument and not a closure, which jit would bake into the program.
-        lazy: pairs (k, step): where the count of steps done is a multiple of k, that step runs instead; the first pair that applies
-            wins. So a term that acts every k-th step costs nothing in between: each is a program of its own, chosen on the host.
+        lazy: pairs (k, step): that step runs instead as every k-th one, the one that makes the count a multiple of k; the first pair that
+            applies wins. So a term that acts every k-th step costs nothing in between: each is a program of its own, chosen on the host.
     """
 
     init: Callable[[Key], Any]
@@ -30,11 +30,9 @@ class Recipe(NamedTuple):
     def step_at(self, done: int) -> tuple[Step, int]:
         """Return the step to run after `done` steps, and the count up to which it is the one to run."""
         for every, step in self.lazy:
-            if done % every == 0 and every > 1:
-                return step, done + 1
-            if every == 1:
-                return step, _FAR
-        return self.step, min(((done // every + 1) * every for every, _ in self.lazy), default=_FAR)
+            if (done + 1) % every == 0:
+                return step, done + 1 if every > 1 else _FAR
+        return self.step, min(((done // every + 1) * every - 1 for every, _ in self.lazy), default=_FAR)
 
 
 _FAR = 2**31 - 1  # the largest count of steps

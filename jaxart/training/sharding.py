@@ -5,6 +5,7 @@ the number of devices. `fit(mesh=...)` runs it so by default. A step built with 
 `by_shard_map` or `by_pmap`.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,9 +43,11 @@ def simulate_devices(count: int) -> None:
     if count < 1:
         raise ValueError(f"simulate_devices: expected at least 1, got {count}.")
     jax.config.update("jax_num_cpu_devices", count)
+    patience = "--xla_cpu_collective_call_terminate_timeout_seconds=600"  # many devices on few busy cores wait long
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {patience}".strip()
 
 
-def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """Return a mesh with one axis over `devices`, all by default."""
     chosen = np.asarray(jax.devices() if devices is None else devices)
     return Mesh(chosen, (AXIS,), axis_types=(AxisType.Auto,))
@@ -87,7 +90,7 @@ def shard_batch(batch: PyTree, mesh: Mesh, *, axis: int = 0) -> PyTree:
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)
 
 
-def process() -> tuple[int, int]:
+def this_process() -> tuple[int, int]:
     """Return the number of this process and how many there are."""
     return jax.process_index(), jax.process_count()
 
@@ -104,7 +107,16 @@ def example_keys(key: Key, count: int, *, axis_name: str | None = None) -> Key:
         typed keys ``[count]``.
     """
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
-    return jax.vmap(lambda index: jax.random.fold_in(key, index))(first + jnp.arange(count))
+    numbers = first + jnp.arange(count)
+    numbers = _split_over_mesh(numbers) if axis_name is None else numbers
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+
+
+def _split_over_mesh(numbers: jax.Array) -> jax.Array:
+    """Split over the mesh that `fit` has set, if any; else every device would draw, and make, the whole batch."""
+    if AXIS not in jax.sharding.get_abstract_mesh().axis_names:
+        return numbers
+    return jax.lax.with_sharding_constraint(numbers, PartitionSpec(AXIS))
 
 
 def mean_over(tree: PyTree, axis_name: str | None) -> PyTree:
@@ -128,11 +140,11 @@ def by_shard_map(step: Step, mesh: Mesh) -> Step:
     return lambda key, state, batch, frozen: mapped(jax.random.key_data(key), state, batch, frozen)
 
 
-def by_pmap(step: Step, *, devices: Sequence[jax.Device] | None = None) -> Step:
+def by_pmap(step: Step, *, devices: Sequence[Any] | None = None) -> Step:
     """Run a step built with ``axis_name=AXIS`` through `jax.pmap`; the batch is split here. Not for use under jit.
 
-    Raises, when called:
-        ValueError: the batch does not divide among the devices.
+    Raises:
+        ValueError: when it is called: the batch does not divide among the devices.
     """
     chosen = list(jax.local_devices() if devices is None else devices)
     mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, None, 0, None), out_axes=None, devices=chosen)
@@ -143,6 +155,15 @@ def by_pmap(step: Step, *, devices: Sequence[jax.Device] | None = None) -> Step:
         return leaf.reshape(len(chosen), -1, *leaf.shape[1:])
 
     return lambda key, state, batch, frozen: mapped(key, state, jax.tree.map(split, batch), frozen)
+
+
+def agreed(flag: bool) -> bool:
+    """Tell whether any process says so, so that all of them stop at the same step."""
+    if jax.process_count() == 1:
+        return flag
+    from jax.experimental import multihost_utils
+
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 Hook = Callable[[Any, Any], Any]

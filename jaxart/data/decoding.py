@@ -1,0 +1,138 @@
+"""Pictures become one array, once: ``data/KEY.u8`` in the cache holds its bytes, ``data/KEY.json`` what they mean."""
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from jaxart.cache import cache_folder
+from jaxart.data.dataset import Dataset, from_arrays
+from jaxart.data.pictures import Pictures
+from jaxart.data.shape import Shape, shaped
+from jaxart.io import decode as decode_picture
+from jaxart.io import dimensions, replacing
+
+_THREADS = 4
+_LARGE = 2**24  # pixels; larger pictures take a gigabyte or more, and are decoded one at a time
+_one_large = threading.Lock()
+_FORM = 1  # of what is kept: raised when decoding changes
+
+OnProgress = Callable[[int, int], Any] | None
+
+
+def decode(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) -> Dataset:
+    """Decode all pictures into memory.
+
+    Args:
+        pictures: from `open_pictures`.
+        shape: what to bring them to.
+        on_progress: called ``on_progress(done, total)``.
+
+    Raises:
+        ValueError: not one can be read.
+    """
+    with io.BytesIO() as stream:
+        classes, failures = _write(stream, pictures, shape, on_progress)
+        images = np.frombuffer(stream.getvalue(), np.uint8).reshape(-1, shape.size, shape.size, shape.channels)
+    return from_arrays(images, classes)._replace(failures=failures)
+
+
+def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) -> Dataset:
+    """Decode all pictures into the cache, or find them there; the images are mapped, not read.
+
+    What is kept goes by the place, names, sizes and times of the files, their classes and `shape`; it is made anew if it is incomplete.
+
+    Args:
+        pictures: from `open_pictures`.
+        shape: what to bring them to.
+        on_progress: called ``on_progress(done, total)``; not at all if nothing has to be decoded.
+
+    Raises:
+        ValueError: not one can be read.
+    """
+    identity = json.dumps([_FORM, pictures.root, pictures.names, pictures.classes, pictures.stamps, shape])
+    stem = cache_folder() / "data" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    if (found := _kept(stem, shape)) is not None:
+        return found
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(stem.with_suffix(".u8")) as partial, open(partial, "wb") as stream:
+            classes, failures = _write(stream, pictures, shape, on_progress)
+        dataset = from_arrays(_mapped(stem, shape), classes)._replace(failures=failures)
+        _keep_facts(stem, dataset)
+    except OSError as error:
+        size = len(pictures.names) * shape.size**2 * shape.channels / 2**20
+        raise OSError(
+            f"{stem.parent}: {error.strerror or error}; decoded pictures need {size:.0f} MiB there. $JAXART_CACHE names another place."
+        ) from error
+    return dataset
+
+
+def _keep_facts(stem: Path, dataset: Dataset) -> None:
+    facts = {"classes": dataset.classes, "failures": dataset.failures, "digest": dataset.digest}
+    facts["labels"] = dataset.labels.tolist()
+    with replacing(stem.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _mapped(stem: Path, shape: Shape) -> np.ndarray:
+    mapped = np.memmap(stem.with_suffix(".u8"), np.uint8, "r")
+    return np.asarray(mapped).reshape(-1, shape.size, shape.size, shape.channels)
+
+
+def _kept(stem: Path, shape: Shape) -> Dataset | None:
+    """Return what the cache holds, or None if that is nothing or not whole."""
+    try:
+        facts = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
+        images, labels = _mapped(stem, shape), np.asarray(facts["labels"], np.int32)
+        if len(images) != len(labels):
+            return None
+        return Dataset(images, labels, tuple(facts["classes"]), tuple(facts["failures"]), facts["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(
+    stream: BinaryIO, pictures: Pictures, shape: Shape, on_progress: OnProgress
+) -> tuple[list[str] | None, tuple[str, ...]]:
+    """Write the pixels of the pictures that can be read, in order; return their classes, and why the others cannot."""
+    good, failures, total = [], [], len(pictures.names)
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's on odd metadata; here, because threads share the filters
+            results = pool.map(functools.partial(_decoded, pictures, shape), pictures.names)
+            for number, result in enumerate(results):
+                if isinstance(result, str):
+                    failures.append(result)
+                else:
+                    good.append(number)
+                    stream.write(result.data)
+                if on_progress is not None:
+                    on_progress(number + 1, total)
+    finally:
+        pool.shutdown(cancel_futures=True)  # else Ctrl-C would wait for every picture
+    if not good:
+        raise ValueError(f"none of {total} pictures can be read; the first: {failures[0]}")
+    return None if pictures.classes is None else [pictures.classes[i] for i in good], tuple(failures)
+
+
+def _decoded(pictures: Pictures, shape: Shape, name: str) -> np.ndarray | str:
+    """Return the pixels of a picture, or why it cannot be read."""
+    try:
+        with pictures.open(name) as stream:
+            height, width = dimensions(stream, name)
+            with _one_large if height * width > _LARGE else contextlib.nullcontext():
+                return np.ascontiguousarray(shaped(decode_picture(stream, name), shape))
+    except Exception as error:  # whatever a damaged file or archive makes a decoder raise, the others go on
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return reason if reason.startswith(name) else f"{name}: {reason}"

@@ -1,0 +1,169 @@
+"""Variational autoencoders as a recipe."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxart.arrays import Array, Key, PyTree
+from jaxart.losses import gaussian_log_likelihood, kl_to_standard_normal
+from jaxart.training import Recipe, example_keys, exponential_average, half_life_decay, mean_over
+
+ADAM = optax.adam(1e-3)
+Transform = Callable[[Key, Array], jax.Array]  # one key per example [B], pictures [B, H, W, C] -> the same
+
+
+class VAEState(NamedTuple):
+    """What one step hands to the next; params and average hold "encoder", "decoder" and "log_variance", that of the pixels."""
+
+    step: jax.Array
+    images: jax.Array
+    params: PyTree
+    optimizer: Any
+    average: PyTree
+
+
+class VAEInfo(NamedTuple):
+    """In nats per picture: the evidence bound and its two parts; the pixels' standard deviation; the gradient's norm."""
+
+    bound: jax.Array
+    log_likelihood: jax.Array
+    divergence: jax.Array
+    deviation: jax.Array
+    gradient: jax.Array
+
+
+class _Model(NamedTuple):
+    encoder: Any
+    decoder: Any
+    optimizer: optax.GradientTransformation
+    half_life: float
+    transform: Transform | None
+    axis_name: str | None
+
+
+def vae(
+    encoder: Any,
+    decoder: Any,
+    *,
+    shape: Sequence[int],
+    latent: int,
+    optimizer: optax.GradientTransformation = ADAM,
+    half_life: float = 10_000,
+    transform: Transform | None = None,
+    axis_name: str | None = None,
+) -> Recipe:
+    """Return the recipe of a variational autoencoder; a batch has fields ``image [B, H, W, C]``, uint8 or in [0, 1], and ``label [B]``.
+
+    ``log p(x) >= E_q log N(x; decoder(z), v) - KL(q(z | x) || N(0, 1))``. The variance v of all pixels is learned, so that no weight
+    between the terms has to be chosen. Pixels of uint8 are spread evenly over their 1/256, so that the bound is one on densities.
+
+    Args:
+        encoder: module ``(image [B, *shape], label [B]) -> (mean [B, latent], log_variance [B, latent])``.
+        decoder: module ``(z [B, latent], label [B]) -> [B, *shape]`` in [0, 1].
+        shape: of one picture.
+        latent: dimensions of z.
+        optimizer: any Optax transformation.
+        half_life: of the average of the params, in images.
+        transform: of the pictures, in [0, 1], part of what is learned: ``(keys [B], images) -> images``.
+        axis_name: as in `gan`.
+
+    Reference: Kingma and Welling 2014; the learned variance is Rybkin et al., Simple and Effective VAE Training with Calibrated Decoders,
+    2021.
+    """
+    model = _Model(encoder, decoder, optimizer, half_life, transform, axis_name)
+    return Recipe(functools.partial(_init, model, tuple(shape), latent), _make_step(model))
+
+
+def _init(model: _Model, shape: tuple[int, ...], latent: int, key: Key) -> VAEState:
+    key_encoder, key_decoder = jax.random.split(key)
+    label = jnp.zeros((2,), jnp.int32)
+    params = {
+        "encoder": model.encoder.init(key_encoder, jnp.zeros((2, *shape)), label)["params"],
+        "decoder": model.decoder.init(key_decoder, jnp.zeros((2, latent)), label)["params"],
+        "log_variance": jnp.float32(-4.0),
+    }
+    return VAEState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), jax.tree.map(jnp.copy, params))
+
+
+@functools.lru_cache(maxsize=32)
+def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAEState, VAEInfo]]:
+    def step(key: Key, state: VAEState, batch: Any, frozen: None) -> tuple[VAEState, VAEInfo]:
+        del frozen
+        keys = example_keys(key, len(batch.image), axis_name=model.axis_name)
+        keys = jax.vmap(lambda each: jax.random.split(each, 3))(keys)
+        images = _dequantized(keys[:, 0], batch.image)
+        images = images if model.transform is None else model.transform(keys[:, 1], images)
+
+        def objective(params):
+            terms = evidence(model.encoder, model.decoder, params, keys[:, 2], images, batch.label)
+            likelihood, divergence = (jnp.mean(term) for term in terms)
+            return divergence - likelihood, (likelihood, divergence)
+
+        (loss, (likelihood, divergence)), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        loss, likelihood, divergence, gradient = mean_over((loss, likelihood, divergence, gradient), model.axis_name)
+        change, memory = model.optimizer.update(gradient, state.optimizer, state.params)
+        params: Any = optax.apply_updates(state.params, change)
+        batch_size = len(batch.image) * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
+        images = state.images + batch_size
+        decay = half_life_decay(batch_size, images, half_life=model.half_life)
+        average = exponential_average(state.average, params, decay=decay)
+        info = VAEInfo(
+            -loss, likelihood, divergence, jnp.exp(state.params["log_variance"] / 2), optax.tree.norm(gradient)
+        )
+        return VAEState(state.step + 1, images, params, memory, average), info
+
+    return step
+
+
+def evidence(
+    encoder: Any, decoder: Any, params: PyTree, keys: Key, images: Array, label: Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return the two terms of the evidence bound, nats per picture: log-likelihood ``[B]`` of one draw of z, and divergence ``[B]``.
+
+    Args:
+        encoder, decoder: as in `vae`.
+        params: with "encoder", "decoder", "log_variance".
+        keys: typed, one per picture ``[B]``.
+        images: ``[B, H, W, C]``, uint8 or in [0, 1].
+        label: ``[B]``.
+    """
+    noise = jax.vmap(lambda key: jax.random.split(key))(keys)
+    pictures = _dequantized(noise[:, 0], images)
+    mean, log_variance = encoder.apply({"params": params["encoder"]}, pictures, label)
+    draw = jax.vmap(lambda key: jax.random.normal(key, mean.shape[1:]))(noise[:, 1])
+    z = mean + jnp.exp(log_variance / 2) * draw
+    decoded = decoder.apply({"params": params["decoder"]}, z, label)
+    return gaussian_log_likelihood(pictures, decoded, params["log_variance"]), kl_to_standard_normal(mean, log_variance)
+
+
+def _dequantized(keys: Key, images: Array) -> jax.Array:
+    if images.dtype != jnp.uint8:
+        return jnp.asarray(images)
+    spread = jax.vmap(lambda key: jax.random.uniform(key, images.shape[1:]))(keys)
+    return (images.astype(jnp.float32) + spread) / 256
+
+
+def pca_log_likelihood(train: np.ndarray, test: np.ndarray, *, latent: int) -> np.ndarray:
+    """Return the exact log density of `test` under probabilistic PCA fitted to `train`: the linear VAE, nats per example.
+
+    Args:
+        train, test: ``[N, D]`` floats; spread 8-bit values over their 1/256 first, as `evidence` does.
+        latent: dimensions, below D.
+
+    Reference: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, section 3.2.
+    """
+    train, test = np.asarray(train, np.float64), np.asarray(test, np.float64)
+    mean = train.mean(0)
+    values, vectors = np.linalg.eigh(np.cov(train.T, bias=True))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    noise, dimensions = values[latent:].mean(), len(values)
+    centered = test - mean
+    scores = centered @ vectors[:, :latent]
+    distance = (np.sum(centered**2, 1) - np.sum(scores**2, 1)) / noise + np.sum(scores**2 / values[:latent], 1)
+    log_determinant = np.sum(np.log(values[:latent])) + (dimensions - latent) * np.log(noise)
+    return -0.5 * (distance + log_determinant + dimensions * np.log(2 * np.pi))
