@@ -27,6 +27,7 @@ generate.add_to(app)
 PRESETS: dict[str, dict[str, int]] = {
     "quality": {"size": 512, "min_size": 128, "steps": 500},
     "fast": {"size": 384, "min_size": 128, "steps": 60},
+    "large": {"size": 2560, "min_size": 128, "steps": 300, "last_steps": 12},
 }
 
 _picture = Group("The picture", sort_key=1)
@@ -42,11 +43,15 @@ class Options:
     """What `stylize` and `plan` share."""
 
     preset: Annotated[
-        Literal["quality", "fast"],
-        Parameter(group=_picture, help="Sets size and steps. quality wants a GPU or patience; fast suits a CPU."),
+        Literal["quality", "fast", "large"],
+        Parameter(
+            group=_picture,
+            help="Sets size and steps. quality wants a GPU or patience; fast suits a CPU; large makes a print of 2560 pixels overnight.",
+        ),
     ] = "quality"
     size: Annotated[
-        int | None, Parameter(group=_picture, help="Long side of the result in pixels. [quality: 512, fast: 384]")
+        int | None,
+        Parameter(group=_picture, help="Long side of the result in pixels. [quality: 512, fast: 384, large: 2560]"),
     ] = None
     min_size: Annotated[int | None, Parameter(group=_picture, help="Long side of the first, coarsest scale. [128]")] = (
         None
@@ -55,7 +60,14 @@ class Options:
         int | None,
         Parameter(
             group=_picture,
-            help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60]",
+            help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60, large: 300]",
+        ),
+    ] = None
+    last_steps: Annotated[
+        int | None,
+        Parameter(
+            group=_picture,
+            help="Steps of the largest scale; from the first to it the number falls by equal factors. [as --steps, large: 12]",
         ),
     ] = None
     features: Annotated[

@@ -185,7 +185,7 @@ def demo(output: Path) -> int:
 
 def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Picture], task.Stylization]:
     """Read styles, masks and weights once; return a function from a content picture to its job."""
-    chosen = {name: getattr(options, name) for name in ("size", "min_size", "steps")}
+    chosen = {name: getattr(options, name) for name in ("size", "min_size", "steps", "last_steps")}
     sizes = PRESETS[options.preset] | {name: value for name, value in chosen.items() if value is not None}
     paintings = [io.read(style) for style in styles]
     masks = None if options.mask is None else [io.read(mask) for mask in options.mask]
@@ -210,6 +210,7 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
             size=sizes["size"],
             min_size=sizes["min_size"],
             steps=sizes["steps"],
+            last_steps=sizes.get("last_steps"),
             dtype=getattr(jax.numpy, options.precision),
             rung=_rung(options),
         )

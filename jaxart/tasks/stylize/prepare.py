@@ -56,6 +56,7 @@ def prepare(
     size: int = 512,
     min_size: int = 128,
     steps: int = 500,
+    last_steps: int | None = None,
     style_weights: Sequence[float] | None = None,
     content_weight: float | None = None,
     smoothness_weight: float = 2.0,
@@ -79,7 +80,8 @@ def prepare(
     photograph = check_image("content", content)
     paintings = [styles] if getattr(styles, "ndim", 0) == 3 else list(styles)
     paintings = tuple(check_image(f"style {i + 1}", painting) for i, painting in enumerate(paintings))
-    _check_numbers(size=size, min_size=min_size, steps=steps, style_scale=style_scale)
+    last_steps = steps if last_steps is None else last_steps
+    _check_numbers(size=size, min_size=min_size, steps=steps, last_steps=last_steps, style_scale=style_scale)
     check_choice("colors", colors, COLORS)
     check_choice("init", init, INITS)
     _check_style_loss(style_loss)
@@ -104,7 +106,7 @@ def prepare(
         paintings,
         _checked_masks(masks, len(paintings)),
         sizes,
-        (2 * steps, *[steps] * (len(sizes) - 1)),
+        _steps(len(sizes), steps, last_steps),
         fit_within(photograph.shape[:2], size),
         shares,
         style_scale,
@@ -125,8 +127,14 @@ def prepare(
     )
 
 
+def _steps(scales: int, first: int, last: int) -> tuple[int, ...]:
+    """Return the steps per scale: falling from `first` to `last` by equal factors, and twice as many at the first, cheapest scale."""
+    falling = [round(float(count)) for count in np.geomspace(first, last, scales)]
+    return (2 * falling[0], *falling[1:])
+
+
 def _check_numbers(**numbers: float) -> None:
-    least = {"size": SMALLEST, "min_size": 1, "steps": 1, "style_scale": 0.01}
+    least = {"size": SMALLEST, "min_size": 1, "steps": 1, "last_steps": 1, "style_scale": 0.01}
     for name, value in numbers.items():
         if not least[name] <= value < float("inf"):
             raise ValueError(f"{name}: expected at least {least[name]}, got {value}.")

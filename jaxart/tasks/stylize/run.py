@@ -54,6 +54,7 @@ def stylize(
     size: int = 512,
     min_size: int = 128,
     steps: int = 500,
+    last_steps: int | None = None,
     style_weights: Sequence[float] | None = None,
     content_weight: float | None = None,
     smoothness_weight: float = 2.0,
@@ -83,6 +84,8 @@ def stylize(
         size: long side of the result, pixels.
         min_size: long side of the first scale at least; neighbouring scales differ by the root of two.
         steps: per scale; the first and cheapest takes twice as many.
+        last_steps: at the largest scale; from the first to it the number falls by equal factors. As `steps` by default. Large scales only
+            refine what small ones have settled, and cost the most.
         style_weights: one per style, not negative; equal by default. Their statistics are averaged. Ignored with masks.
         content_weight: strength of the content; lower is more painterly. By default 0.01 with VGG-16, 0.015 with VGG-19.
         smoothness_weight: of the nine-point total variation.
@@ -119,6 +122,7 @@ def stylize(
         size=size,
         min_size=min_size,
         steps=steps,
+        last_steps=last_steps,
         style_weights=style_weights,
         content_weight=content_weight,
         smoothness_weight=smoothness_weight,
