@@ -257,3 +257,10 @@ def test_the_verb_and_prepare_share_their_options():
     verb, prepare = (inspect.signature(each).parameters for each in (stylize.stylize, stylize.prepare))
     shared = {name: option.default for name, option in verb.items() if name not in ("key", "on_step")}
     assert shared == {name: option.default for name, option in prepare.items()}
+
+
+def test_steps_fall_to_the_last_by_equal_factors(variables, photo, painting):
+    options = {"size": 128, "min_size": 60, "steps": 40}
+    assert stylize.prepare(photo, painting, variables=variables, **SHALLOW, **options).steps == (80, 40, 40)
+    falling = stylize.prepare(photo, painting, variables=variables, **SHALLOW, **options, last_steps=10)
+    assert falling.steps == (80, 20, 10)

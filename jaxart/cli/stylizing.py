@@ -18,6 +18,7 @@ from jaxart.tasks import stylize as task
 from jaxart.training import Checkpoints, NotFiniteError
 
 _LONG = 15 * 60  # seconds: a run predicted to take longer is offered the fast preset
+_DISK_BYTES_PER_PIXEL = 160  # two checkpoints and a third being written, of four float32 pictures each, and the result
 _DEMO = Options(preset="fast", size=384, steps=60)
 
 
@@ -109,9 +110,11 @@ def _one(
         )
         left = f"{folder} holds an interrupted run: carry on with --resume, or delete that folder to start anew."
         raise ValueError(missing if resume else left)
-    job = _on_rungs(job, key, options, folder if resume else None)
+    _check_disk(output, job)
+    limit = task.memory_limit(_bytes(options))
+    job = _on_rungs(job, key, options, limit, folder if resume else None)
     if estimate:
-        _check_estimate(job, key, console, options)
+        _check_estimate(job, key, console, options, limit)
     with Reporter(console, job, trace, _snapshots(output, save_every)) as report, interruptible() as interrupted:
         try:
             image = task.run(
@@ -142,7 +145,7 @@ def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
     first = io.pictures_in(content)[0] if content.is_dir() else content
     job = _job_maker(styles, options)(io.read_picture(first))
     key, limit = jax.random.key(options.seed), task.memory_limit(_bytes(options))
-    job = _on_rungs(job, key, options)
+    job = _on_rungs(job, key, options, limit)
     rows = task.plan(job, key=key)
     table = Table("scale", "size", "steps", "s/step", "time", "peak memory", "rung")
     for number, row in enumerate(rows, 1):
@@ -155,7 +158,7 @@ def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
         + ("" if limit is None else f" of {limit / 2**20:.0f} MiB"),
         highlight=False,
     )
-    console.print(_ladder(task.ladder(job, key=key, max_memory=_bytes(options))))
+    console.print(_ladder(task.ladder(job, key=key, max_memory=limit)))
     if content.is_dir():
         console.print(
             f"for {first.name}, the first of {len(io.pictures_in(content))} pictures", highlight=False, markup=False
@@ -230,24 +233,26 @@ def _rung(options: Options) -> task.Rung:
     return task.Rung(rematerialise=options.rung in ("rematerialised", "tiled"), tile=tile)
 
 
-def _on_rungs(job: task.Stylization, key: Any, options: Options, resumed: Path | None = None) -> task.Stylization:
+def _on_rungs(
+    job: task.Stylization, key: Any, options: Options, limit: int | None, resumed: Path | None = None
+) -> task.Stylization:
     """Take the rungs that were asked for, else those of the run that is resumed, else what fits in memory."""
     if options.rung is not None:
         return job
     noted = None if resumed is None else task.noted_rungs(resumed)
     if noted is not None:
         return job._replace(rungs=noted)
-    return task.choose_rungs(job, key=key, max_memory=_bytes(options))
+    return task.choose_rungs(job, key=key, max_memory=limit)
 
 
 def _bytes(options: Options) -> int | None:
     return None if options.max_memory is None else int(options.max_memory * 2**30)
 
 
-def _check_estimate(job: task.Stylization, key: Any, console: Console, options: Options) -> None:
+def _check_estimate(job: task.Stylization, key: Any, console: Console, options: Options, limit: int | None) -> None:
     """Say which rung was taken and why, and on a CPU how long it will take; refuse what will not fit in memory."""
     say = functools.partial(console.print, highlight=False)
-    limit, rung = task.memory_limit(_bytes(options)), job.rungs[-1]
+    rung = job.rungs[-1]
     if limit is not None and rung != task.WHOLE and options.rung is None:
         whole = task.needed_memory(job._replace(rungs=(task.WHOLE,) * len(job.rungs)), key=key)
         say(f"{rung.name} at the largest scale: whole it needs {whole / 2**30:.1f} of {limit / 2**30:.1f} GiB")
@@ -261,6 +266,16 @@ def _check_estimate(job: task.Stylization, key: Any, console: Console, options: 
         )
     if seconds > _LONG and options.preset != "fast":
         say("In a hurry? --preset fast makes a smaller picture in a few minutes.")
+
+
+def _check_disk(output: Path, job: task.Stylization) -> None:
+    height, width = job.sizes[-1]
+    needed, free = height * width * _DISK_BYTES_PER_PIXEL, shutil.disk_usage(output.absolute().parent).free
+    if needed > free:
+        raise ValueError(
+            f"{output}: {width} x {height} needs {needed / 2**30:.1f} GiB of disk for the picture and its checkpoints, but "
+            f"{free / 2**30:.1f} GiB are free: make room there, or choose a smaller size."
+        )
 
 
 def _run_folder(output: Path) -> Path:
