@@ -25,6 +25,9 @@ from jaxart.models.blocks import (
 )
 
 
+_FIRST_LOG_VARIANCE = -4.0  # of z at the start: under broad posteriors decoders learn to ignore z first, and some never stop
+
+
 class VAEEncoder(nn.Module):
     """Describe pictures ``[B, S, S, C]`` by Gaussians: (mean ``[B, L]``, log_variance ``[B, L]``), float32.
 
@@ -54,7 +57,7 @@ class VAEEncoder(nn.Module):
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         x = WithClass(self.classes, self.latent, name="class")(x, label)
         x = Dense(2 * self.latent, initializer=nn.initializers.lecun_normal(), name="gaussian")(x)
-        return x[:, : self.latent], x[:, self.latent :]
+        return x[:, : self.latent], x[:, self.latent :] + _FIRST_LOG_VARIANCE
 
 
 class VAEDecoder(nn.Module):

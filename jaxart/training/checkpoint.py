@@ -1,8 +1,12 @@
 """Checkpoints of a run's state, through Orbax."""
 
+import contextlib
+import gc
 import hashlib
+import logging
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +66,19 @@ class Checkpoints:
         for later in self.steps():
             if later >= step:
                 self._open().delete(later)
-        try:
-            self._open().save(step, args=args, metrics=None if score is None else {"score": score}, force=True)
-        except Exception as error:  # of many kinds, from C++ too
+        failure = None
+        with _quiet():
+            try:
+                self._open().save(step, args=args, metrics=None if score is None else {"score": score}, force=True)
+            except Exception as error:  # of many kinds, from C++ too
+                failure = str(error).splitlines()[0]
+            if failure is not None:
+                gc.collect()  # what the error held prints tracebacks when it is collected: now, not at the program's end
+        if failure is not None:
             raise OSError(
                 f"the checkpoint of step {step} cannot be written to {self.folder}: is the disk full? Those before it are intact. "
-                f"({str(error).splitlines()[0]})"
-            ) from error
+                f"({failure})"
+            )
 
     def steps(self) -> list[int]:
         """Return the steps that were saved, the newest first; nothing if there is no folder."""
@@ -132,6 +142,24 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.close()
             self._manager = None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back the tracebacks that Orbax's threads print of an error which is raised anyhow: a user would look for the cause in them."""
+    loggers, hook = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    sys.unraisablehook = lambda unraisable: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    finally:
+        sys.unraisablehook = hook
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 def _checksums(state: PyTree) -> list[str]:
