@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import png
@@ -298,7 +298,8 @@ def _write_tiff(path: Path, pixels: np.ndarray) -> None:
 
 def _write_deep_png(path: Path, pixels: np.ndarray) -> None:
     height, width, channels = pixels.shape
-    writer = png.Writer(width, height, alpha=channels == 4, bitdepth=16, planes=channels)
+    colored: Any = {"greyscale": False}  # whose default has a type of its own
+    writer = png.Writer(width, height, alpha=channels == 4, bitdepth=16, **colored)
     with open(path, "wb") as stream:
         writer.write_packed(stream, (row.astype(">u2").tobytes() for row in pixels))
 

@@ -25,7 +25,9 @@ from jaxart.models.blocks import (
 )
 
 
-_FIRST_LOG_VARIANCE = -4.0  # of z at the start: under broad posteriors decoders learn to ignore z first, and some never stop
+_FIRST_LOG_VARIANCE = (
+    -4.0
+)  # of z at the start: under broad posteriors decoders learn to ignore z first, and some never stop
 
 
 class VAEEncoder(nn.Module):
