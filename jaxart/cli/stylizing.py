@@ -264,7 +264,7 @@ def _check_estimate(job: task.Stylization, key: Any, console: Console, options: 
         raise ValueError(
             f"needs {most / 2**30:.1f} GiB on the rung {rung.name}, but {limit / 2**30:.1f} GiB may be used: leave out --rung."
         )
-    if seconds > _LONG and options.preset != "fast":
+    if seconds > _LONG and options.preset == "quality":
         say("In a hurry? --preset fast makes a smaller picture in a few minutes.")
 
 

@@ -24,7 +24,6 @@ from jaxart.models.blocks import (
     width_at,
 )
 
-
 _FIRST_LOG_VARIANCE = (
     -4.0
 )  # of z at the start: under broad posteriors decoders learn to ignore z first, and some never stop
