@@ -121,6 +121,10 @@ class Options:
         Literal["float32", "bfloat16"],
         Parameter(group=_running, help="Of the network's activations; bfloat16 halves their memory on a GPU or TPU."),
     ] = "float32"
+    devices: Annotated[
+        int,
+        Parameter(group=_running, help="How many split the picture's rows among them; on a CPU, how many to simulate."),
+    ] = 1
 
 
 @app.command

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
-from jaxart import io, samples, weights
+from jaxart import io, samples, training, weights
 from jaxart.cli import PRESETS, Options
 from jaxart.cli.progress import Reporter, duration, interruptible, keep_compiled_programs
 from jaxart.tasks import stylize as task
@@ -188,6 +189,7 @@ def demo(output: Path) -> int:
 
 def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Picture], task.Stylization]:
     """Read styles, masks and weights once; return a function from a content picture to its job."""
+    mesh = _mesh(options.devices)
     chosen = {name: getattr(options, name) for name in ("size", "min_size", "steps", "last_steps")}
     sizes = PRESETS[options.preset] | {name: value for name, value in chosen.items() if value is not None}
     paintings = [io.read(style) for style in styles]
@@ -216,9 +218,20 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
             last_steps=sizes.get("last_steps"),
             dtype=getattr(jax.numpy, options.precision),
             rung=_rung(options),
+            mesh=mesh,
         )
 
     return make
+
+
+def _mesh(count: int) -> Mesh | None:
+    """Return the mesh of so many devices, simulated ones on a CPU; None for one."""
+    if count != 1:
+        training.simulate_devices(count)
+    devices = jax.devices()[:count]
+    if len(devices) < count:
+        raise ValueError(f"--devices {count}: this machine has {len(devices)}.")
+    return training.data_mesh(devices) if count > 1 else None
 
 
 def _stacked(masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:

@@ -4,7 +4,7 @@ from jaxart.ops.convolution import compiler_options, conv2d, conv_transpose2d, d
 from jaxart.ops.native import native_in_use, use_native
 from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
-from jaxart.ops.tiles import sharded_sum, tiled_map, tiled_pixels, tiled_sum
+from jaxart.ops.tiles import sharded_rows, sharded_sum, tiled_map, tiled_pixels, tiled_sum
 from jaxart.ops.winograd import transform_kernel
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "modulated_conv2d",
     "native_in_use",
     "newton_schulz",
+    "sharded_rows",
     "sharded_sum",
     "spectral_map",
     "tiled_map",

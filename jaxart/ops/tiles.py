@@ -5,12 +5,12 @@ ends where the picture ends: a network meets the true borders, and pads them, ju
 that one loop runs over them.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxart.arrays import Array, PyTree
 
@@ -206,29 +206,28 @@ def _stride(shape: tuple[int, ...], size: tuple[int, int], align: int) -> int:
 
 def sharded_sum(
     function: Summand,
-    rows: Array,
+    image: Array,
     companions: PyTree,
     extra: PyTree,
     *,
+    mesh: Mesh,
     height: int,
-    axis_name: str,
     tile: int | None,
     halo: int,
     align: int,
 ) -> PyTree:
-    """Sum `function` over a picture whose rows are split over devices, under `jax.shard_map`; each device sums its part in tiles.
+    """Sum `function` over a picture whose rows are split over devices; each device sums its part in tiles.
 
     A device fetches the rows around its own from its neighbours, once, and returns what they are due of the gradient; no device ever holds
-    the whole picture. All devices get the same sum, and each the derivative in its own rows of a loss that all compute alike. That of
-    `extra` is each device's own share.
+    the whole picture. The derivative is that of `tiled_sum`.
 
     Args:
         function: as in `tiled_sum`.
-        rows: ``[r, W, ...]`` of the picture, r a multiple of `align`, the same on all devices; those beyond `height` are ignored.
+        image: ``[r, W, ...]``, r as many rows as all devices together have by `sharded_rows`; those beyond `height` are ignored.
         companions: ``[r // s, W // s, ...]``.
-        extra: as in `tiled_sum`, the same on all devices.
-        height: of the whole picture.
-        axis_name: of the mapped axis.
+        extra: as in `tiled_sum`.
+        mesh: of one axis, over which the rows are split.
+        height: of the picture.
         tile: as in `tiled_sum`.
         halo: as in `tiled_sum`.
         align: as in `tiled_sum`.
@@ -237,27 +236,43 @@ def sharded_sum(
         The sum, the same on all devices.
 
     Raises:
-        ValueError: rows that are no multiple of `align` or not enough for the picture, and as `tiled_sum`.
+        ValueError: another number of rows, and as `tiled_sum`.
     """
-    devices, own_rows = jax.lax.axis_size(axis_name), rows.shape[0]
-    if own_rows % align or own_rows * devices < height:
+    (axis_name,) = mesh.axis_names
+    strip = _strip(height, mesh.size, halo, align)
+    if image.shape[0] != strip.own * mesh.size:
         raise ValueError(
-            f"sharded_sum: expected {devices} devices to hold the {height} rows of the picture in equal multiples of {align}, got "
-            f"{own_rows} rows each."
+            f"sharded_sum: expected the {height} rows of the picture padded to {mesh.size} x {strip.own}, got {image.shape[0]}."
         )
-    strip = _strip(height, devices, own_rows, halo, align)
-    first = jax.lax.axis_index(axis_name) * own_rows
-    origin = jnp.clip(first - halo, 0, height - strip.window)
-    windows, along = jax.tree.map(lambda each: _fetched(each, strip, first, origin, axis_name), (rows, companions))
-    places = origin + jnp.arange(strip.window)
-    own = jnp.broadcast_to(((places >= first) & (places < first + own_rows))[:, None], windows.shape[:2])
 
-    def summand(window: jax.Array, counted: jax.Array, along: PyTree, extra: PyTree) -> PyTree:
-        own, companions = along
-        return function(window, counted * own, companions, extra)
+    def part(image: jax.Array, companions: PyTree, extra: PyTree) -> PyTree:
+        first = jax.lax.axis_index(axis_name) * strip.own
+        origin = jnp.clip(first - halo, 0, height - strip.window)
+        window, along = jax.tree.map(lambda each: _fetched(each, strip, first, origin, axis_name), (image, companions))
+        places = origin + jnp.arange(strip.window)
+        own = jnp.broadcast_to(((places >= first) & (places < first + strip.own))[:, None], window.shape[:2])
 
-    part = tiled_sum(summand, windows, (own.astype(jnp.float32), along), extra, tile=tile, halo=halo, align=align)
-    return jax.tree.map(lambda leaf: _total(leaf, axis_name), part)
+        def summand(window: jax.Array, counted: jax.Array, along: PyTree, extra: PyTree) -> PyTree:
+            own, companions = along
+            return function(window, counted * own, companions, extra)
+
+        along = (own.astype(jnp.float32), along)
+        return jax.lax.psum(tiled_sum(summand, window, along, extra, tile=tile, halo=halo, align=align), axis_name)
+
+    split, whole = PartitionSpec(axis_name), PartitionSpec()
+    return jax.shard_map(part, mesh=mesh, in_specs=(split, split, whole), out_specs=whole, check_vma=False)(
+        image, companions, extra
+    )
+
+
+def sharded_rows(height: int, devices: int, *, halo: int, align: int) -> tuple[int, int]:
+    """Return how many rows of a picture each device has in `sharded_sum`, and how many it reads.
+
+    >>> sharded_rows(1080, 4, halo=64, align=16)
+    (272, 408)
+    """
+    strip = _strip(height, devices, halo, align)
+    return strip.own, strip.window
 
 
 class _Strip(NamedTuple):
@@ -269,8 +284,9 @@ class _Strip(NamedTuple):
     below: int
 
 
-def _strip(height: int, devices: int, own: int, halo: int, align: int) -> _Strip:
-    window = own + 2 * halo
+def _strip(height: int, devices: int, halo: int, align: int) -> _Strip:
+    own = align * -(-height // (align * devices))
+    window = own + halo * min(devices - 1, 2)
     window = min(window + (height - window) % align, height)
     firsts = [own * device for device in range(devices)]
     origins = [min(max(first - halo, 0), height - window) for first in firsts]
@@ -288,20 +304,3 @@ def _fetched(array: Array, strip: _Strip, first: Array, origin: Array, axis_name
         blocks.append(jax.lax.ppermute(array, axis_name, pairs) if shift else array)
     start = (origin - first + strip.above * strip.own) // stride
     return jax.lax.dynamic_slice_in_dim(jnp.concatenate(blocks), start, strip.window // stride)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _total(part: Array, axis_name: str) -> jax.Array:
-    return jax.lax.psum(part, axis_name)
-
-
-def _total_forward(part: Array, axis_name: str) -> tuple[jax.Array, None]:
-    return _total(part, axis_name), None
-
-
-def _total_backward(axis_name: str, residual: None, cotangent: Array) -> tuple[jax.Array]:
-    del axis_name, residual
-    return (cotangent,)  # all devices compute the same loss of it; psum's own rule would count it once for each
-
-
-_total.defvjp(_total_forward, _total_backward)

@@ -16,9 +16,11 @@ from jaxart.training.sharding import (
     mean_over,
     on_first_process,
     over_batch,
+    place,
     replicate,
     replicated,
     shard_batch,
+    shard_padded,
     simulate_devices,
     this_process,
 )
@@ -49,9 +51,11 @@ __all__ = [
     "one_blas_thread",
     "over_batch",
     "periodically",
+    "place",
     "replicate",
     "replicated",
     "shard_batch",
+    "shard_padded",
     "simulate_devices",
     "this_process",
 ]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from threadpoolctl import threadpool_limits
 
 from jaxart import memory
@@ -80,8 +80,9 @@ def _run(
 
 @functools.lru_cache(maxsize=64)
 def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None) -> jax.stages.Compiled:
-    key, state, batches, frozen = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
-    options: dict[str, Any] = {}
+    shapes = [jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape, dtype, sharding in leaves]
+    key, state, batches, frozen = jax.tree.unflatten(structure, shapes)
+    options: dict[str, Any] = {"out_shardings": (jax.tree.map(lambda leaf: leaf.sharding, state), None, None)}
     if mesh is not None:
         whole = replicated(mesh)
         options = {
@@ -102,7 +103,7 @@ def compile_steps(
     """Compile, or find compiled, the program that `fit` runs for these shapes.
 
     Args:
-        recipe: its `frozen` may hold arrays or `jax.ShapeDtypeStruct`.
+        recipe: its `frozen` may hold arrays or `jax.ShapeDtypeStruct`. What is split over devices stays so.
         key: typed key, or its ShapeDtypeStruct.
         state: state or its `jax.eval_shape`.
         batches: the batches of one call ``[K, B, ...]``, or their shapes.
@@ -115,7 +116,13 @@ def compile_steps(
     """
     leaves, structure = jax.tree.flatten((key, state, batches, recipe.frozen))
     arrays = (leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in leaves)
-    return _compiled(step or recipe.step, structure, tuple((leaf.shape, leaf.dtype) for leaf in arrays), mesh)
+    described = tuple((leaf.shape, leaf.dtype, _split(leaf) if mesh is None else None) for leaf in arrays)
+    return _compiled(step or recipe.step, structure, described, mesh)
+
+
+def _split(leaf: Any) -> NamedSharding | None:
+    sharding = getattr(leaf, "sharding", None)
+    return sharding if isinstance(sharding, NamedSharding) else None
 
 
 def fit(
@@ -148,7 +155,8 @@ def fit(
         steps: the count at which to stop, steps already in `state` included.
         state: where to carry on; copied, so the caller's stays usable. By default the newest of `checkpoints`, else ``recipe.init(key)``.
         consume: use up the buffers of `state` instead of copying them: for states that fill the memory. They must be JAX's own.
-        mesh: from `data_mesh`: the state is replicated over its devices, each batch is split among them. One device by default.
+        mesh: from `data_mesh`: the state is replicated over its devices, each batch is split among them. By default all stays
+            where it is: on one device, or split as the state and `frozen` came.
         batches_per_call: how many batches go to the device at once; more is faster where a step is short.
         every: calls end at every multiple of this count, so that hooks see those steps.
         hooks: called ``hook(state, info)`` after each call to the device, with the info of its last step. The state must not be kept: it

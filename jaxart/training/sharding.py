@@ -2,7 +2,8 @@
 
 The state is replicated and a batch sharded on its first axis; a step is written for the global batch, so its results do not depend on
 the number of devices. `fit(mesh=...)` runs it so by default. A step built with ``axis_name=AXIS`` can be run per device instead, through
-`by_shard_map` or `by_pmap`.
+`by_shard_map` or `by_pmap`. A task that splits something else, such as the rows of one picture, places the arrays itself (`shard_padded`,
+`place`), and `fit` leaves them there.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxart.arrays import Key, PyTree
@@ -66,6 +68,39 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
 def over_batch(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
     """Return the sharding that splits an axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+
+
+def place(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Bring arrays to where `sharding` says; under jit too, where `jax.device_put` would do nothing.
+
+    Args:
+        tree: arrays, or `jax.ShapeDtypeStruct` of them, which are returned with the sharding.
+        sharding: of every leaf.
+    """
+
+    def put(leaf: Any) -> Any:
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+        traced = isinstance(leaf, Tracer)
+        return (jax.lax.with_sharding_constraint if traced else jax.device_put)(leaf, sharding)
+
+    return jax.tree.map(put, tree)
+
+
+def shard_padded(array: Any, mesh: Mesh, *, length: int, axis: int = 0) -> Any:
+    """Pad an axis with zeros to a length that divides among the devices of a mesh, and split it over them.
+
+    Args:
+        array: an array or its `jax.ShapeDtypeStruct`.
+        mesh: from `data_mesh`.
+        length: of the axis, with the padding.
+        axis: which one.
+    """
+    widths = [(0, length - array.shape[axis] if number == axis else 0) for number in range(array.ndim)]
+    shape = tuple(size + added for size, (_, added) in zip(array.shape, widths, strict=True))
+    struct = isinstance(array, jax.ShapeDtypeStruct)
+    padded = jax.ShapeDtypeStruct(shape, array.dtype) if struct else jnp.pad(array, widths)
+    return place(padded, over_batch(mesh, axis=axis))
 
 
 def shard_batch(batch: PyTree, mesh: Mesh, *, axis: int = 0) -> PyTree:

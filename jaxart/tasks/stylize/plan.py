@@ -13,6 +13,7 @@ from jaxart.models import vgg_reach
 from jaxart.ops import tiled_pixels
 from jaxart.tasks.stylize.prepare import Stylization
 from jaxart.tasks.stylize.recipe import LADDER, WHOLE, Rung
+from jaxart.tasks.stylize.rows import rows_of, split_frozen, split_state
 from jaxart.tasks.stylize.run import scale_recipe, scale_step
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
@@ -178,11 +179,16 @@ def _largest(job: Stylization, key: Key, needed: int, room: int) -> tuple[int, i
 
 
 def step_work(job: Stylization, index: int) -> float:
-    """Return the work of a step as the number of pixels for which a step on the whole picture, two passes, costs the same."""
-    size, rung = job.sizes[index], job.rungs[index]
+    """Return the work of a step as the number of pixels for which a step on the whole picture, two passes, costs the same.
+
+    Of several devices it is that of one; simulated devices take turns.
+    """
+    (height, width), rung, rows = job.sizes[index], job.rungs[index], rows_of(job, index)
     halo, align = vgg_reach(job.network.depth, job.network.layers)
-    pixels = tiled_pixels(size, tile=rung.tile, halo=halo, align=align)
-    tiled = pixels > size[0] * size[1]
+    read = height if rows is None else rows.read
+    pixels = tiled_pixels((read, width), tile=rung.tile, halo=halo, align=align)
+    tiled = pixels > read * width
+    pixels *= _sharing(job, index)
     return pixels * (2 + tiled + rung.rematerialise * _REMATERIALISED + rung.recompute * _CONTENT * (1 + tiled)) / 2
 
 
@@ -191,6 +197,12 @@ def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
     timed = [(step_work(job, 0), _time_step(job, 0, key))]
     seconds = sum(steps * _extrapolated(timed, step_work(job, index)) for index, steps in enumerate(job.steps))
     return seconds, needed_memory(job, key=key)
+
+
+def _sharing(job: Stylization, index: int) -> int:
+    """Return how many devices take part in a scale and share the memory and the cores of one CPU."""
+    rows = rows_of(job, index)
+    return rows.mesh.size if rows is not None and jax.devices()[0].platform == "cpu" else 1
 
 
 def _base(job: Stylization) -> int:
@@ -202,10 +214,12 @@ def _shapes(job: Stylization, index: int, key: Key):
     """Return the recipe and the state of a scale with shapes in place of arrays."""
 
     def build(key):
-        recipe = scale_recipe(job, index)
+        recipe = scale_recipe(job._replace(mesh=None), index)
         return recipe.frozen, recipe.init(key)
 
     frozen, state = jax.eval_shape(build, key)
+    rows = rows_of(job, index)
+    frozen, state = split_frozen(frozen, rows), split_state(state, rows)
     return Recipe(lambda key: state, scale_step(job, index), frozen), state
 
 
@@ -216,11 +230,11 @@ def _bytes(tree: PyTree) -> int:
 def _needed(job: Stylization, index: int, key: Key) -> int:
     """Return what the program of a scale takes beside the network's weights, which are there already."""
     recipe, state = _shapes(job, index, key)
-    sizes: Any = compile_steps(recipe, key=key, state=state).memory_analysis()
-    held = sizes.argument_size_in_bytes - _bytes(job.variables)
-    return _SCRATCH + int(
-        _SLACK * (sizes.temp_size_in_bytes + held + sizes.output_size_in_bytes - sizes.alias_size_in_bytes)
+    sizes: Any = compile_steps(recipe, key=key, state=state).memory_analysis()  # of each device
+    taken = (
+        sizes.argument_size_in_bytes + sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     )
+    return _SCRATCH + int(_SLACK * (_sharing(job, index) * taken - _bytes(job.variables)))
 
 
 def _time_step(job: Stylization, index: int, key: Key) -> float:

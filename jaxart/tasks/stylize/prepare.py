@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jaxart.arrays import Image, PyTree, check_choice, check_image
 from jaxart.image import fit_within, pyramid
 from jaxart.losses import WASSERSTEIN, StyleLoss
 from jaxart.models import VGG, vgg_depth
 from jaxart.tasks.stylize.recipe import ADAM, WHOLE, Rung, Strengths
+from jaxart.training import AXIS
 
 Colors = Literal["style", "luminance", "transport"]
 Init = Literal["content", "gray", "uniform", "normal", "style"]
@@ -46,6 +48,7 @@ class Stylization(NamedTuple):
     colors: str
     init: str
     rungs: tuple[Rung, ...]  # per scale
+    mesh: Mesh | None  # over which the picture's rows are split
 
 
 def prepare(
@@ -72,6 +75,7 @@ def prepare(
     pooling: Literal["max", "average"] = "max",
     dtype: Any = jnp.float32,
     rung: Rung = WHOLE,
+    mesh: Mesh | None = None,
 ) -> Stylization:
     """Check the arguments of `stylize` and bring them into the form that `run` and `plan` take.
 
@@ -100,6 +104,8 @@ def prepare(
         raise ValueError(f"tile: expected at least 1 pixel, got {rung.tile}.")
     if weight < 0 or smoothness_weight < 0:
         raise ValueError(f"expected weights of at least 0, got content {weight} and smoothness {smoothness_weight}.")
+    if mesh is not None and (mesh.axis_names != (AXIS,) or mesh.is_multi_process):
+        raise ValueError(f"mesh: expected training.data_mesh(...) of devices of this process, got {mesh}.")
     sizes = _sizes(photograph.shape[:2], size, min_size)
     return Stylization(
         photograph,
@@ -124,6 +130,7 @@ def prepare(
         colors,
         init,
         (rung,) * len(sizes),
+        mesh,
     )
 
 

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from jaxart.arrays import Array, Features, Key, PyTree
 from jaxart.image import resize
 from jaxart.losses import Moments, StyleLoss, blend, content_map, divide_moments, moment_sums, nine_point_map
 from jaxart.models import VGG, vgg_reach, vgg_stride
-from jaxart.ops import avg_pool, tiled_map, tiled_sum
+from jaxart.ops import avg_pool, sharded_sum, tiled_map, tiled_sum
 from jaxart.training import debias, exponential_average
 
 DECAY = 0.99  # of the averaged iterate
@@ -89,6 +90,22 @@ WHOLE = Rung()
 LADDER = (WHOLE, Rung(True), Rung(True, 1024), Rung(True, 512), Rung(True, 256, True))  # quick first, small last
 
 
+class Rows(NamedTuple):
+    """How a picture's rows are split over devices; arrays are padded below with zeros, which no sum counts and no step changes.
+
+    Fields:
+        mesh: the devices.
+        height: rows of the picture.
+        padded: rows of the arrays, a multiple of the number of devices.
+        read: rows that each device reads, its neighbours' at its borders included.
+    """
+
+    mesh: Mesh
+    height: int
+    padded: int
+    read: int
+
+
 class Sums(NamedTuple):
     """What the loss needs to know of a picture: sums over its pixels, which add up over tiles.
 
@@ -148,26 +165,30 @@ def make_step(
     style_loss: StyleLoss,
     optimizer: optax.GradientTransformation,
     tile: int | None = None,
+    rows: Rows | None = None,
 ) -> Callable[[Key, State, None, Frozen], tuple[State, Info]]:
     """Return the step that all scales share, so that equal shapes share one compiled program.
 
-    The loss is a small function of `Sums`, so that it and its gradient are exact however the picture is cut into tiles.
+    The loss is a small function of `Sums`, so that it and its gradient are exact however the picture is cut into tiles or split over
+    devices. Only the sums know of either.
     """
     update = optax.with_extra_args_support(optimizer).update
     halo, align = vgg_reach(network.depth, network.layers)
     measure = functools.partial(measured, network, content_layers, style_layers)
+    summed = tiled_sum if rows is None else functools.partial(sharded_sum, mesh=rows.mesh, height=rows.height)
 
     def objective(image: jax.Array, frozen: Frozen) -> tuple[jax.Array, Info]:
+        size = (image.shape[0] if rows is None else rows.height, image.shape[1])
         along = (frozen.content, frozen.masks)
-        sums: Sums = tiled_sum(measure, image, along, frozen.variables, tile=tile, halo=halo, align=align)
+        sums: Sums = summed(measure, image, along, frozen.variables, tile=tile, halo=halo, align=align)
         content = jnp.zeros(())
         for name, total in sums.content.items():
-            content += total / _pixels(image, name) / len(content_layers)
-        style = [_style_of_layer(sums.style[name], name, image, frozen, style_loss) for name in style_layers]
+            content += total / _pixels(size, name) / len(content_layers)
+        style = [_style_of_layer(sums.style[name], name, size, frozen, style_loss) for name in style_layers]
         terms = (
             frozen.strengths.content * content,
             jnp.sum(frozen.strengths.style * jnp.stack(style)),
-            frozen.strengths.smoothness * sums.smoothness / ((image.shape[0] + 1) * (image.shape[1] + 1)),
+            frozen.strengths.smoothness * sums.smoothness / ((size[0] + 1) * (size[1] + 1)),
         )
         loss = terms[0] + terms[1] + terms[2]
         return loss, Info(loss, *terms)
@@ -225,10 +246,10 @@ def measured(
 
 
 def _style_of_layer(
-    sums: list[Moments], name: str, image: jax.Array, frozen: Frozen, style_loss: StyleLoss
+    sums: list[Moments], name: str, size: tuple[int, ...], frozen: Frozen, style_loss: StyleLoss
 ) -> jax.Array:
     """Sum a layer's style distances over regions, each by its share of the picture."""
-    pixels = _pixels(image, name)
+    pixels = _pixels(size, name)
     totals = jnp.full(1, pixels) if frozen.masks is None else jnp.sum(frozen.masks[name], axis=(0, 1))
     distances = [
         style_loss.distance(divide_moments(each, total), targets[name])
@@ -237,9 +258,9 @@ def _style_of_layer(
     return jnp.sum(totals / pixels * jnp.stack(distances))
 
 
-def _pixels(image: jax.Array, name: str) -> float:
+def _pixels(size: tuple[int, ...], name: str) -> float:
     """Return how many pixels a layer has."""
-    return float((image.shape[0] // vgg_stride(name)) * (image.shape[1] // vgg_stride(name)))
+    return float((size[0] // vgg_stride(name)) * (size[1] // vgg_stride(name)))
 
 
 def _counted_at(counted: jax.Array, name: str, layer: jax.Array) -> jax.Array:
@@ -280,7 +301,7 @@ def style_moments(network: VGG, variables: PyTree, image: Array, tile: int | Non
         return network.apply(variables, window[None], read=read)
 
     found = tiled_sum(sums, image, None, variables, tile=tile, halo=halo, align=align)
-    return {name: divide_moments(each, _pixels(image, name)) for name, each in found.items()}
+    return {name: divide_moments(each, _pixels(image.shape, name)) for name, each in found.items()}
 
 
 @functools.partial(jax.jit, static_argnames="style_loss")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jaxart import color
 from jaxart.arrays import Array, Image, Key, PyTree
@@ -31,7 +32,10 @@ from jaxart.tasks.stylize.recipe import (
     style_targets,
 )
 from jaxart.tasks.stylize.resume import fingerprint, resumed
-from jaxart.training import Checkpoints, Recipe, fit, one_blas_thread
+from jaxart.tasks.stylize.rows import rows_of, split_frozen, split_state, together
+from jaxart.training import Checkpoints, NotFiniteError, Recipe, fit, one_blas_thread
+
+_PREPARED = 1024  # side of the tiles in which one device extracts features for several
 
 
 class Progress(NamedTuple):
@@ -70,6 +74,7 @@ def stylize(
     pooling: Literal["max", "average"] = "max",
     dtype: Any = jnp.float32,
     rung: Rung = WHOLE,
+    mesh: Mesh | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> np.ndarray:
     """Paint `content` in the style of `styles`.
@@ -103,6 +108,8 @@ def stylize(
         dtype: of VGG's activations; their statistics are float32.
         rung: one of `tasks.stylize.LADDER`: how memory is saved at the price of work, with the same gradient. For pictures of any size, let
             `choose_rungs` take it by memory: ``run(choose_rungs(prepare(...), key=key), key=key)``.
+        mesh: from `training.data_mesh`: the picture's rows are split over its devices, with the same gradient. A scale takes as many of
+            them as get at least the rows that features look beyond, 64 each for relu5_1. By default one device.
         on_step: called with a `Progress` about twice a second.
 
     Returns:
@@ -138,6 +145,7 @@ def stylize(
         pooling=pooling,
         dtype=dtype,
         rung=rung,
+        mesh=mesh,
     )
     return run(job, key=key, on_step=on_step)
 
@@ -149,10 +157,11 @@ def scale_recipe(job: Stylization, index: int) -> Recipe:
 
 
 def _scale_recipe(job: Stylization, index: int) -> Recipe:
-    size, rung = job.sizes[index], job.rungs[index]
+    size, rung, rows = job.sizes[index], job.rungs[index], rows_of(job, index)
+    tile = rung.tile if rows is None else rung.tile or _PREPARED  # one device prepares what all of them use
     content, styles = _colored(job, size)
     style_network, content_network = (job.network.clone(layers=each) for each in (job.style_layers, job.content_layers))
-    per_style = [style_moments(style_network, job.variables, style, rung.tile) for style in styles]
+    per_style = [style_moments(style_network, job.variables, style, tile) for style in styles]
     if job.masks is None:
         masks, targets = None, (style_targets(per_style, job.style_weights, job.style_loss),)
     else:
@@ -160,11 +169,11 @@ def _scale_recipe(job: Stylization, index: int) -> Recipe:
         masks = layer_masks(masks, job.style_layers)
         targets = tuple(style_targets([each], (1.0,), job.style_loss) for each in per_style)
     if not rung.recompute:
-        content = content_features(content_network, job.variables, content, rung.tile)
-    frozen = Frozen(job.variables, content, targets, masks, job.strengths)
+        content = content_features(content_network, job.variables, content, tile)
+    frozen = split_frozen(Frozen(job.variables, content, targets, masks, job.strengths), rows)
 
     def init(key: Key) -> State:
-        return initial_state(_initial_image(key, *_colored(job, size), job), job.optimizer)
+        return split_state(initial_state(_initial_image(key, *_colored(job, size), job), job.optimizer), rows)
 
     return Recipe(init, scale_step(job, index), frozen)
 
@@ -173,7 +182,9 @@ def scale_step(job: Stylization, index: int) -> Callable:
     """Return the step function, the same for every scale and stylisation with these layers, loss, optimiser and rung."""
     rung = job.rungs[index]
     network: Any = job.network.clone(rematerialise=rung.rematerialise)
-    return make_step(network, job.content_layers, job.style_layers, job.style_loss, job.optimizer, rung.tile)
+    return make_step(
+        network, job.content_layers, job.style_layers, job.style_loss, job.optimizer, rung.tile, rows_of(job, index)
+    )
 
 
 def _colored(job: Stylization, size: tuple[int, int]) -> tuple[jax.Array, list[jax.Array]]:
@@ -252,7 +263,7 @@ def run(
     start, *keys = jax.random.split(key, len(job.sizes) + 1)
     every = every if kept is None else int(np.gcd(every, save_every))
     mark = fingerprint(job, key) if kept else {}
-    first = 0
+    first, rows = 0, None
     state: Any = None
     if resume:
         if kept is None:
@@ -260,7 +271,7 @@ def run(
         first, state = resumed(job, kept, mark)
     try:
         for index in range(first, len(job.sizes)):
-            recipe = scale_recipe(job, index)
+            recipe, rows = scale_recipe(job, index), rows_of(job, index)
             state = _entered(state, job, index, recipe, start)
             hooks = (*_report(job, index, on_step), *_save(job, index, kept, save_every, mark))
             state, _ = fit(
@@ -273,10 +284,14 @@ def run(
                 hooks=hooks,
                 stop=stop,
             )
+            state = together(state, rows)
             if int(state.step) < job.steps[index]:
                 _checkpoint(job, index, kept, mark, state)
                 return finished(job, picture(state))
         return finished(job, _of_size(picture(state), job.result_size))
+    except NotFiniteError as error:
+        error.state = together(error.state, rows)
+        raise
     finally:
         if kept is not None:
             kept.close()
@@ -286,9 +301,9 @@ def _entered(state: State | None, job: Stylization, index: int, recipe: Recipe, 
     """Return the state with which a scale starts: from scratch, carried over, or resumed within it."""
     if state is None:
         return recipe.init(key)
-    if state.image.shape[:2] != job.sizes[index]:
-        return carry_over(state, job.sizes[index], job.optimizer)
-    return state
+    size = job.sizes[index]
+    at_size: Any = state if state.image.shape[:2] == size else carry_over(state, size, job.optimizer)
+    return split_state(at_size, rows_of(job, index))
 
 
 def _of_size(image: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -303,7 +318,10 @@ def _report(job: Stylization, index: int, on_step: Callable[[Progress], None] | 
         return ()
 
     def report(state: State, info: Info) -> None:
-        on_step(Progress(index, job.sizes, int(state.step), job.steps, info, lambda: finished(job, picture(state))))
+        def image() -> np.ndarray:
+            return finished(job, together(picture(state), rows_of(job, index)))
+
+        on_step(Progress(index, job.sizes, int(state.step), job.steps, info, image))
 
     return (report,)
 
@@ -317,7 +335,7 @@ def _save(
     def save(state: State, info: Info) -> None:
         del info
         if int(state.step) % save_every == 0 or int(state.step) == job.steps[index]:
-            _checkpoint(job, index, kept, mark, state)
+            _checkpoint(job, index, kept, mark, together(state, rows_of(job, index)))
 
     return (save,)
 

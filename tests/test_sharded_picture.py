@@ -1,0 +1,156 @@
+"""One picture over several devices: its rows are split, and the result is that of one device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_cli import jaxart
+from test_large import KEY, SHALLOW, TILED, masks_of, relative
+
+from jaxart import io, losses
+from jaxart.models import VGG
+from jaxart.tasks import stylize
+from jaxart.tasks.stylize.plan import _needed
+from jaxart.tasks.stylize.rows import rows_of
+from jaxart.training import NotFiniteError, compile_steps, data_mesh, fit
+from jaxart.training.loop import _compiled
+
+SIZE = (75, 101)
+
+
+def mesh(count):
+    return data_mesh(jax.devices()[:count])
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(3)
+    return rng.random((*SIZE, 3), np.float32), [rng.random((*size, 3), np.float32) for size in ((40, 52), (64, 80))]
+
+
+def job(variables, pictures, **options):
+    chosen = {"size": 101, "min_size": 101, "style_loss": losses.GRAM} | SHALLOW | options
+    return stylize.prepare(*pictures, variables=variables, **chosen)
+
+
+def first_step(made):
+    return fit(stylize.scale_recipe(made, 0), key=KEY, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "splits"),
+    [
+        (
+            {"masks": masks_of(SIZE), "style_layers": ("image", "relu2_1")},
+            [(2, stylize.Rung(True)), (4, TILED), (8, TILED._replace(recompute=True))],
+        ),
+        ({"masks": masks_of(SIZE), "style_loss": losses.WASSERSTEIN}, [(8, stylize.WHOLE)]),
+    ],
+)
+def test_the_gradient_is_that_of_one_device(variables, pictures, options, splits):
+    one, expected = first_step(job(variables, pictures, **options))
+    for count, rung in splits:
+        state, info = first_step(job(variables, pictures, mesh=mesh(count), rung=rung, **options))
+        slopes = np.asarray(state.optimizer[0].mu)
+        assert abs(float(info.loss / expected.loss) - 1) < 1e-5
+        assert relative(slopes[:75], one.optimizer[0].mu) < 1e-5
+        assert len(slopes) > 75
+        assert not any(np.asarray(leaf)[75:].any() for leaf in (slopes, state.image, state.average))
+
+
+def test_with_the_convolutions_of_xla_too(variables, pictures):
+    def by_xla(**options):
+        made = job(variables, pictures, **options)
+        return made._replace(network=made.network.clone(winograd=False), variables=variables)
+
+    (one, _), (four, _) = (first_step(made) for made in (by_xla(), by_xla(mesh=mesh(4))))
+    assert relative(np.asarray(four.optimizer[0].mu[:75]), one.optimizer[0].mu) < 1e-5
+
+
+def test_lbfgs_takes_the_same_step(variables, pictures):
+    one, two = (first_step(job(variables, pictures, optimizer=stylize.LBFGS, **o))[0] for o in ({}, {"mesh": mesh(2)}))
+    start = stylize.scale_recipe(job(variables, pictures), 0).init(KEY).image
+    assert relative(np.asarray(two.image[:75]) - start, one.image - start) < 1e-4
+
+
+def test_no_device_holds_the_picture(variables, pictures):
+    recipe = stylize.scale_recipe(job(variables, pictures, mesh=mesh(4), rung=TILED, masks=masks_of(SIZE)), 0)
+    state = recipe.init(KEY)
+    program = compile_steps(recipe, key=KEY, state=state)
+    assert not [word for word in ("all-gather", "all-to-all") if word in program.as_text()]
+    assert "collective-permute" in program.as_text()
+    after, _ = fit(recipe, key=KEY, steps=2)
+    for each in (state, after):
+        for leaf in (each.image, each.average, each.optimizer[0].mu, each.optimizer[0].nu):
+            assert {part.data.shape for part in leaf.addressable_shards} == {(20, 101, 3)}
+
+
+def test_runs_end_alike_and_show_pictures_without_padding(variables, pictures):
+    def loss(**options):
+        seen = []
+        made = job(variables, pictures, size=101, min_size=70, steps=10, init="content", **options)
+        result = stylize.run(made, key=KEY, on_step=lambda now: seen.append((now.image().shape, float(now.info.loss))))
+        assert len(made.sizes) == 2
+        assert result.shape == seen[-1][0] == (*SIZE, 3)
+        return result, seen[-1][1]
+
+    (one, expected), (four, found) = loss(), loss(mesh=mesh(4))
+    assert abs(found / expected - 1) < 1e-3
+    assert np.abs(four - one).mean() < 0.01
+
+
+def test_resume_is_exact_and_on_another_number_of_devices_to_rounding(variables, pictures, tmp_path):
+    four, two, one = (job(variables, pictures, steps=2, mesh=each) for each in (mesh(4), mesh(2), None))
+    expected = stylize.run(four, key=KEY)
+    for made, error in ((four, 0), (two, 1e-3), (one, 1e-3)):
+        folder = tmp_path / str(error) / str(made.mesh and made.mesh.size)
+        options = {"key": KEY, "checkpoints": folder, "save_every": 1}
+        stylize.run(four, every=1, on_step=lambda _: None, stop=lambda: True, **options)
+        assert np.abs(stylize.run(made, resume=True, **options) - expected).max() <= error
+
+
+def test_a_bad_value_leaves_the_picture_of_the_last_good_step(variables, pictures):
+    made = job(variables, pictures, mesh=mesh(2))
+    made = made._replace(strengths=made.strengths._replace(content=jnp.float32(np.nan)))
+    with pytest.raises(NotFiniteError) as caught:
+        stylize.run(made, key=KEY)
+    assert stylize.picture(caught.value.state).shape == (*SIZE, 3)
+
+
+def test_small_scales_take_fewer_devices(variables, pictures):
+    deep = stylize.prepare(
+        np.zeros((512, 128, 3), np.float32), *pictures[1][:1], variables=variables, size=512, mesh=mesh(8)
+    )
+    counts = [rows and rows.mesh.size for rows in (rows_of(deep, index) for index in range(len(deep.sizes)))]
+    assert (deep.sizes[-1], counts[-1]) == ((512, 128), 8)
+    assert counts[0] == deep.sizes[0][0] // 64 < 8
+    short = deep._replace(sizes=((100, 25),), network=VGG(layers=("relu5_1",)))
+    assert rows_of(short, 0) is None
+
+
+def test_the_plan_is_of_the_program_that_runs(variables, pictures):
+    one, four = (job(variables, pictures, mesh=each) for each in (None, mesh(4)))
+    assert stylize.step_work(one, 0) < stylize.step_work(four, 0)  # simulated devices share the cores
+    assert _needed(four, 0, KEY) > _needed(one, 0, KEY)  # and its memory, with a network each
+    compiled = _compiled.cache_info().misses
+    fit(stylize.scale_recipe(four, 0), key=KEY, steps=1)
+    assert _compiled.cache_info().misses == compiled
+
+
+def test_errors(variables, pictures):
+    other = jax.sharding.Mesh(jax.devices()[:2], ("rows",))
+    with pytest.raises(ValueError, match=r"mesh: expected training.data_mesh"):
+        job(variables, pictures, mesh=other)
+
+
+def test_the_command(tmp_path, vgg_file, variables, pictures):
+    files = [tmp_path / name for name in ("tall.png", "painting.png", "out.png")]
+    for file, made in zip(files, (np.resize(pictures[0], (130, 34, 3)), pictures[1][0]), strict=False):
+        io.write(file, made)
+    quick = ["--size", 130, "--min-size", 130, "--steps", 1, "--rung", "whole", "--features", vgg_file]
+    done = jaxart("stylize", *files[:2], "-o", files[2], "--devices", 2, *quick, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    content, painting, two = map(io.read, files)
+    one = stylize.stylize(content, painting, key=KEY, variables=variables, size=130, min_size=130, steps=1)
+    assert two.shape == one.shape
+    assert np.abs(two - one).mean() < 0.005
