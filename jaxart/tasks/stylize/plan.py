@@ -1,6 +1,7 @@
 """What a stylisation will need, told before it starts, from the very programs that it will run."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from jaxart.ops import tiled_pixels
 from jaxart.tasks.stylize.prepare import Stylization
 from jaxart.tasks.stylize.recipe import LADDER, WHOLE, Rung
 from jaxart.tasks.stylize.run import scale_recipe, scale_step
+from jaxart.tasks.stylize.sheet import group_sizes, sheet_recipe, sheet_step
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
 _SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py
@@ -58,7 +60,7 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     for index in range(len(job.sizes)):
         needed.append(_needed(job, index, key))
         if index < max(probe, 1):
-            timed.append((step_work(job, index), _time_step(job, index, key)))
+            timed.append((step_work(job, index), _time_step(scale_recipe(job, index), key)))
         seconds.append(_extrapolated(timed, step_work(job, index)))
     base = _base(job)
     return [
@@ -88,7 +90,7 @@ def ladder(job: Stylization, *, key: Key, max_memory: int | None = None) -> list
         One `RungPlan` a rung, quick first.
     """
     limit, last = memory_limit(max_memory), len(job.sizes) - 1
-    timed = [(step_work(job, 0), _time_step(job, 0, key))]
+    timed = [(step_work(job, 0), _time_step(scale_recipe(job, 0), key))]
     rows = []
     for rung in LADDER:
         there = _on_rung(job, rung)
@@ -188,9 +190,60 @@ def step_work(job: Stylization, index: int) -> float:
 
 def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
     """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, only the smallest timed."""
-    timed = [(step_work(job, 0), _time_step(job, 0, key))]
+    timed = [(step_work(job, 0), _time_step(scale_recipe(job, 0), key))]
     seconds = sum(steps * _extrapolated(timed, step_work(job, index)) for index, steps in enumerate(job.steps))
     return seconds, needed_memory(job, key=key)
+
+
+class SheetPlan(NamedTuple):
+    """Prediction for a sheet: pictures in a ``group``, how many ``groups``, ``bytes`` of peak memory, ``seconds`` in all."""
+
+    group: int
+    groups: int
+    bytes: int
+    seconds: float
+
+
+def plan_sheet(jobs: Sequence[Stylization], *, key: Key, max_memory: int | None = None) -> SheetPlan:
+    """Find how many pictures of a sheet fit in memory at once, halving until they do, and predict memory and time.
+
+    Args:
+        jobs: as in `run_sheet`.
+        key: typed key.
+        max_memory: as in `choose_rungs`.
+
+    Raises:
+        ValueError: not even one fits; the message tells what it needs.
+    """
+    job, limit, most = jobs[0], memory_limit(max_memory), len(jobs)
+    while True:
+        groups, group = group_sizes(len(jobs), most)
+        needed = _needed_together(jobs[:group], key, groups) + _base(job)
+        if limit is None or needed <= limit:
+            break
+        if group == 1:
+            height, width = job.sizes[-1]
+            raise ValueError(
+                f"one picture of {width} x {height} needs {needed / 2**30:.2f} GiB, but {limit / 2**30:.2f} GiB may be used: "
+                "allow that much, or choose a smaller size."
+            )
+        most = group // 2
+    timed = [(step_work(job, 0), _time_step(sheet_recipe(jobs[:group], 0), key))]
+    seconds = sum(steps * _extrapolated(timed, step_work(job, index)) for index, steps in enumerate(job.steps))
+    return SheetPlan(group, groups, needed, groups * seconds)
+
+
+def _needed_together(jobs: Sequence[Stylization], key: Key, groups: int) -> int:
+    """Return what the program of a group takes at the largest scale, and the states of the other groups, which wait."""
+    last = len(jobs[0].sizes) - 1
+
+    def build(key):
+        recipe = sheet_recipe(jobs, last)
+        return recipe.frozen, recipe.init(key)
+
+    frozen, state = jax.eval_shape(build, key)
+    recipe = Recipe(lambda key: state, sheet_step(jobs, last), frozen)
+    return _taken(recipe, state, jobs[0], key) + (groups - 1) * _bytes(state)
 
 
 def _base(job: Stylization) -> int:
@@ -215,7 +268,10 @@ def _bytes(tree: PyTree) -> int:
 
 def _needed(job: Stylization, index: int, key: Key) -> int:
     """Return what the program of a scale takes beside the network's weights, which are there already."""
-    recipe, state = _shapes(job, index, key)
+    return _taken(*_shapes(job, index, key), job, key)
+
+
+def _taken(recipe: Recipe, state: PyTree, job: Stylization, key: Key) -> int:
     sizes: Any = compile_steps(recipe, key=key, state=state).memory_analysis()
     held = sizes.argument_size_in_bytes - _bytes(job.variables)
     return _SCRATCH + int(
@@ -223,8 +279,7 @@ def _needed(job: Stylization, index: int, key: Key) -> int:
     )
 
 
-def _time_step(job: Stylization, index: int, key: Key) -> float:
-    recipe = scale_recipe(job, index)
+def _time_step(recipe: Recipe, key: Key) -> float:
     state = recipe.init(key)
     program = compile_steps(recipe, key=key, state=state)
     times = []
