@@ -263,7 +263,7 @@ def _shapes(job: Stylization, index: int, key: Key):
 
 
 def _bytes(tree: PyTree) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _needed(job: Stylization, index: int, key: Key) -> int:

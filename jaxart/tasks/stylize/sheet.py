@@ -17,8 +17,8 @@ from jaxart.tasks.stylize.run import Progress, finished, scale_recipe, scale_ste
 from jaxart.training import NotFiniteError, Recipe, Step, fit
 
 OWN = ("styles", "style_weights", "style_scale", "strengths", "init")  # what the pictures of a sheet may differ in
-_STATE = State(None, 0, 0, 0)  # axes of the pictures: they share the count of steps,
-_FROZEN = Frozen(None, None, 0, None, 0)  # the network, the content and the masks
+_STATE: Any = State._make((None, 0, 0, 0))  # axes of the pictures: they share the count of steps,
+_FROZEN: Any = Frozen._make((None, None, 0, None, 0))  # the network, the content and the masks
 
 
 def variations(job: Stylization, styles: Sequence[Image], content_weights: Sequence[float]) -> list[Stylization]:
@@ -59,7 +59,7 @@ def run_sheet(
     Args:
         jobs: from `variations`, or others that differ in nothing but `OWN`.
         key: typed key, the same for every picture.
-        group: how many pictures are worked on at once, from `plan_sheet`; all by default. Every group finishes a scale before the next scale.
+        group: how many pictures are worked on at once, from `plan_sheet`; all by default. All groups finish a scale before the next.
         on_step: as in `run`. The `Progress` counts the steps of all groups, its info has one number per picture of the group, and its
             ``image()`` gives all pictures.
         every: as in `run`.
@@ -87,7 +87,7 @@ def run_sheet(
     for index, number in itertools.product(range(len(job.sizes)), range(len(groups))):
         recipe = sheet_recipe(groups[number], index)
         try:
-            states[number], _ = fit(
+            state, _ = fit(
                 recipe,
                 key=keys[index],
                 steps=job.steps[index],
@@ -100,7 +100,8 @@ def run_sheet(
         except NotFiniteError as error:
             states[number] = error.state
             raise NotFiniteError(error.term, error.step, _pictures(jobs, states)) from error
-        if int(states[number].step) < job.steps[index]:
+        states[number] = state
+        if int(state.step) < job.steps[index]:
             break
     return _pictures(jobs, states)
 
