@@ -70,3 +70,19 @@ def test_newton_schulz_roots(rng):
     root, inverse = ops.newton_schulz(a)
     close(root @ root, a, 1e-5)
     close(root @ inverse, jnp.eye(8), 1e-3)
+
+
+def test_a_batch_of_matrices_is_taken_one_by_one_on_a_cpu(rng):
+    """LAPACK's batched form hangs in jaxlib 0.10 where several run at once."""
+    matrices = jnp.asarray(np.stack([psd(rng, 6) for _ in range(3)]))
+    program = jax.jit(jax.vmap(jax.value_and_grad(ops.trace_sqrt)))
+    values, slopes = program(matrices)
+    for matrix, value, slope in zip(matrices, values, slopes, strict=True):
+        alone, expected = jax.value_and_grad(ops.trace_sqrt)(matrix)
+        np.testing.assert_allclose(value, alone, rtol=1e-5)
+        np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-6)
+    calls = [line for line in program.lower(matrices).as_text().splitlines() if "lapack_ssyevd" in line]
+    assert calls
+    assert not any("3x6x6" in line for line in calls)
+    roots = ops.spectral_map(jnp.sqrt, matrices.reshape(1, 3, 6, 6))[0]
+    np.testing.assert_allclose(roots @ roots, matrices, rtol=1e-4, atol=1e-5)

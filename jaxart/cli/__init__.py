@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 import jaxart
-from jaxart.cli import generate
+from jaxart.cli import generate, sheet
 
 app = App(
     name="jaxart",
@@ -192,6 +192,9 @@ def plan(
 
     del output
     return stylizing.plan(content, (style, *styles), options)
+
+
+app.command(sheet.sheet)
 
 
 @app.command

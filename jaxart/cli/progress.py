@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -125,8 +126,10 @@ class Reporter:
         where = (
             f"scale {scale + 1}/{len(progress.sizes)} {width}x{height}  step {progress.step}/{progress.steps[scale]}"
         )
-        loss = progress.info
-        terms = f"loss {float(loss.loss):.4f} (content {float(loss.content):.4f}, style {float(loss.style):.4f})"
+        loss = {
+            name: np.mean(value) for name, value in progress.info._asdict().items()
+        }  # of a sheet, one for each picture
+        terms = f"loss {loss['loss']:.4f} (content {loss['content']:.4f}, style {loss['style']:.4f})"
         status = f"{terms}  {left}  {memory.resident() / 2**20:.0f} MiB"
         self._bar.update(self._bar_id, completed=done, description=where, status=status)
         if not self._console.is_terminal and now - self._said > _PLAIN_SECONDS:

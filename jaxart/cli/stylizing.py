@@ -197,11 +197,7 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
     variables = jax.device_put(weights.load(options.features))
 
     def make(picture: io.Picture) -> task.Stylization:
-        rgb = (
-            picture.rgb
-            if picture.alpha is None
-            else picture.rgb * picture.alpha[..., None] + 1 - picture.alpha[..., None]
-        )
+        rgb = on_white(picture)
         return task.prepare(
             rgb,
             paintings,
@@ -232,6 +228,13 @@ def _mesh(count: int) -> Mesh | None:
     if len(devices) < count:
         raise ValueError(f"--devices {count}: this machine has {len(devices)}.")
     return training.data_mesh(devices) if count > 1 else None
+
+
+def on_white(picture: io.Picture) -> np.ndarray:
+    """Return the colours that a picture has on white, ``[H, W, 3]``."""
+    if picture.alpha is None:
+        return picture.rgb
+    return picture.rgb * picture.alpha[..., None] + 1 - picture.alpha[..., None]
 
 
 def _stacked(masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:

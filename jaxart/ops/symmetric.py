@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +25,30 @@ def spectral_map(function: Callable[[jax.Array], jax.Array], matrix: Array) -> j
     >>> bool(jnp.allclose(spectral_map(jnp.sqrt, jnp.diag(jnp.array([4.0, 9.0]))), jnp.diag(jnp.array([2.0, 3.0])), atol=1e-5))
     True
     """
-    values, vectors = jnp.linalg.eigh(matrix)
+    values, vectors = _eigh(matrix)
     mapped = function(jnp.maximum(values, 0))
     return _recompose(vectors, mapped)
+
+
+def _one_by_one(function: Callable) -> Callable:
+    """Take matrices ``[..., C, C]`` one after another on a CPU.
+
+    LAPACK does so anyway, and before jaxlib 0.11.2 its batched form hangs: each call holds a thread of XLA's pool while it waits for the
+    other threads of that pool, so as many calls at once as there are threads wait for ever.
+    """
+    single = jax.custom_batching.sequential_vmap(function)
+
+    def cpu(matrix: jax.Array) -> Any:
+        mapped = single
+        for _ in matrix.shape[:-2]:
+            mapped = jax.vmap(mapped)
+        return mapped(matrix)
+
+    return lambda matrix: jax.lax.platform_dependent(matrix, cpu=cpu, default=function)
+
+
+_eigh = _one_by_one(lambda matrix: tuple(jnp.linalg.eigh(matrix)))
+_eigvalsh = _one_by_one(lambda matrix: jnp.linalg.eigvalsh(matrix))
 
 
 def _recompose(vectors, values):
@@ -96,11 +118,11 @@ def trace_sqrt(matrix: Array, steps: int | None = None) -> jax.Array:
     >>> round(float(trace_sqrt(jnp.diag(jnp.array([4.0, 9.0])))), 3)
     5.0
     """
-    return _trace_of_values(jnp.linalg.eigvalsh(matrix), steps)
+    return _trace_of_values(_eigvalsh(matrix), steps)
 
 
 def _trace_forward(matrix, steps):
-    values, vectors = jnp.linalg.eigh(matrix)
+    values, vectors = _eigh(matrix)
     trace, slopes = jax.value_and_grad(_trace_of_values)(values, steps)
     return trace, _recompose(vectors, slopes)
 

@@ -1,6 +1,7 @@
 """What a stylisation will need, told before it starts, from the very programs that it will run."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from jaxart.tasks.stylize.prepare import Stylization
 from jaxart.tasks.stylize.recipe import LADDER, WHOLE, Rung
 from jaxart.tasks.stylize.rows import rows_of, split_frozen, split_state
 from jaxart.tasks.stylize.run import scale_recipe, scale_step
+from jaxart.tasks.stylize.sheet import group_sizes, sheet_recipe, sheet_step
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
 _SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py
@@ -59,7 +61,7 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     for index in range(len(job.sizes)):
         needed.append(_needed(job, index, key))
         if index < max(probe, 1):
-            timed.append((step_work(job, index), _time_step(job, index, key)))
+            timed.append((step_work(job, index), _time_step(scale_recipe(job, index), key)))
         seconds.append(_extrapolated(timed, step_work(job, index)))
     base = _base(job)
     return [
@@ -89,7 +91,7 @@ def ladder(job: Stylization, *, key: Key, max_memory: int | None = None) -> list
         One `RungPlan` a rung, quick first.
     """
     limit, last = memory_limit(max_memory), len(job.sizes) - 1
-    timed = [(step_work(job, 0), _time_step(job, 0, key))]
+    timed = [(step_work(job, 0), _time_step(scale_recipe(job, 0), key))]
     rows = []
     for rung in LADDER:
         there = _on_rung(job, rung)
@@ -131,9 +133,8 @@ def _first_fit(job: Stylization, index: int, key: Key, limit: int, rungs: tuple[
     for number, rung in enumerate(rungs):
         if rung.tile is not None and rung.tile >= max(height, width) and rung != rungs[-1]:
             continue  # a single tile is the rung before
-        needed = _needed(_on_rung(job, rung), index, key) + _base(
-            job
-        )  # in this order: compiling leaves something behind
+        needed = _needed(_on_rung(job, rung), index, key)
+        needed += _base(job)  # only now: compiling leaves something behind
         if needed <= limit:
             return number
     raise ValueError(
@@ -194,7 +195,7 @@ def step_work(job: Stylization, index: int) -> float:
 
 def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
     """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, only the smallest timed."""
-    timed = [(step_work(job, 0), _time_step(job, 0, key))]
+    timed = [(step_work(job, 0), _time_step(scale_recipe(job, 0), key))]
     seconds = sum(steps * _extrapolated(timed, step_work(job, index)) for index, steps in enumerate(job.steps))
     return seconds, needed_memory(job, key=key)
 
@@ -203,6 +204,57 @@ def _sharing(job: Stylization, index: int) -> int:
     """Return how many devices take part in a scale and share the memory and the cores of one CPU."""
     rows = rows_of(job, index)
     return rows.mesh.size if rows is not None and jax.devices()[0].platform == "cpu" else 1
+
+
+class SheetPlan(NamedTuple):
+    """Prediction for a sheet: pictures in a ``group``, how many ``groups``, ``bytes`` of peak memory, ``seconds`` in all."""
+
+    group: int
+    groups: int
+    bytes: int
+    seconds: float
+
+
+def plan_sheet(jobs: Sequence[Stylization], *, key: Key, max_memory: int | None = None) -> SheetPlan:
+    """Find how many pictures of a sheet fit in memory at once, halving until they do, and predict memory and time.
+
+    Args:
+        jobs: as in `run_sheet`.
+        key: typed key.
+        max_memory: as in `choose_rungs`.
+
+    Raises:
+        ValueError: not even one fits; the message tells what it needs.
+    """
+    job, limit, most = jobs[0], memory_limit(max_memory), len(jobs)
+    while True:
+        groups, group = group_sizes(len(jobs), most)
+        needed = _needed_together(jobs[:group], key, groups) + _base(job)
+        if limit is None or needed <= limit:
+            break
+        if group == 1:
+            height, width = job.sizes[-1]
+            raise ValueError(
+                f"one picture of {width} x {height} needs {needed / 2**30:.2f} GiB, but {limit / 2**30:.2f} GiB may be used: "
+                "allow that much, or choose a smaller size."
+            )
+        most = group // 2
+    timed = [(step_work(job, 0), _time_step(sheet_recipe(jobs[:group], 0), key))]
+    seconds = sum(steps * _extrapolated(timed, step_work(job, index)) for index, steps in enumerate(job.steps))
+    return SheetPlan(group, groups, needed, groups * seconds)
+
+
+def _needed_together(jobs: Sequence[Stylization], key: Key, groups: int) -> int:
+    """Return what the program of a group takes at the largest scale, and the states of the other groups, which wait."""
+    last = len(jobs[0].sizes) - 1
+
+    def build(key):
+        recipe = sheet_recipe(jobs, last)
+        return recipe.frozen, recipe.init(key)
+
+    frozen, state = jax.eval_shape(build, key)
+    recipe = Recipe(lambda key: state, sheet_step(jobs, last), frozen)
+    return _taken(recipe, state, jobs[0], key) + (groups - 1) * _bytes(state)
 
 
 def _base(job: Stylization) -> int:
@@ -224,21 +276,23 @@ def _shapes(job: Stylization, index: int, key: Key):
 
 
 def _bytes(tree: PyTree) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _needed(job: Stylization, index: int, key: Key) -> int:
     """Return what the program of a scale takes beside the network's weights, which are there already."""
-    recipe, state = _shapes(job, index, key)
+    return _taken(*_shapes(job, index, key), job, key, devices=_sharing(job, index))
+
+
+def _taken(recipe: Recipe, state: PyTree, job: Stylization, key: Key, *, devices: int = 1) -> int:
     sizes: Any = compile_steps(recipe, key=key, state=state).memory_analysis()  # of each device
     taken = (
         sizes.argument_size_in_bytes + sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     )
-    return _SCRATCH + int(_SLACK * (_sharing(job, index) * taken - _bytes(job.variables)))
+    return _SCRATCH + int(_SLACK * (devices * taken - _bytes(job.variables)))
 
 
-def _time_step(job: Stylization, index: int, key: Key) -> float:
-    recipe = scale_recipe(job, index)
+def _time_step(recipe: Recipe, key: Key) -> float:
     state = recipe.init(key)
     program = compile_steps(recipe, key=key, state=state)
     times = []

@@ -1,0 +1,192 @@
+"""A contact sheet: one photograph in many styles and strengths, stylised together by one program."""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart.arrays import Image, Key, check_image
+from jaxart.image import resize
+from jaxart.tasks.stylize.prepare import Stylization
+from jaxart.tasks.stylize.recipe import Frozen, Info, State, carry_over, picture
+from jaxart.tasks.stylize.run import Progress, finished, scale_recipe, scale_step
+from jaxart.training import NotFiniteError, Recipe, Step, fit
+
+OWN = ("styles", "style_weights", "style_scale", "strengths", "init")  # what the pictures of a sheet may differ in
+_STATE: Any = State._make((None, 0, 0, 0))  # axes of the pictures: they share the count of steps,
+_FROZEN: Any = Frozen._make((None, None, 0, None, 0))  # the network, the content and the masks
+
+
+def variations(job: Stylization, styles: Sequence[Image], content_weights: Sequence[float]) -> list[Stylization]:
+    """Return a stylisation in every style with every content weight, style by style; everything else is that of `job`.
+
+    Args:
+        job: from `prepare`.
+        styles: paintings ``[h, w, 3]``, one at a time.
+        content_weights: at least 0.
+
+    Raises:
+        ValueError: no style or no weight, a weight below 0 or not finite, or a style that is no picture.
+    """
+    if not len(styles) or not len(content_weights):
+        raise ValueError("variations: expected at least one style and one content weight.")
+    if not all(0 <= weight < float("inf") for weight in content_weights):
+        raise ValueError(f"content weights: expected numbers of at least 0, got {tuple(content_weights)}.")
+    paintings = [check_image(f"style {number}", style) for number, style in enumerate(styles, 1)]
+    strengths = [job.strengths._replace(content=jnp.float32(weight)) for weight in content_weights]
+    return [
+        job._replace(styles=(painting,), style_weights=(1.0,), strengths=each)
+        for painting in paintings
+        for each in strengths
+    ]
+
+
+def run_sheet(
+    jobs: Sequence[Stylization],
+    *,
+    key: Key,
+    group: int | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+    every: int = 10,
+    stop: Callable[[], bool] | None = None,
+) -> np.ndarray:
+    """Run several stylisations of one photograph together, as one program; each gives, to rounding, what `run` gives for it.
+
+    Args:
+        jobs: from `variations`, or others that differ in nothing but `OWN`.
+        key: typed key, the same for every picture.
+        group: how many pictures are worked on at once, from `plan_sheet`; all by default. All groups finish a scale before the next.
+        on_step: as in `run`. The `Progress` counts the steps of all groups, its info has one number per picture of the group, and its
+            ``image()`` gives all pictures.
+        every: as in `run`.
+        stop: as in `run`: true ends it, and the pictures as they stand are returned.
+
+    Returns:
+        float32 ``[N, h, w, 3]`` in [0, 1]. After a `stop` in the first scale, a picture whose group had not begun is white.
+
+    Raises:
+        ValueError: no jobs, jobs that differ in more than `OWN`, or a group below one.
+        training.NotFiniteError: a loss term of one of the pictures was not finite; ``error.state`` holds all pictures as they stood.
+    """
+    _check_alike(jobs)
+    job, groups = jobs[0], _groups(jobs, len(jobs) if group is None else group)
+    start, *keys = jax.random.split(key, len(job.sizes) + 1)
+    states: list[State | None] = [None] * len(groups)
+    steps = tuple(len(groups) * each for each in job.steps)
+
+    def report(index: int, number: int, state: State, info: Info) -> None:
+        states[number] = state
+        done = number * job.steps[index] + int(state.step)
+        if on_step is not None:
+            on_step(Progress(index, job.sizes, done, steps, info, lambda: _pictures(jobs, states)))
+
+    for index, number in itertools.product(range(len(job.sizes)), range(len(groups))):
+        recipe = sheet_recipe(groups[number], index)
+        try:
+            state, _ = fit(
+                recipe,
+                key=keys[index],
+                steps=job.steps[index],
+                state=_entered(states[number], job, index, recipe, start),
+                consume=True,
+                every=every,
+                hooks=(functools.partial(report, index, number),),
+                stop=stop,
+            )
+        except NotFiniteError as error:
+            states[number] = error.state
+            raise NotFiniteError(error.term, error.step, _pictures(jobs, states)) from error
+        states[number] = state
+        if int(state.step) < job.steps[index]:
+            break
+    return _pictures(jobs, states)
+
+
+def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
+    """Return the recipe of one scale of several stylisations at once: the step of `scale_recipe`, mapped over the pictures.
+
+    Args:
+        jobs: as in `run_sheet`.
+        index: of the scale.
+    """
+    recipes = [scale_recipe(job, index) for job in jobs]
+    inits = [recipe.init for recipe in recipes]
+    styles, strengths = (_stack([getattr(each.frozen, name) for each in recipes]) for name in ("styles", "strengths"))
+    frozen = recipes[0].frozen._replace(styles=styles, strengths=strengths)
+
+    def init(key: Key) -> State:
+        return _stack([each(key) for each in inits])._replace(step=jnp.int32(0))
+
+    return Recipe(init, sheet_step(jobs, index), frozen)
+
+
+def sheet_step(jobs: Sequence[Stylization], index: int) -> Step:
+    """Return the step function of a sheet, the same for any pictures for which `scale_step` is the same."""
+    return _mapped(scale_step(jobs[0], index))
+
+
+@functools.lru_cache(maxsize=32)
+def _mapped(step: Step) -> Step:
+    return jax.vmap(step, in_axes=(None, _STATE, None, _FROZEN), out_axes=(_STATE, 0))
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _check_alike(jobs: Sequence[Stylization]) -> None:
+    if not jobs:
+        raise ValueError("sheet: expected at least one stylisation.")
+
+    def same(one: Any, other: Any) -> bool:
+        return one is other or (not isinstance(one, np.ndarray | dict) and one == other)
+
+    shared = [name for name in Stylization._fields if name not in OWN]
+    for number, job in enumerate(jobs[1:], 2):
+        other = [name for name in shared if not same(getattr(jobs[0], name), getattr(job, name))]
+        if other:
+            raise ValueError(
+                f"sheet: stylisation {number} and the first differ in {', '.join(other)}; they may differ in {', '.join(OWN)}. "
+                "Make them of one by `variations`, so that they share the arrays of content and network."
+            )
+
+
+def group_sizes(count: int, most: int) -> tuple[int, int]:
+    """Return (groups, pictures in each) for so many pictures, at most so many at once; the last group may need filling up."""
+    if most < 1:
+        raise ValueError(f"group: expected at least 1, got {most}.")
+    groups = -(-count // most)
+    return groups, -(-count // groups)
+
+
+def _groups(jobs: Sequence[Stylization], most: int) -> list[Sequence[Stylization]]:
+    """Cut into groups of one size, which share a program; the last is filled up with copies, whose results are dropped."""
+    groups, size = group_sizes(len(jobs), most)
+    filled = [*jobs, *[jobs[-1]] * (groups * size - len(jobs))]
+    return [filled[begin : begin + size] for begin in range(0, len(filled), size)]
+
+
+def _entered(state: State | None, job: Stylization, index: int, recipe: Recipe, key: Key) -> State:
+    """Return the state with which a group starts a scale."""
+    if state is None:
+        return recipe.init(key)
+    carry = functools.partial(carry_over, size=job.sizes[index], optimizer=job.optimizer)
+    return jax.vmap(carry, in_axes=(_STATE,), out_axes=_STATE)(state)
+
+
+def _pictures(jobs: Sequence[Stylization], states: Sequence[State | None]) -> np.ndarray:
+    """Return all pictures as they stand, at the size of the result."""
+    job, size, members = jobs[0], jobs[0].result_size, -(-len(jobs) // len(states))
+    sheet = np.ones((len(jobs), *size, 3), np.float32)
+    for number, state in enumerate(states):
+        if state is None:
+            continue
+        images = picture(state)
+        images = images if images.shape[1:3] == size else jnp.clip(resize(images, size), 0, 1)
+        for place, image in zip(sheet[number * members :], images, strict=False):
+            place[:] = finished(job, image)
+    return sheet
