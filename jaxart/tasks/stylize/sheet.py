@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxart import memory
 from jaxart.arrays import Image, Key, check_image
 from jaxart.image import resize
 from jaxart.tasks.stylize.prepare import Stylization
@@ -86,6 +87,7 @@ def run_sheet(
 
     for index, number in itertools.product(range(len(job.sizes)), range(len(groups))):
         recipe = sheet_recipe(groups[number], index)
+        memory.release()  # what the scale before has freed
         try:
             state, _ = fit(
                 recipe,
