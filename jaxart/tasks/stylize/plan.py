@@ -25,6 +25,7 @@ _SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; mea
 # What a step costs beside its pixels, the roots of covariances above all, expressed in pixels.
 FIXED_PIXELS = 15_000
 _REMATERIALISED, _CONTENT = 0.13, 0.84  # of a forward pass: block 1, and all up to relu4_2
+_PROGRAM = 60 << 20  # what each scale's program leaves resident
 _PROBES = (2048, 4096)  # long sides between which memory is interpolated
 
 
@@ -134,7 +135,7 @@ def _first_fit(job: Stylization, index: int, key: Key, limit: int, rungs: tuple[
         if rung.tile is not None and rung.tile >= max(height, width) and rung != rungs[-1]:
             continue  # a single tile is the rung before
         needed = _needed(_on_rung(job, rung), index, key)
-        needed += _base(job)  # only now: compiling leaves something behind
+        needed += _base(job) + index * _PROGRAM  # only now: compiling leaves something behind
         if needed <= limit:
             return number
     raise ValueError(
@@ -145,7 +146,8 @@ def _first_fit(job: Stylization, index: int, key: Key, limit: int, rungs: tuple[
 
 def needed_memory(job: Stylization, *, key: Key) -> int:
     """Return the bytes that the largest scale takes, with what is there already: of the process on a CPU, of the device elsewhere."""
-    return _needed(job, len(job.sizes) - 1, key) + _base(job)
+    last = len(job.sizes) - 1
+    return _needed(job, last, key) + _base(job) + last * _PROGRAM
 
 
 def _on_rung(job: Stylization, rung: Rung) -> Stylization:
@@ -229,7 +231,7 @@ def plan_sheet(jobs: Sequence[Stylization], *, key: Key, max_memory: int | None 
     job, limit, most = jobs[0], memory_limit(max_memory), len(jobs)
     while True:
         groups, group = group_sizes(len(jobs), most)
-        needed = _needed_together(jobs[:group], key, groups) + _base(job)
+        needed = _needed_together(jobs[:group], key, groups) + _base(job) + (len(job.sizes) - 1) * _PROGRAM
         if limit is None or needed <= limit:
             break
         if group == 1:

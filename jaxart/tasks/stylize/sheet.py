@@ -70,7 +70,7 @@ def run_sheet(
         float32 ``[N, h, w, 3]`` in [0, 1]. After a `stop` in the first scale, a picture whose group had not begun is white.
 
     Raises:
-        ValueError: no jobs, jobs that differ in more than `OWN`, or a group below one.
+        ValueError: no jobs, jobs that differ in more than `OWN` or are for several devices, or a group below one.
         training.NotFiniteError: a loss term of one of the pictures was not finite; ``error.state`` holds all pictures as they stood.
     """
     _check_alike(jobs)
@@ -143,6 +143,8 @@ def _stack(trees: Sequence[Any]) -> Any:
 def _check_alike(jobs: Sequence[Stylization]) -> None:
     if not jobs:
         raise ValueError("sheet: expected at least one stylisation.")
+    if jobs[0].mesh is not None:
+        raise ValueError("sheet: expected stylisations on one device, got a mesh; leave `mesh` out.")
 
     def same(one: Any, other: Any) -> bool:
         return one is other or (not isinstance(one, np.ndarray | dict) and one == other)
