@@ -42,9 +42,9 @@ def first_step(made):
     [
         (
             {"masks": masks_of(SIZE), "style_layers": ("image", "relu2_1")},
-            [(2, stylize.Rung(True)), (4, TILED), (8, TILED._replace(recompute=True))],
+            [(4, TILED), (8, TILED._replace(recompute=True))],
         ),
-        ({"masks": masks_of(SIZE), "style_loss": losses.WASSERSTEIN}, [(8, stylize.WHOLE)]),
+        ({"masks": masks_of(SIZE), "style_loss": losses.WASSERSTEIN}, [(2, stylize.WHOLE)]),
     ],
 )
 def test_the_gradient_is_that_of_one_device(variables, pictures, options, splits):
@@ -68,8 +68,10 @@ def test_with_the_convolutions_of_xla_too(variables, pictures):
 
 
 def test_lbfgs_takes_the_same_step(variables, pictures):
-    one, two = (first_step(job(variables, pictures, optimizer=stylize.LBFGS, **o))[0] for o in ({}, {"mesh": mesh(2)}))
-    start = stylize.scale_recipe(job(variables, pictures), 0).init(KEY).image
+    shallow = {"style_layers": ("relu1_1",), "style_layer_weights": None, "content_layers": ("relu1_2",)}
+    made = job(variables, pictures, optimizer=stylize.LBFGS, **shallow)
+    one, two = (first_step(made._replace(mesh=each))[0] for each in (None, mesh(2)))
+    start = stylize.scale_recipe(made, 0).init(KEY).image
     assert relative(np.asarray(two.image[:75]) - start, one.image - start) < 1e-4
 
 
@@ -85,28 +87,27 @@ def test_no_device_holds_the_picture(variables, pictures):
             assert {part.data.shape for part in leaf.addressable_shards} == {(20, 101, 3)}
 
 
-def test_runs_end_alike_and_show_pictures_without_padding(variables, pictures):
-    def loss(**options):
-        seen = []
-        made = job(variables, pictures, size=101, min_size=70, steps=10, init="content", **options)
-        result = stylize.run(made, key=KEY, on_step=lambda now: seen.append((now.image().shape, float(now.info.loss))))
-        assert len(made.sizes) == 2
-        assert result.shape == seen[-1][0] == (*SIZE, 3)
-        return result, seen[-1][1]
+def test_runs_end_alike_and_resume_on_any_number_of_devices(variables, pictures, tmp_path):
+    one = job(variables, pictures, min_size=70, steps=5, init="content")
+    four, seen = one._replace(mesh=mesh(4)), []
+    assert len(one.sizes) == 2
 
-    (one, expected), (four, found) = loss(), loss(mesh=mesh(4))
-    assert abs(found / expected - 1) < 1e-3
-    assert np.abs(four - one).mean() < 0.01
+    def run(made, **options):
+        seen.clear()
+        return stylize.run(made, key=KEY, on_step=seen.append, **options)
 
-
-def test_resume_is_exact_and_on_another_number_of_devices_to_rounding(variables, pictures, tmp_path):
-    four, two, one = (job(variables, pictures, steps=2, mesh=each) for each in (mesh(4), mesh(2), None))
-    expected = stylize.run(four, key=KEY)
-    for made, error in ((four, 0), (two, 1e-3), (one, 1e-3)):
-        folder = tmp_path / str(error) / str(made.mesh and made.mesh.size)
-        options = {"key": KEY, "checkpoints": folder, "save_every": 1}
-        stylize.run(four, every=1, on_step=lambda _: None, stop=lambda: True, **options)
-        assert np.abs(stylize.run(made, resume=True, **options) - expected).max() <= error
+    expected, loss = run(one), float(seen[-1].info.loss)
+    picture = run(four)
+    assert abs(float(seen[-1].info.loss) / loss - 1) < 1e-3
+    assert picture.shape == (*SIZE, 3)
+    assert np.abs(picture - expected).mean() < 0.01
+    for made in (four, one):
+        kept = {"checkpoints": tmp_path / str(made.mesh), "save_every": 3}
+        half = run(four, stop=lambda: seen[-1].scale == 1, **kept)
+        assert half.shape == (*SIZE, 3)
+        resumed = run(made, resume=True, **kept)
+        assert np.abs(resumed - picture).mean() < 0.01
+        assert made is one or (resumed == picture).all()
 
 
 def test_a_bad_value_leaves_the_picture_of_the_last_good_step(variables, pictures):

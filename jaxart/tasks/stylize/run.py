@@ -284,6 +284,7 @@ def run(
                 hooks=hooks,
                 stop=stop,
             )
+            del recipe  # with the devices' copies of the network, before the next scale's are made
             state = together(state, rows)
             if int(state.step) < job.steps[index]:
                 _checkpoint(job, index, kept, mark, state)
