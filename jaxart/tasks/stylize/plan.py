@@ -93,11 +93,14 @@ def ladder(job: Stylization, *, key: Key, max_memory: int | None = None) -> list
     """
     limit, last = memory_limit(max_memory), len(job.sizes) - 1
     timed = [(step_work(job, 0), _time_step(scale_recipe(job, 0), key))]
-    rows = []
+    growth = 0 if limit is None else _growth(job, key)
+    rows, needed = [], 0
     for rung in LADDER:
         there = _on_rung(job, rung)
-        needed, base = _needed(there, last, key), _base(job)
-        largest = None if limit is None else _largest(there, key, needed, limit - base)
+        if rung.recompute or rung.tile is None or rung.tile < max(job.sizes[last]):  # else one tile: as the rung before
+            needed = _needed(there, last, key)
+        base = _base(job)
+        largest = None if limit is None else _largest(there, key, needed, growth, limit - base)
         rows.append(RungPlan(rung, base + needed, _extrapolated(timed, step_work(there, last)), largest))
     return rows
 
@@ -169,15 +172,23 @@ def memory_limit(given: int | None = None) -> int | None:
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def _largest(job: Stylization, key: Key, needed: int, room: int) -> tuple[int, int]:
-    """Return the largest size of this rung that fits: memory is a line in the number of pixels, drawn through two programs with tiles."""
-    shape, (height, width) = job.content.shape[:2], job.sizes[-1]
-    points = [(0, _SCRATCH), (height * width, needed)]
-    if job.rungs[-1].tile is not None:
-        probes = [fit_within(shape, side) for side in _PROBES]
-        points = [(size[0] * size[1], _needed(job._replace(sizes=(size,)), 0, key)) for size in probes]
-    (small, low), (large, high) = points
-    pixels = max(1, small + (room - low) * (large - small) / (high - low))
+def _growth(job: Stylization, key: Key) -> float:
+    """Return the bytes a pixel of what has the picture's size in a rung in tiles. The last rung's are a few fewer."""
+    tiled = _on_rung(job, next(rung for rung in LADDER if rung.tile is not None))
+    small, large = (fit_within(job.content.shape[:2], side) for side in _PROBES)
+    low, high = (_needed(tiled._replace(sizes=(size,)), 0, key) for size in (small, large))
+    return (high - low) / (large[0] * large[1] - small[0] * small[1])
+
+
+def _largest(job: Stylization, key: Key, needed: int, growth: float, room: int) -> tuple[int, int]:
+    """Return the largest size of this rung that fits: memory is a line in the number of pixels."""
+    shape, size = job.content.shape[:2], job.sizes[-1]
+    if job.rungs[-1].tile is None:
+        growth = (needed - _SCRATCH) / (size[0] * size[1])
+    else:
+        size = fit_within(shape, _PROBES[0])
+        needed = _needed(job._replace(sizes=(size,)), 0, key)
+    pixels = max(1, size[0] * size[1] + (room - needed) / growth)
     return fit_within(shape, max(1, int((pixels * max(shape) / min(shape)) ** 0.5)))
 
 
