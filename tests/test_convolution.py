@@ -33,7 +33,7 @@ def close(a, b, tolerance=1e-5):
     np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(1, 2), st.integers(3, 9), st.integers(3, 8), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3),
     st.sampled_from(["same", "valid", ((1, 0), (2, 1))]),
