@@ -9,6 +9,7 @@ from cyclopts import App, Group, Parameter
 
 import jaxart
 from jaxart.cli import generate, sheet
+from jaxart.cli.options import Colors, Features, Init, StyleScale, look, running
 
 app = App(
     name="jaxart",
@@ -31,8 +32,6 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 
 _picture = Group("The picture", sort_key=1)
-_look = Group("The look", sort_key=2)
-_running = Group("Running", sort_key=3)
 
 Content = Annotated[Path, Parameter(help="The photograph, or a folder of photographs.")]
 Style = Annotated[Path, Parameter(help="One painting, or several that are mixed.")]
@@ -70,60 +69,45 @@ class Options:
             help="Steps of the largest scale; from the first to it the number falls by equal factors. [as --steps, large: 12]",
         ),
     ] = None
-    features: Annotated[
-        str, Parameter(group=_look, help="vgg16, vgg19, or a file of their weights (.safetensors, .pth).")
-    ] = "vgg16"
+    features: Features = "vgg16"
     style_weights: Annotated[
         tuple[float, ...] | None,
-        Parameter(group=_look, consume_multiple=True, help="Shares of the styles, one number each. [equal]"),
+        Parameter(group=look, consume_multiple=True, help="Shares of the styles, one number each. [equal]"),
     ] = None
     content_weight: Annotated[
         float | None,
-        Parameter(group=_look, help="Strength of the photograph; lower is more painterly. [vgg16: 0.01, vgg19: 0.015]"),
+        Parameter(group=look, help="Strength of the photograph; lower is more painterly. [vgg16: 0.01, vgg19: 0.015]"),
     ] = None
-    style_scale: Annotated[
-        float, Parameter(group=_look, help="Size of the brush strokes; paintings are never enlarged.")
-    ] = 1.0
-    colors: Annotated[
-        Literal["style", "luminance", "transport"],
-        Parameter(
-            group=_look,
-            help="style: the painting's colours. luminance: keep the photograph's. transport: give them to the painting first.",
-        ),
-    ] = "style"
+    style_scale: StyleScale = 1.0
+    colors: Colors = "style"
     mask: Annotated[
         tuple[Path, ...] | None,
         Parameter(
-            group=_look,
+            group=look,
             consume_multiple=True,
             help="One grey picture for each style, in their order: white where it acts.",
         ),
     ] = None
-    init: Annotated[
-        Literal["content", "gray", "uniform", "normal", "style"],
-        Parameter(group=_look, help="What the first scale starts from."),
-    ] = "content"
+    init: Init = "content"
     seed: Annotated[
-        int, Parameter(group=_look, help="Of the noise in --init; the same seed gives the same picture.")
+        int, Parameter(group=look, help="Of the noise in --init; the same seed gives the same picture.")
     ] = 0
     max_memory: Annotated[
         float | None,
-        Parameter(group=_running, help="GiB that may be used. Larger pictures are cut into tiles. [what is free]"),
+        Parameter(group=running, help="GiB that may be used. Larger pictures are cut into tiles. [what is free]"),
     ] = None
     rung: Annotated[
         Literal["whole", "rematerialised", "tiled"] | None,
-        Parameter(
-            group=_running, help="How memory is saved at the price of time; the picture is the same. [by memory]"
-        ),
+        Parameter(group=running, help="How memory is saved at the price of time; the picture is the same. [by memory]"),
     ] = None
-    tile: Annotated[int, Parameter(group=_running, help="Side of the tiles of --rung tiled, in pixels.")] = 512
+    tile: Annotated[int, Parameter(group=running, help="Side of the tiles of --rung tiled, in pixels.")] = 512
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        Parameter(group=_running, help="Of the network's activations; bfloat16 halves their memory on a GPU or TPU."),
+        Parameter(group=running, help="Of the network's activations; bfloat16 halves their memory on a GPU or TPU."),
     ] = "float32"
     devices: Annotated[
         int,
-        Parameter(group=_running, help="How many split the picture's rows among them; on a CPU, how many to simulate."),
+        Parameter(group=running, help="How many split the picture's rows among them; on a CPU, how many to simulate."),
     ] = 1
 
 
@@ -146,17 +130,17 @@ def stylize(
         Literal[8, 16], Parameter(group=_picture, help="Of each channel of the result; 16 for .png and .tif.")
     ] = 8,
     save_every: Annotated[
-        int | None, Parameter(group=_running, help="Keep a snapshot every so many steps, in OUTPUT.snapshots.")
+        int | None, Parameter(group=running, help="Keep a snapshot every so many steps, in OUTPUT.snapshots.")
     ] = None,
     resume: Annotated[
         bool,
         Parameter(
-            group=_running, help="Carry on after an interruption, from OUTPUT.run; in a folder, skip what is finished."
+            group=running, help="Carry on after an interruption, from OUTPUT.run; in a folder, skip what is finished."
         ),
     ] = False,
     trace: Annotated[
         Path | None,
-        Parameter(group=_running, help="Write scale, step, losses, seconds and memory of logged steps as JSON lines."),
+        Parameter(group=running, help="Write scale, step, losses, seconds and memory of logged steps as JSON lines."),
     ] = None,
 ) -> int:
     """Paint a photograph in the style of paintings.

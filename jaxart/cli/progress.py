@@ -126,9 +126,8 @@ class Reporter:
         where = (
             f"scale {scale + 1}/{len(progress.sizes)} {width}x{height}  step {progress.step}/{progress.steps[scale]}"
         )
-        loss = {
-            name: np.mean(value) for name, value in progress.info._asdict().items()
-        }  # of a sheet, one for each picture
+        # A sheet has one number for each picture.
+        loss = {name: np.mean(value) for name, value in progress.info._asdict().items()}
         terms = f"loss {loss['loss']:.4f} (content {loss['content']:.4f}, style {loss['style']:.4f})"
         status = f"{terms}  {left}  {memory.resident() / 2**20:.0f} MiB"
         self._bar.update(self._bar_id, completed=done, description=where, status=status)

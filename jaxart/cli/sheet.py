@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from jaxart.cli.options import Colors, Features, Init, StyleScale, look, running
+
 _picture = Group("The pictures", sort_key=1)
-_look = Group("The look", sort_key=2)
-_running = Group("Running", sort_key=3)
 
 Style = Annotated[Path, Parameter(help="Paintings, a row of the sheet for each.")]
 
@@ -20,7 +20,7 @@ class Options:
     content_weights: Annotated[
         tuple[float, ...] | None,
         Parameter(
-            group=_look,
+            group=look,
             consume_multiple=True,
             help="A column for each: strength of the photograph; lower is more painterly. [vgg16: 0.003 0.01 0.03]",
         ),
@@ -34,28 +34,15 @@ class Options:
         int | None, Parameter(group=_picture, help="Pictures in a row. [one for each content weight]")
     ] = None
     each: Annotated[Path | None, Parameter(group=_picture, help="A folder for the single pictures too.")] = None
-    features: Annotated[
-        str, Parameter(group=_look, help="vgg16, vgg19, or a file of their weights (.safetensors, .pth).")
-    ] = "vgg16"
-    style_scale: Annotated[
-        float, Parameter(group=_look, help="Size of the brush strokes; paintings are never enlarged.")
-    ] = 1.0
-    colors: Annotated[
-        Literal["style", "luminance", "transport"],
-        Parameter(
-            group=_look,
-            help="style: the painting's colours. luminance: keep the photograph's. transport: give them to the painting first.",
-        ),
-    ] = "style"
-    init: Annotated[
-        Literal["content", "gray", "uniform", "normal", "style"],
-        Parameter(group=_look, help="What the first scale starts from."),
-    ] = "content"
-    seed: Annotated[int, Parameter(group=_look, help="Of the noise in --init, the same in all pictures.")] = 0
+    features: Features = "vgg16"
+    style_scale: StyleScale = 1.0
+    colors: Colors = "style"
+    init: Init = "content"
+    seed: Annotated[int, Parameter(group=look, help="Of the noise in --init, the same in all pictures.")] = 0
     max_memory: Annotated[
         float | None,
         Parameter(
-            group=_running, help="GiB that may be used; pictures that do not fit at once take turns. [what is free]"
+            group=running, help="GiB that may be used; pictures that do not fit at once take turns. [what is free]"
         ),
     ] = None
 

@@ -24,9 +24,8 @@ from jaxart.models.blocks import (
     width_at,
 )
 
-_FIRST_LOG_VARIANCE = (
-    -4.0
-)  # of z at the start: under broad posteriors decoders learn to ignore z first, and some never stop
+# Of z at the start: under broad posteriors decoders learn to ignore z first, and some never stop.
+_FIRST_LOG_VARIANCE = -4.0
 
 
 class VAEEncoder(nn.Module):

@@ -33,7 +33,7 @@ def spectral_map(function: Callable[[jax.Array], jax.Array], matrix: Array) -> j
 def _one_by_one(function: Callable) -> Callable:
     """Take matrices ``[..., C, C]`` one after another on a CPU.
 
-    LAPACK does so anyway, and before jaxlib 0.11.2 its batched form hangs: each call holds a thread of XLA's pool while it waits for the
+    LAPACK does so anyway, and with jaxlib 0.10.2 its batched form hangs: each call holds a thread of XLA's pool while it waits for the
     other threads of that pool, so as many calls at once as there are threads wait for ever.
     """
     single = jax.custom_batching.sequential_vmap(function)
