@@ -20,7 +20,8 @@ from jaxart.ops.winograd import Pads, Pair
 
 _SOURCE = Path(__file__).with_name("convolution.cc")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-w")
-_TARGETS = ("jaxart_convolve", "jaxart_kernel_gradient")
+_TARGETS = ("jaxart_convolve", "jaxart_input_gradient", "jaxart_kernel_gradient")
+_LEAST = 16  # channels on either side from which Winograd's form pays, as convolution.cc has it
 _state = {"asked": os.environ.get("JAXART_NATIVE", "") not in ("", "0"), "loaded": False}
 
 
@@ -91,19 +92,33 @@ def _processor() -> str:
         return platform.processor()
 
 
-def convolve(images: Array, kernel: Array, stride: int, pads: Pads) -> jax.Array:
+def convolve(images: Array, kernel: Array, stride: int, pads: Pads, winograd: bool) -> jax.Array:
     """Correlate ``[N, H, W, C]`` with ``[kh, kw, C, O]``, float32: ``[N, H', W', O]``."""
     size = [(images.shape[1 + a] + sum(pads[a]) - kernel.shape[a]) // stride + 1 for a in (0, 1)]
-    result = jax.ShapeDtypeStruct((images.shape[0], *size, kernel.shape[3]), jnp.float32)
-    return _call("jaxart_convolve", result, images, kernel, stride, pads)
+    shape = (images.shape[0], *size, kernel.shape[3])
+    return _call("jaxart_convolve", shape, images, kernel, stride, pads, winograd)
 
 
-def kernel_gradient(images: Array, cotangent: Array, taps: Pair, stride: int, pads: Pads) -> jax.Array:
+def suits_input_gradient(kernel: Array, stride: int) -> bool:
+    """Tell whether `input_gradient` takes such a kernel."""
+    return (*kernel.shape[:2], stride) in ((3, 3, 1), (4, 4, 2)) and min(kernel.shape[2:]) >= _LEAST
+
+
+def input_gradient(cotangent: Array, kernel: Array, size: Pair, stride: int, pads: Pads) -> jax.Array:
+    """Return the gradient of `convolve` in its images of `size`: ``[N, H, W, C]``."""
+    shape = (cotangent.shape[0], *size, kernel.shape[2])
+    return _call("jaxart_input_gradient", shape, cotangent, kernel, stride, pads, True)
+
+
+def kernel_gradient(
+    images: Array, cotangent: Array, taps: Pair, stride: int, pads: Pads, winograd: bool
+) -> jax.Array:
     """Return the gradient of `convolve` in its kernel: ``[kh, kw, C, O]``."""
-    result = jax.ShapeDtypeStruct((*taps, images.shape[3], cotangent.shape[3]), jnp.float32)
-    return _call("jaxart_kernel_gradient", result, images, cotangent, stride, pads)
+    shape = (*taps, images.shape[3], cotangent.shape[3])
+    return _call("jaxart_kernel_gradient", shape, images, cotangent, stride, pads, winograd)
 
 
-def _call(target: str, result: jax.ShapeDtypeStruct, left: Array, right: Array, stride: int, pads: Pads):
-    call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
-    return call(left, right, stride=np.int64(stride), top=np.int64(pads[0][0]), left=np.int64(pads[1][0]))
+def _call(target: str, shape: tuple, left: Array, right: Array, stride: int, pads: Pads, winograd: bool):
+    call = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(shape, jnp.float32), vmap_method="sequential")
+    geometry = {"stride": np.int64(stride), "top": np.int64(pads[0][0]), "left": np.int64(pads[1][0])}
+    return call(left, right, **geometry, winograd=np.bool_(winograd))
