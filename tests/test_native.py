@@ -37,8 +37,22 @@ for _ in range(40):
     x, k = draw(n, h, w, c), draw(kh, kw, c, o)
     y, pull = jax.vjp(functools.partial(xla, stride=int(stride), pads=pads), x, k)
     g = draw(*y.shape)
-    near(native.convolve(x, k, int(stride), pads), y)
-    near(native.kernel_gradient(x, g, (int(kh), int(kw)), int(stride), pads), pull(g)[1])
+    near(native.convolve(x, k, int(stride), pads, False), y)
+    near(native.kernel_gradient(x, g, (int(kh), int(kw)), int(stride), pads, False), pull(g)[1])
+
+for taps, stride in [(3, 1), (4, 2)] * 12:
+    n, h, w, c, o = rng.integers([1, 2, 2, 16, 16], [5, 40, 40, 150, 150]).tolist()
+    pads = tuple(map(tuple, rng.integers(-1, 4, (2, 2)).tolist()))
+    if min(h + sum(pads[0]), w + sum(pads[1])) < taps:
+        continue
+    x, k = draw(n, h, w, c), draw(taps, taps, c, o)
+    y, pull = jax.vjp(functools.partial(xla, stride=stride, pads=pads), x, k)
+    g = draw(*y.shape)
+    near(native.convolve(x, k, stride, pads, True), y, 5e-5)
+    near(native.input_gradient(g, k, (h, w), stride, pads), pull(g)[0], 5e-5)
+    near(native.kernel_gradient(x, g, (taps, taps), stride, pads, True), pull(g)[1], 5e-5)
+    for mine, other in zip(jax.vjp(functools.partial(ops.conv2d, stride=stride, padding=pads), x, k)[1](g), pull(g)):
+        near(mine, other, 5e-5)
 
 x, k = draw(2, 20, 18, 24), draw(3, 3, 24, 32) / 15
 text = jax.jit(ops.conv2d).lower(x, k).as_text()
@@ -51,8 +65,11 @@ plain = functools.partial(xla, stride=1, pads=((1, 1), (1, 1)))
 for mine, other in zip(jax.grad(penalty(ops.conv2d), (0, 1))(x, k), jax.grad(penalty(plain), (0, 1))(x, k), strict=True):
     near(mine, other, 1e-4)
 batch = jnp.stack([x, 2 * x])
-near(jax.vmap(ops.conv2d, (0, None))(batch, k), jax.vmap(plain, (0, None))(batch, k))
-near(jax.jit(jax.grad(lambda k: jnp.sum(ops.conv2d(x, k) ** 2)))(k), jax.jit(jax.grad(lambda k: jnp.sum(plain(x, k) ** 2)))(k))
+near(jax.vmap(ops.conv2d, (0, None))(batch, k), jax.vmap(plain, (0, None))(batch, k), 5e-5)
+near(jax.jit(jax.grad(lambda k: jnp.sum(ops.conv2d(x, k) ** 2)))(k), jax.jit(jax.grad(lambda k: jnp.sum(plain(x, k) ** 2)))(k), 5e-5)
+narrow = draw(3, 3, 24, 3)
+for mine, other in zip(jax.grad(penalty(ops.conv2d), (0, 1))(x, narrow), jax.grad(penalty(plain), (0, 1))(x, narrow), strict=True):
+    near(mine, other, 1e-4)
 exported = jax.export.export(jax.jit(ops.conv2d), platforms=["cuda"])(x, k).mlir_module()
 assert "jaxart_convolve" not in exported and "stablehlo.convolution" in exported
 ops.use_native(False)

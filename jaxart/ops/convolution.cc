@@ -53,6 +53,10 @@ inline void StoreSome(float* p, Vector v, int64_t count) {
   if (count > 0) std::memcpy(p, &v, count * sizeof(float));
 }
 
+// The least whole number of units, and what they hold together.
+inline int64_t Ceiling(int64_t count, int64_t unit) { return count > 0 ? (count + unit - 1) / unit : -(-count / unit); }
+inline int64_t Whole(int64_t count, int64_t unit) { return Ceiling(count, unit) * unit; }
+
 // Memory that a thread keeps from call to call, in huge pages where the system has them: the transforms write to dozens of
 // places in turn, more than a processor holds ordinary pages of.
 class Room {
@@ -61,7 +65,7 @@ class Room {
     if (size > size_) {
       constexpr size_t kPage = size_t{1} << 21;
       size_ = size;
-      const size_t bytes = (size * sizeof(float) + kPage - 1) / kPage * kPage;
+      const size_t bytes = Whole(size * sizeof(float), kPage);
       data_.reset(static_cast<float*>(std::aligned_alloc(kPage, bytes)));
 #if defined(__linux__)
       madvise(data_.get(), bytes, MADV_HUGEPAGE);
@@ -77,8 +81,6 @@ class Room {
   std::unique_ptr<float, Free> data_;
   int64_t size_ = 0;
 };
-
-inline int64_t Whole(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 // Runs task(0) ... task(count - 1) on the pool and on the calling thread; returns when all are done.
 template <typename Task>
@@ -158,8 +160,7 @@ inline TileFunction FindTile(int64_t pixels, int64_t width) {
 
 // Splits `count` into the fewest parts of at most `most`, as even as possible.
 inline int64_t Part(int64_t count, int64_t most) {
-  int64_t parts = (count + most - 1) / most;
-  return (count + parts - 1) / parts;
+  return Ceiling(count, Ceiling(count, most));
 }
 
 // Copies block `block` of kBlock output channels to packed[kh, kw, C, WidthOf(those left)], filled up with zeros.
@@ -206,16 +207,16 @@ void Rows(const Shape& s, const float* images, const float* packed, float* y, in
 }
 
 void Direct(ffi::ThreadPool& pool, const Shape& s, const float* images, const float* kernel, float* result) {
-  const int64_t blocks = (s.o + kBlock - 1) / kBlock, size = s.kh * s.kw * s.c * kBlock;
+  const int64_t blocks = Ceiling(s.o, kBlock), size = s.kh * s.kw * s.c * kBlock;
   std::unique_ptr<float[]> packed(new float[blocks * size]);
   Parallel(pool, blocks, [&](int64_t block) { Pack(s, kernel, packed.get(), block); });
   // Weights that fit the first-level cache are used together, others block by block.
   const int64_t together = std::clamp<int64_t>((1 << 13) / std::max<int64_t>(1, size), 1, std::max<int64_t>(1, blocks));
-  const int64_t sets = (blocks + together - 1) / together;
+  const int64_t sets = Ceiling(blocks, together);
   // Rows of a task: their input in about half a megabyte, and at least four tasks a thread.
   int64_t rows = std::max<int64_t>(1, (1 << 17) / std::max<int64_t>(1, s.stride * s.w * s.c));
   rows = std::min(rows, std::max<int64_t>(1, s.n * s.oh * sets / (4 * std::max<int64_t>(1, pool.num_threads()))));
-  const int64_t chunks = (s.oh + rows - 1) / rows;
+  const int64_t chunks = Ceiling(s.oh, rows);
   const int64_t most = Part(std::max<int64_t>(s.ow, 1), kPixels);
   Parallel(pool, s.n * chunks * sets, [&](int64_t task) {
     static thread_local std::vector<float> patch;
@@ -268,7 +269,7 @@ inline GradientFunction FindGradient(int64_t channels, int64_t width) {
 // The range of results whose tap `tap` falls on a pixel: from <= i < until.
 std::pair<int64_t, int64_t> Met(int64_t tap, int64_t before, int64_t stride, int64_t size, int64_t results) {
   const int64_t shift = before - tap;
-  const int64_t from = shift > 0 ? (shift + stride - 1) / stride : 0;
+  const int64_t from = std::max<int64_t>(0, Ceiling(shift, stride));
   const int64_t last = size - 1 + shift;
   return {from, last < 0 ? 0 : std::min(results, last / stride + 1)};
 }
@@ -289,10 +290,10 @@ void DirectGradient(ffi::ThreadPool& pool, const Shape& s, const float* images, 
     error = padded.get();
   }
   // A unit is a row of taps times a group of neighbouring (tap, channel) pairs; units are disjoint in the result.
-  const int64_t length = s.kw * s.c, most = Part(length, kPixels), groups = (length + most - 1) / most, units = s.kh * groups;
+  const int64_t length = s.kw * s.c, most = Part(length, kPixels), groups = Ceiling(length, most), units = s.kh * groups;
   const int64_t rows = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, s.w * s.stride * s.c + s.ow * wide));
   // With few units the rows are divided instead, into a fixed number of parts whose sums are added in order.
-  const int64_t bands = (s.oh + rows - 1) / rows, parts = units < 16 ? std::min<int64_t>(16, s.n * bands) : 1;
+  const int64_t bands = Ceiling(s.oh, rows), parts = units < 16 ? std::min<int64_t>(16, s.n * bands) : 1;
   const int64_t shares = parts > 1 ? 1 : std::min(units, 4 * std::max<int64_t>(1, pool.num_threads()));
   std::unique_ptr<float[]> sums(parts > 1 ? new float[parts * size]() : nullptr);
   std::fill(whole, whole + size, 0.0f);
@@ -415,7 +416,7 @@ struct Tiling {
   int64_t count() const { return n * high * wide; }
 };
 
-Tiling TilesOf(int64_t n, int64_t height, int64_t width) { return {n, (height + kOut - 1) / kOut, (width + kOut - 1) / kOut}; }
+Tiling TilesOf(int64_t n, int64_t height, int64_t width) { return {n, Ceiling(height, kOut), Ceiling(width, kOut)}; }
 
 // Transforms a window of kWidth x kWidth pixels of one phase, that of tile `t`, with zeros around the picture: channels
 // [first, first + count), followed by zeros up to whole vectors. The points lie `to_step` apart.
@@ -547,21 +548,20 @@ constexpr int64_t kChannels = 64;  // that are transformed together
 template <typename Form>
 void Winograd(ffi::ThreadPool& pool, const Shape& s, const Plane& from, const Plane& to, const float* kernel, bool back) {
   constexpr int64_t kPoints = Form::kIn * Form::kIn;
-  const Tiling tiles = TilesOf(s.n, (to.h + to.step - 1) / to.step, (to.w + to.step - 1) / to.step);
+  const Tiling tiles = TilesOf(s.n, Ceiling(to.h, to.step), Ceiling(to.w, to.step));
   const int64_t sources = from.step * from.step, targets = to.step * to.step;
-  const int64_t parts = (from.c + kChannels - 1) / kChannels, groups = (to.c + kBlock - 1) / kBlock;
+  const int64_t parts = Ceiling(from.c, kChannels), groups = Ceiling(to.c, kBlock);
   // A task is a chunk of tiles, enough to be worth transforming the kernel for; where there are few, a share of the channels too.
   const int64_t threads = std::max<int64_t>(1, pool.num_threads()), most = 8 * kPixels, least = 3 * kPixels;
-  int64_t chunks = (tiles.count() + most - 1) / most;
+  int64_t chunks = Ceiling(tiles.count(), most);
   if (tiles.count() / Whole(chunks, threads) >= least) chunks = Whole(chunks, threads);
-  const int64_t shares = std::min(groups, (2 * threads + targets * chunks - 1) / (targets * chunks));
+  const int64_t shares = std::min(groups, Ceiling(2 * threads, targets * chunks));
   Parallel(pool, targets * chunks * shares, [&](int64_t task) {
     const int64_t share = task % shares, chunk = task / shares % chunks, target = task / shares / chunks;
     const int64_t begin = tiles.count() * chunk / chunks, end = tiles.count() * (chunk + 1) / chunks, size = end - begin;
     if (size == 0) return;
     // The first row and column of the grid that this phase of `to` has in the picture.
-    const int64_t row = (to.top - target / to.step + to.step - 1) / to.step;
-    const int64_t column = (to.left - target % to.step + to.step - 1) / to.step;
+    const int64_t row = Ceiling(to.top - target / to.step, to.step), column = Ceiling(to.left - target % to.step, to.step);
     Plane source = from, result = to;
     source.top -= row, source.left -= column, result.top -= to.step * row, result.left -= to.step * column;
     // A cache line more than needed between the points keeps them from falling into the same sets of the cache.
@@ -602,9 +602,9 @@ void WinogradGradient(ffi::ThreadPool& pool, const Shape& s, const Plane& images
   const Tiling tiles = TilesOf(s.n, s.oh, s.ow);
   // A unit is a phase, a block of input and a block of output channels; with few units the tiles are divided instead, into a fixed
   // number of parts whose gradients are added in order.
-  const int64_t ins = (s.c + kChannels - 1) / kChannels, outs = (s.o + kChannels - 1) / kChannels;
+  const int64_t ins = Ceiling(s.c, kChannels), outs = Ceiling(s.o, kChannels);
   const int64_t units = s.stride * s.stride * ins * outs, whole = s.kh * s.kw * s.c * s.o;
-  const int64_t chunks = (tiles.count() + size - 1) / size, parts = std::clamp<int64_t>(16 / units, 1, std::max<int64_t>(1, chunks));
+  const int64_t chunks = Ceiling(tiles.count(), size), parts = std::clamp<int64_t>(16 / units, 1, std::max<int64_t>(1, chunks));
   std::unique_ptr<float[]> sums(parts > 1 ? new float[parts * whole] : nullptr);
   Parallel(pool, parts * units, [&](int64_t task) {
     const int64_t part = task / units, unit = task % units, phase = unit / (ins * outs);

@@ -209,15 +209,16 @@ def _convolve(images: Array, kernel: Array, transformed: Any, geometry: _Geometr
     def fast(images, kernel, transformed):
         return winograd.convolve(images, _transformed(kernel, transformed), geometry.pads)
 
-    size = [n + sum(pad) - 2 for n, pad in zip(images.shape[1:3], geometry.pads, strict=True)]
-    if _winograd_pays(images, kernel, geometry, size, transformed is not None):
-        return _by_platform(fast, direct, images, kernel, transformed)
-
-    def by_kernel(images, kernel, transformed):
+    def compiled(images, kernel, transformed):
         del transformed
-        return _direct(images, kernel, geometry.stride, geometry.pads)
+        return native.convolve(images, kernel, *geometry)
 
-    return _by_platform(by_kernel, direct, images, kernel, transformed)
+    size = [n + sum(pad) - 2 for n, pad in zip(images.shape[1:3], geometry.pads, strict=True)]
+    if native.suits(kernel.shape[3], images.dtype):
+        cpu = compiled
+    else:
+        cpu = fast if _winograd_pays(images, kernel, geometry, size, transformed is not None) else direct
+    return _by_platform(cpu, direct, images, kernel, transformed)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -233,9 +234,11 @@ def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pai
         del transformed
         return _xla(cotangent, _flipped(kernel), (1, 1), back, dilation=(stride, stride))
 
-    def by_kernel(cotangent, kernel, transformed):
+    def compiled(cotangent, kernel, transformed):
         del transformed
-        return _direct(cotangent, _flipped(kernel), 1, (back[0], back[1]))
+        if geometry.winograd and native.suits_input_gradient(kernel, stride):
+            return native.input_gradient(cotangent, kernel, size, stride, pads)
+        return native.convolve(cotangent, _flipped(kernel), 1, (back[0], back[1]), geometry.winograd)
 
     def fast(cotangent, kernel, transformed):
         return winograd.input_gradient(cotangent, _transformed(kernel, transformed), size, pads)
@@ -244,11 +247,14 @@ def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pai
         del transformed
         return _by_phases(cotangent, kernel, stride, size, pads)
 
-    if _winograd_pays(cotangent, kernel, geometry, cotangent.shape[1:3], transformed is not None):
-        return _by_platform(fast, direct, cotangent, kernel, transformed)
-    if 1 < stride <= min(kernel.shape[:2]):
-        return _by_platform(phases, direct, cotangent, kernel, transformed)
-    return _by_platform(by_kernel if stride == 1 else direct, direct, cotangent, kernel, transformed)
+    in_one = stride == 1 or geometry.winograd and native.suits_input_gradient(kernel, stride)
+    if in_one and native.suits(kernel.shape[2], cotangent.dtype):
+        cpu = compiled
+    elif _winograd_pays(cotangent, kernel, geometry, cotangent.shape[1:3], transformed is not None):
+        cpu = fast
+    else:
+        cpu = phases if 1 < stride <= min(kernel.shape[:2]) else direct
+    return _by_platform(cpu, direct, cotangent, kernel, transformed)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -270,20 +276,19 @@ def _kernel_gradient(images: Array, cotangent: Array, taps: Pair, geometry: _Geo
     def by_taps(images, cotangent):
         return _by_taps(images, cotangent, taps, stride, pads)
 
-    def by_kernel(images, cotangent):
-        return native.kernel_gradient(images, cotangent, taps, stride, pads)
+    def compiled(images, cotangent):
+        if stride == 1 and cotangent.shape[-1] < native.LEAST:  # the wider side fills the kernel's vectors
+            back = [(taps[a] - 1 - pads[a][0], taps[a] - 1 - pads[a][1]) for a in (0, 1)]
+            return _flipped(native.kernel_gradient(cotangent, images, taps, 1, (back[0], back[1]), allowed))
+        return native.kernel_gradient(images, cotangent, taps, stride, pads, allowed)
 
-    compiled = images.dtype == jnp.float32 and native.native_in_use()
     count = cotangent.shape[0] * winograd.tile_count(cotangent.shape[1:3])
-    many, wide = (_reaches(count, 100), 128) if compiled else (_reaches(count, 64), 32)
-    if (
-        allowed
-        and _suits_winograd(images, taps, stride)
-        and many
-        and min(images.shape[-1], cotangent.shape[-1]) >= wide
-    ):
-        return _by_platform(fast, direct, images, cotangent)
-    return _by_platform(by_kernel if compiled else by_taps, direct, images, cotangent)
+    wide = min(images.shape[-1], cotangent.shape[-1]) >= 32
+    if native.suits(max(images.shape[-1], cotangent.shape[-1]), images.dtype):
+        cpu = compiled
+    else:
+        cpu = fast if allowed and _suits_winograd(images, taps, stride) and wide and _reaches(count, 64) else by_taps
+    return _by_platform(cpu, direct, images, cotangent)
 
 
 def _by_platform(cpu: Callable, default: Callable, *operands: Any) -> jax.Array:
@@ -373,13 +378,6 @@ def _xla(images, kernel, stride, pads, dilation=(1, 1)):
         dimension_numbers=_LAYOUT,
         precision=jax.lax.Precision.DEFAULT,
     )
-
-
-def _direct(images, kernel, stride, pads):
-    """Convolve on a CPU in the direct form: by the compiled kernel where it is in use, unless its vectors would be empty."""
-    if images.dtype == jnp.float32 and kernel.shape[3] >= 16 and native.native_in_use():
-        return native.convolve(images, kernel, stride, pads)
-    return _xla(images, kernel, (stride, stride), pads)
 
 
 def _flipped(kernel: Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""A compiled direct convolution for CPUs (convolution.cc), built on demand with the machine's own compiler; off unless asked for."""
+"""A compiled convolution for CPUs (convolution.cc), direct and in Winograd's form, built on demand; off unless asked for."""
 
 import ctypes
 import hashlib
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +22,14 @@ from jaxart.ops.winograd import Pads, Pair
 _SOURCE = Path(__file__).with_name("convolution.cc")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-w")
 _TARGETS = ("jaxart_convolve", "jaxart_input_gradient", "jaxart_kernel_gradient")
-_LEAST = 16  # channels on either side from which Winograd's form pays, as convolution.cc has it
+LEAST = 16  # channels from which vectors are filled; on both sides, as convolution.cc has it, from which Winograd's form pays
 _state = {"asked": os.environ.get("JAXART_NATIVE", "") not in ("", "0"), "loaded": False}
 
 
 def use_native(on: bool = True) -> None:
     """Let convolutions on a CPU use the compiled kernel, in programs traced from now on.
 
-    The first call compiles it, in a few seconds, into `cache.cache_folder()`. JAXART_NATIVE=1 in the environment asks for the same at
+    The first call compiles it, in some ten seconds, into `cache.cache_folder()`. JAXART_NATIVE=1 in the environment asks for the same at
     the first convolution. It is float32 only and knows nothing of sharding, so it is left out where a process has several CPU devices.
 
     Args:
@@ -99,9 +100,14 @@ def convolve(images: Array, kernel: Array, stride: int, pads: Pads, winograd: bo
     return _call("jaxart_convolve", shape, images, kernel, stride, pads, winograd)
 
 
+def suits(channels: int, dtype: Any) -> bool:
+    """Tell whether the kernel is in use and has vectors to fill."""
+    return channels >= LEAST and dtype == jnp.float32 and native_in_use()
+
+
 def suits_input_gradient(kernel: Array, stride: int) -> bool:
-    """Tell whether `input_gradient` takes such a kernel."""
-    return (*kernel.shape[:2], stride) in ((3, 3, 1), (4, 4, 2)) and min(kernel.shape[2:]) >= _LEAST
+    """Tell whether `input_gradient` takes such a kernel: by Winograd's form only."""
+    return (*kernel.shape[:2], stride) in ((3, 3, 1), (4, 4, 2)) and min(kernel.shape[2:]) >= LEAST
 
 
 def input_gradient(cotangent: Array, kernel: Array, size: Pair, stride: int, pads: Pads) -> jax.Array:
