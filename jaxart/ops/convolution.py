@@ -247,7 +247,7 @@ def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pai
         del transformed
         return _by_phases(cotangent, kernel, stride, size, pads)
 
-    in_one = stride == 1 or geometry.winograd and native.suits_input_gradient(kernel, stride)
+    in_one = stride == 1 or (geometry.winograd and native.suits_input_gradient(kernel, stride))
     if in_one and native.suits(kernel.shape[2], cotangent.dtype):
         cpu = compiled
     elif _winograd_pays(cotangent, kernel, geometry, cotangent.shape[1:3], transformed is not None):

@@ -1,4 +1,4 @@
-"""A compiled convolution for CPUs (convolution.cc), direct and in Winograd's form, built on demand; off unless asked for."""
+"""A compiled convolution for CPUs (the folder cpu), direct and in Winograd's form, built on demand; off unless asked for."""
 
 import ctypes
 import hashlib
@@ -19,10 +19,12 @@ from jaxart.arrays import Array
 from jaxart.cache import cache_folder
 from jaxart.ops.winograd import Pads, Pair
 
-_SOURCE = Path(__file__).with_name("convolution.cc")
+_FOLDER = Path(__file__).with_name("cpu")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-w")
 _TARGETS = ("jaxart_convolve", "jaxart_input_gradient", "jaxart_kernel_gradient")
-LEAST = 16  # channels from which vectors are filled; on both sides, as convolution.cc has it, from which Winograd's form pays
+LEAST = (
+    16  # channels from which vectors are filled; on both sides, as winograd.h has it, from which Winograd's form pays
+)
 _state = {"asked": os.environ.get("JAXART_NATIVE", "") not in ("", "0"), "loaded": False}
 
 
@@ -61,16 +63,17 @@ def _load() -> None:
 
 
 def _built() -> Path:
-    """Return the library for this source, processor, compiler and jaxlib, compiled if it is not there yet."""
+    """Return the library for these sources, processor, compiler and jaxlib, compiled if it is not there yet."""
     compiler = shlex.split(os.environ.get("CXX", "c++"))
     if shutil.which(compiler[0]) is None:
         raise RuntimeError(
             f"native convolution: no C++ compiler {compiler[0]!r} was found. Install one (Debian: apt install g++), name it with CXX, "
             "or leave JAXART_NATIVE unset: everything works without."
         )
-    command = [*compiler, *_FLAGS, f"-I{jax.ffi.include_dir()}", str(_SOURCE)]
-    parts = (_SOURCE.read_bytes(), _processor().encode(), " ".join(command).encode(), jax.lib.__version__.encode())
-    mark = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    command = [*compiler, *_FLAGS, f"-I{jax.ffi.include_dir()}", str(_FOLDER / "convolution.cc")]
+    sources = [each.read_bytes() for each in sorted(_FOLDER.iterdir())]
+    names = [each.encode() for each in (_processor(), " ".join(command), jax.lib.__version__)]
+    mark = hashlib.sha256(b"\0".join(sources + names)).hexdigest()[:16]
     library = cache_folder() / "native" / f"convolution-{mark}.so"
     if library.exists():
         return library
@@ -116,9 +119,7 @@ def input_gradient(cotangent: Array, kernel: Array, size: Pair, stride: int, pad
     return _call("jaxart_input_gradient", shape, cotangent, kernel, stride, pads, True)
 
 
-def kernel_gradient(
-    images: Array, cotangent: Array, taps: Pair, stride: int, pads: Pads, winograd: bool
-) -> jax.Array:
+def kernel_gradient(images: Array, cotangent: Array, taps: Pair, stride: int, pads: Pads, winograd: bool) -> jax.Array:
     """Return the gradient of `convolve` in its kernel: ``[kh, kw, C, O]``."""
     shape = (*taps, images.shape[3], cotangent.shape[3])
     return _call("jaxart_kernel_gradient", shape, images, cotangent, stride, pads, winograd)
