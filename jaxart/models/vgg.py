@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxart.arrays import Array, Features, check_choice
 from jaxart.ops.convolution import conv2d
+from jaxart.ops.native import native_in_use
 from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.winograd import transform_kernel
 
@@ -155,6 +156,8 @@ class VGG(nn.Module):
     def freeze(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Prepare the kernels of a network that is not trained for the CPU's fast convolution; elsewhere, change nothing.
 
+        Nor where the compiled kernel is in use (`ops.use_native`), which transforms them as it goes.
+
         The collection "transformed" is added, with the kernels of the layers in use from 128 channels up at four times their size. It
         goes stale when a kernel changes.
 
@@ -165,7 +168,7 @@ class VGG(nn.Module):
             Variables for `apply`.
         """
         variables = {name: collection for name, collection in variables.items() if name != "transformed"}
-        if not self.winograd or self.dtype != jnp.float32 or jax.default_backend() != "cpu":
+        if not self.winograd or self.dtype != jnp.float32 or jax.default_backend() != "cpu" or native_in_use():
             return variables
         kernels = {
             name: variables["params"][name]["kernel"] for name in self._checked_layers() if name.startswith("conv")
