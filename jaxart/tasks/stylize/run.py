@@ -153,7 +153,9 @@ def stylize(
 def scale_recipe(job: Stylization, index: int) -> Recipe:
     """Return the recipe of one scale; its targets are computed here."""
     with one_blas_thread():
-        return jax.block_until_ready(_scale_recipe(job, index))
+        recipe = _scale_recipe(job, index)
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(recipe.frozen))
+        return recipe if traced else jax.block_until_ready(recipe)
 
 
 def _scale_recipe(job: Stylization, index: int) -> Recipe:
