@@ -95,6 +95,18 @@ class _Convolution(nn.Module):
         return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
 
+@jax.custom_jvp
+def _relu(x: jax.Array) -> jax.Array:
+    return jax.lax.optimization_barrier(jnp.maximum(x, 0))
+
+
+@_relu.defjvp
+def _relu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Tell by the result where it passes: so that only that is kept, not the argument too."""
+    y = _relu(*primals)
+    return y, jnp.where(y > 0, *tangents, 0)
+
+
 def _worth_keeping(shape: Sequence[int]) -> bool:
     return min(shape[2:]) >= 128 and shape[2] < 512
 
@@ -151,7 +163,8 @@ class VGG(nn.Module):
             for name in names:
                 x = network._layer(name, x, images.shape)
                 if name in network.layers:
-                    found[name] = read(name, x)
+                    # So its derivative waits for that of what is deeper, and its gradient, as large as the layer, is not kept until then.
+                    x, found[name] = jax.lax.optimization_barrier((x, read(name, x)))
             return x, found
 
         for number, block in itertools.groupby(names, key=vgg_block):
@@ -189,7 +202,7 @@ class VGG(nn.Module):
             replicate = name == "conv1_1" and self.first_padding == "replicate"
             return _Convolution(CHANNELS[int(block[0]) - 1], replicate, self.winograd, self.dtype, name=name)(x)
         if kind == "relu":
-            return jax.nn.relu(x)
+            return _relu(x)
         if min(x.shape[1:3]) < 2:
             raise ValueError(
                 f"VGG: a picture of {shape[1]} x {shape[2]} is too small for {name}: {2 ** int(block)} pixels at least."
