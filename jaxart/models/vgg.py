@@ -96,6 +96,27 @@ class _Convolution(nn.Module):
         return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
 
+@jax.custom_jvp
+def _relu(x: jax.Array) -> jax.Array:
+    return jax.lax.optimization_barrier(jnp.maximum(x, 0))
+
+
+@_relu.defjvp
+def _relu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Tell by the result where it passes: so that only that is kept, not the argument too."""
+    y = _relu(*primals)
+    return y, jnp.where(y > 0, *tangents, 0)
+
+
+def _worth_keeping(shape: Sequence[int]) -> bool:
+    return min(shape[2:]) >= 128 and shape[2] < 512
+
+
+@jax.jit
+def _transformed(kernels: Any) -> Any:
+    return jax.tree.map(transform_kernel, kernels)
+
+
 class VGG(nn.Module):
     """Extract named layers of VGG in one pass that stops at the deepest one asked for.
 
@@ -143,7 +164,8 @@ class VGG(nn.Module):
             for name in names:
                 x = network._layer(name, x, images.shape)
                 if name in network.layers:
-                    found[name] = read(name, x)
+                    # So its derivative waits for that of what is deeper, and its gradient, as large as the layer, is not kept until then.
+                    x, found[name] = jax.lax.optimization_barrier((x, read(name, x)))
             return x, found
 
         for number, block in itertools.groupby(names, key=vgg_block):
@@ -154,28 +176,26 @@ class VGG(nn.Module):
 
     @nn.nowrap
     def freeze(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Prepare the kernels of a network that is not trained for the CPU's fast convolution; elsewhere, change nothing.
+        """Keep what a network that is not trained needs: the layers in use and, for the CPU's fast convolution, transformed kernels.
 
-        Nor where the compiled kernel is in use (`ops.use_native`), which transforms them as it goes.
-
-        The collection "transformed" is added, with the kernels of the layers in use from 128 channels up at four times their size. It
-        goes stale when a kernel changes.
+        The latter are the collection "transformed", of the layers with 128 to 256 channels, at four times the size of the kernels. Those
+        of 512 channels would take 38 MiB each; large pictures transform them in each step, small ones do without. They go stale when a
+        kernel changes. Where the compiled kernel is in use (`ops.use_native`) there are none: it transforms as it goes.
 
         Args:
-            variables: of this network.
+            variables: of this network, or of a deeper one.
 
         Returns:
-            Variables for `apply`.
+            Variables for `apply`, on the device.
         """
-        variables = {name: collection for name, collection in variables.items() if name != "transformed"}
+        names = [name for name in self._checked_layers() if name.startswith("conv")]
+        kept = {"params": {name: variables["params"][name] for name in names}}
+        frozen: dict[str, Any] = jax.device_put({**kept, "preprocessing": variables["preprocessing"]})
         if not self.winograd or self.dtype != jnp.float32 or jax.default_backend() != "cpu" or native_in_use():
-            return variables
-        kernels = {
-            name: variables["params"][name]["kernel"] for name in self._checked_layers() if name.startswith("conv")
-        }
-        wide = {name: kernel for name, kernel in kernels.items() if min(kernel.shape[2:]) >= 128}
-        transform = jax.jit(transform_kernel)
-        return {**variables, "transformed": {name: {"kernel": transform(kernel)} for name, kernel in wide.items()}}
+            return frozen
+        kernels = {name: {"kernel": leaves["kernel"]} for name, leaves in frozen["params"].items()}
+        wide = {name: leaf for name, leaf in kernels.items() if _worth_keeping(leaf["kernel"].shape)}
+        return {**frozen, "transformed": _transformed(wide)} if wide else frozen
 
     def _layer(self, name: str, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         kind, block = name.rstrip("0123456789_"), name.strip("abcdefghijklmnopqrstuvwxyz")
@@ -183,7 +203,7 @@ class VGG(nn.Module):
             replicate = name == "conv1_1" and self.first_padding == "replicate"
             return _Convolution(CHANNELS[int(block[0]) - 1], replicate, self.winograd, self.dtype, name=name)(x)
         if kind == "relu":
-            return jax.nn.relu(x)
+            return _relu(x)
         if min(x.shape[1:3]) < 2:
             raise ValueError(
                 f"VGG: a picture of {shape[1]} x {shape[2]} is too small for {name}: {2 ** int(block)} pixels at least."

@@ -14,12 +14,22 @@ def _corners(images: Array) -> list[jax.Array]:
     return [images[:, i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
 
 
+@jax.custom_jvp
 def max_pool(images: Array) -> jax.Array:
     """Take the maximum of each 2 x 2 block, stride 2, floor: ``[N, H, W, C]`` -> ``[N, H // 2, W // 2, C]``.
 
     Where pixels tie, the gradient is shared between them.
     """
     return functools.reduce(jnp.maximum, _corners(images))
+
+
+@max_pool.defjvp
+def _max_pool_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Tell by the result where it came from: so that no maximum of a part of the block is kept."""
+    most = jax.lax.optimization_barrier(max_pool(*primals))
+    hits = [(corner == most).astype(most.dtype) for corner in _corners(*primals)]
+    change = functools.reduce(jnp.add, [hit * corner for hit, corner in zip(hits, _corners(*tangents), strict=True)])
+    return most, change / functools.reduce(jnp.add, hits)
 
 
 def avg_pool(images: Array) -> jax.Array:

@@ -92,9 +92,17 @@ def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None) -> j
     program = jax.jit(functools.partial(_run, step), donate_argnums=1, **options)
     with contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
         lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
-    compiled = lowered.compile(compiler_options=compiler_options())
+    compiled = lowered.compile(compiler_options=compiler_options() | _lean())
     memory.release()
     return compiled
+
+
+def _lean() -> dict[str, Any]:
+    """Return options with which a program needs less memory on a CPU: when it runs, and before jax 0.11 while it is compiled."""
+    if jax.default_backend() != "cpu":
+        return {}
+    scheduled: dict[str, Any] = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    return scheduled | ({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {})
 
 
 def compile_steps(

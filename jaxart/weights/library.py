@@ -131,7 +131,9 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
 
 def _verified(path: Path) -> PyTree:
     stated = path.with_suffix(".sha256")
-    if not stated.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != stated.read_text().strip():
+    with open(path, "rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not stated.is_file() or found != stated.read_text().strip():
         raise WeightsError(
             f"{path}: does not match its checksum, so it is damaged. Delete it; it will be fetched again."
         )

@@ -116,17 +116,19 @@ def prepare(
         fit_within(photograph.shape[:2], size),
         shares,
         style_scale,
-        Strengths(
-            jnp.float32(weight),
-            jnp.asarray(layer_shares / layer_shares.sum(), jnp.float32),
-            jnp.float32(smoothness_weight),
+        jax.device_put(
+            Strengths(
+                np.float32(weight),
+                np.asarray(layer_shares / layer_shares.sum(), np.float32),
+                np.float32(smoothness_weight),
+            )
         ),
         tuple(content_layers),
         tuple(style_layers),
         style_loss,
         optimizer,
         network,
-        network.freeze(jax.tree.map(jnp.asarray, variables)),
+        network.freeze(variables),
         colors,
         init,
         (rung,) * len(sizes),

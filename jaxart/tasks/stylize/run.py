@@ -1,5 +1,6 @@
 """The verb `stylize`: coarse to fine, one recipe a scale."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,7 +14,7 @@ from jax.sharding import Mesh
 from jaxart import color
 from jaxart.arrays import Array, Image, Key, PyTree
 from jaxart.image import fit_within, resize
-from jaxart.losses import WASSERSTEIN, StyleLoss
+from jaxart.losses import WASSERSTEIN, Moments, StyleLoss
 from jaxart.tasks.stylize.prepare import SMALLEST, STYLE_LAYER_WEIGHTS, STYLE_LAYERS, Colors, Init, Stylization, prepare
 from jaxart.tasks.stylize.recipe import (
     ADAM,
@@ -153,27 +154,30 @@ def stylize(
 def scale_recipe(job: Stylization, index: int) -> Recipe:
     """Return the recipe of one scale; its targets are computed here."""
     with one_blas_thread():
-        return jax.block_until_ready(_scale_recipe(job, index))
+        recipe = _scale_recipe(job, index)
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(recipe.frozen))
+        return recipe if traced else jax.block_until_ready(recipe)
 
 
 def _scale_recipe(job: Stylization, index: int) -> Recipe:
     size, rung, rows = job.sizes[index], job.rungs[index], rows_of(job, index)
     tile = rung.tile if rows is None else rung.tile or _PREPARED  # one device prepares what all of them use
-    content, styles = _colored(job, size)
     style_network, content_network = (job.network.clone(layers=each) for each in (job.style_layers, job.content_layers))
-    per_style = [style_moments(style_network, job.variables, style, tile) for style in styles]
+    looks = {"size": size, "style_scale": job.style_scale, "colors": job.colors}
+    content = _content(
+        job.content, job.variables, None if rung.recompute else content_network, size=size, colors=job.colors, tile=tile
+    )
+    per_style = [_moments(style, job.content, job.variables, style_network, tile=tile, **looks) for style in job.styles]
     if job.masks is None:
         masks, targets = None, (style_targets(per_style, job.style_weights, job.style_loss),)
     else:
-        masks = jnp.clip(resize(job.masks[..., None], size, method="bilinear")[..., 0], 0, 1)
-        masks = layer_masks(masks, job.style_layers)
+        masks = layer_masks(_masks_at(job.masks, size), job.style_layers)
         targets = tuple(style_targets([each], (1.0,), job.style_loss) for each in per_style)
-    if not rung.recompute:
-        content = content_features(content_network, job.variables, content, tile)
     frozen = split_frozen(Frozen(job.variables, content, targets, masks, job.strengths), rows)
 
     def init(key: Key) -> State:
-        return split_state(initial_state(_initial_image(key, *_colored(job, size), job), job.optimizer), rows)
+        pictures = (job.content, job.styles, job.style_weights)
+        return split_state(_start(key, *pictures, init=job.init, optimizer=job.optimizer, **looks), rows)
 
     return Recipe(init, scale_step(job, index), frozen)
 
@@ -187,36 +191,83 @@ def scale_step(job: Stylization, index: int) -> Callable:
     )
 
 
-def _colored(job: Stylization, size: tuple[int, int]) -> tuple[jax.Array, list[jax.Array]]:
-    """Resize content and styles for a scale and apply the choice of colours."""
-    content = jnp.clip(resize(job.content, size), 0, 1)
-    styles = [_style_at(style, max(size), job.style_scale) for style in job.styles]
-    if job.colors == "luminance":
-        content = color.luminance(content)
-        styles = [color.match_mean_deviation(color.luminance(style), content) for style in styles]
-    if job.colors == "transport":
-        styles = [color.match_mean_covariance(style, content) for style in styles]
-    return content, styles
+# What a scale begins with: a program each, because every program stays in memory.
 
 
-def _style_at(style: np.ndarray, long_side: int, style_scale: float) -> jax.Array:
+@functools.partial(jax.jit, static_argnames=("network", "size", "colors", "tile"))
+def _content(
+    content: Array, variables: PyTree, network: Any, *, size: tuple[int, int], colors: str, tile: int | None
+) -> Any:
+    """Return the features of the content at a scale by layer; without a network the picture itself."""
+    picture = _content_at(content, size, colors)
+    return picture if network is None else content_features(network, variables, picture, tile)
+
+
+@functools.partial(jax.jit, static_argnames=("network", "tile", "size", "style_scale", "colors"))
+def _moments(
+    style: Array, content: Array, variables: PyTree, network: Any, *, tile: int | None, **looks: Any
+) -> dict[str, Moments]:
+    """Return the moments of a painting at a scale by layer."""
+    return style_moments(network, variables, _style_at(style, content, **looks), tile)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _masks_at(masks: Array, size: tuple[int, int]) -> jax.Array:
+    return jnp.clip(resize(masks[..., None], size, method="bilinear")[..., 0], 0, 1)
+
+
+@functools.partial(jax.jit, static_argnames=("init", "optimizer", "size", "style_scale", "colors"))
+def _start(
+    key: Key,
+    content: Array,
+    styles: tuple[Array, ...],
+    style_weights: tuple[float, ...],
+    *,
+    init: str,
+    optimizer: optax.GradientTransformation,
+    **looks: Any,
+) -> State:
+    """Return the state that a run starts from."""
+    picture = _content_at(content, looks["size"], looks["colors"])
+    paintings = [_style_at(style, content, **looks) for style in styles]
+    return initial_state(_initial_image(key, picture, paintings, style_weights, init), optimizer)
+
+
+def _content_at(content: Array, size: tuple[int, int], colors: str) -> jax.Array:
+    """Resize the content and apply the choice of colours."""
+    picture = jnp.clip(resize(content, size), 0, 1)
+    return color.luminance(picture) if colors == "luminance" else picture
+
+
+def _style_at(
+    style: Array, content: Array, *, size: tuple[int, int], style_scale: float, colors: str
+) -> jax.Array:
+    """Resize a painting and apply the choice of colours."""
     natural = max(style.shape[:2])
-    height, width = fit_within(style.shape[:2], min(max(1, round(long_side * style_scale)), natural))
-    return jnp.clip(resize(style, (max(height, SMALLEST), max(width, SMALLEST))), 0, 1)
+    height, width = fit_within(style.shape[:2], min(max(1, round(max(size) * style_scale)), natural))
+    painting = jnp.clip(resize(style, (max(height, SMALLEST), max(width, SMALLEST))), 0, 1)
+    if colors == "luminance":
+        return color.match_mean_deviation(color.luminance(painting), _content_at(content, size, colors))
+    if colors == "transport":
+        return color.match_mean_covariance(painting, _content_at(content, size, colors))
+    return painting
 
 
-def _initial_image(key: Key, content: jax.Array, styles: list[jax.Array], job: Stylization) -> jax.Array:
+def _initial_image(
+    key: Key, content: jax.Array, styles: list[jax.Array], style_weights: Sequence[Any], init: str
+) -> jax.Array:
     """Return the image a run starts from, ``[H, W, 3]``."""
-    if job.init == "content":
+    if init == "content":
         return content
-    if job.init == "gray":
+    if init == "gray":
         return 0.5 + jax.random.uniform(key, content.shape) / 255
-    if job.init == "uniform":
+    if init == "uniform":
         return jax.random.uniform(key, content.shape)
     noise = jax.random.truncated_normal(key, -2, 2, content.shape)
-    if job.init == "normal":
+    if init == "normal":
         return 0.5 + 0.25 * noise
-    shares = np.asarray(job.style_weights) / sum(job.style_weights)
+    total: Any = sum(style_weights)
+    shares = [weight / total for weight in style_weights]
     mean = sum(share * jnp.mean(style, (0, 1), keepdims=True) for share, style in zip(shares, styles, strict=True))
     variance = sum(share * jnp.var(style, (0, 1), keepdims=True) for share, style in zip(shares, styles, strict=True))
     return mean + jnp.sqrt(variance) * noise
