@@ -386,6 +386,7 @@ def _flipped(kernel: Array) -> jax.Array:
     return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _by_phases(cotangent, kernel, stride, size, pads):
     """Compute the ``stride x stride`` phases of the input gradient as channels of one convolution without holes, then shuffle."""
     taps = [-(-k // stride) for k in kernel.shape[:2]]
@@ -402,8 +403,12 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     return winograd.pad(y, back[0], back[1])
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _by_taps(images, cotangent, taps, stride, pads):
     """Multiply, for each tap, the pixels it met with the cotangents they met: ``[C, N H' W'] x [N H' W', O]``."""
+    if stride == 1 and cotangent.shape[-1] <= 16 < images.shape[-1]:  # shift the narrower of the two, which is the flipped gradient
+        back = [(k - 1 - pad[0], k - 1 - pad[1]) for k, pad in zip(taps, pads, strict=True)]
+        return _flipped(_by_taps(cotangent, images, taps, 1, (back[0], back[1])))
     height, width = cotangent.shape[1:3]
     spans = [(n - 1) * stride + 1 for n in (height, width)]
     rows, columns = ((pads[a][0], taps[a] - 1 + spans[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
@@ -417,11 +422,13 @@ def _by_taps(images, cotangent, taps, stride, pads):
         product = (errors.T @ gathered.reshape(errors.shape[0], -1)).T
         return product.reshape(*taps, channels, -1)
 
-    def tap(a, b):
-        window = padded[:, a : a + spans[0] : stride, b : b + spans[1] : stride]
-        return window.reshape(-1, channels).T @ errors
+    def tap(index, _):  # a loop: the same code for all taps, and one window at a time in memory
+        corner = (0, index // taps[1], index % taps[1], 0)
+        window = jax.lax.dynamic_slice(padded, corner, (padded.shape[0], *spans, channels))
+        return index + 1, window[:, ::stride, ::stride].reshape(-1, channels).T @ errors
 
-    return jnp.stack([jnp.stack([tap(a, b) for b in range(taps[1])]) for a in range(taps[0])])
+    products = jax.lax.scan(tap, 0, length=taps[0] * taps[1])[1]
+    return products.reshape(*taps, channels, -1)
 
 
 def _shifted_products(images, kernel, *, stride, pads):

@@ -12,6 +12,7 @@ largest.
 Reference: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016, section 4.3.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -55,7 +56,8 @@ def _mirrored(matrices: _Matrices, norms: np.ndarray) -> _Matrices:
 
 _FORWARD, _G, _NORMS = _toom_cook()
 _BACKWARD = _mirrored(_FORWARD, _NORMS)
-_KERNEL = np.kron(_G, _G)  # [36, 9]
+_KERNEL = np.einsum("pb,qa->pqab", _G, _G).reshape(IN * IN, 9)  # to (column, row) of points from (row, column) of taps
+_ERRORS = np.pad(_FORWARD.results.T, ((0, 0), (1, 1)))  # over windows that begin one before each tile
 
 _apart = jax.lax.optimization_barrier  # XLA's fusion of strided slices into what follows costs more than it saves
 
@@ -72,36 +74,42 @@ def _tiles(size: Sequence[int]) -> tuple[int, int]:
 
 def transform_kernel(kernel: Array) -> jax.Array:
     """Transform ``[3, 3, C, O]`` to ``[36, C, O]``: once, for kernels that are not trained."""
-    by_column = jnp.swapaxes(kernel, 0, 1).reshape(9, -1)
-    return (jnp.asarray(_KERNEL, kernel.dtype) @ by_column).reshape(IN * IN, *kernel.shape[2:])
+    return (jnp.asarray(_KERNEL, kernel.dtype) @ kernel.reshape(9, -1)).reshape(IN * IN, *kernel.shape[2:])
 
 
-def _mixed(matrix: np.ndarray, parts: Sequence[jax.Array], axis: int) -> jax.Array:
-    """Return ``matrix @ parts`` with the rows as a new axis: one fused loop."""
-    shape = [1] * (parts[0].ndim + 1)
-    shape[axis] = len(matrix)
-    total = jnp.zeros((), parts[0].dtype)
-    for column, part in zip(matrix.T, parts, strict=True):
-        total = total + jnp.asarray(column, part.dtype).reshape(shape) * jnp.expand_dims(part, axis)
+def _mixed(matrix: np.ndarray, array: jax.Array, windows: Sequence[tuple[slice, ...]], axis: int) -> jax.Array:
+    """Return `matrix` times the parts of `array` that the windows show, its rows as a new axis: one fused loop.
+
+    The matrix is an operand of the loop, not a constant in it, and comes out of one barrier with the array: so the loops of all matrices
+    are the same to XLA, which then compiles them once for a shape.
+    """
+    operand, array = _apart((jnp.asarray(matrix, array.dtype), array))
+    parts = [array[window] for window in windows]
+    shape = (*parts[0].shape[:axis], len(matrix), *parts[0].shape[axis:])
+    others = [i for i in range(len(shape)) if i != axis]
+    total = None
+    for i, part in enumerate(parts):
+        weights = jax.lax.broadcast_in_dim(jax.lax.index_in_dim(operand, i, 1, keepdims=False), shape, (axis,))
+        term = weights * jax.lax.broadcast_in_dim(part, shape, others)
+        total = term if total is None else total + term
     return _apart(total)
 
 
 def _into_tiles(matrix: np.ndarray, images: jax.Array, count: tuple[int, int]) -> jax.Array:
-    """Apply `matrix` ``[6, p]`` along both axes of every p x p window at stride 4: ``[36, N * tiles, C]``."""
+    """Apply `matrix` ``[6, 6]`` along both axes of every 6 x 6 window at stride 4: ``[36, N * tiles, C]``."""
     n, _, width, channels = images.shape
-    taps, (high, wide) = matrix.shape[1], (OUT * (c - 1) + 1 for c in count)
-    rows = _mixed(matrix, [images[:, i : i + high : OUT] for i in range(taps)], 0)
-    rows = rows.reshape(IN * n * count[0], width, channels)
-    both = _mixed(matrix, [rows[:, j : j + wide : OUT] for j in range(taps)], 0)
-    return both.reshape(IN * IN, n * count[0] * count[1], channels)
+    rows, columns = ([np.s_[:, i : i + OUT * (c - 1) + 1 : OUT] for i in range(IN)] for c in count)
+    by_row = _mixed(matrix, images, rows, 0).reshape(IN * n * count[0], width, channels)
+    return _mixed(matrix, by_row, columns, 0).reshape(IN * IN, n * count[0] * count[1], channels)
 
 
 def _out_of_tiles(matrix: np.ndarray, products: jax.Array, n: int, count: tuple[int, int]) -> jax.Array:
     """Apply `matrix` ``[4, 6]`` along both axes of every tile and put the tiles together: ``[N, 4 rows, 4 columns, O]``."""
-    high, wide = count
-    grid = products.reshape(IN, IN * n * high, wide, -1)
-    columns = _mixed(matrix, list(grid), 2).reshape(IN, n * high, OUT * wide * grid.shape[-1])
-    return _mixed(matrix, list(columns), 1).reshape(n, OUT * high, OUT * wide, -1)
+    (high, wide), channels = count, products.shape[-1]
+    by_column = _mixed(matrix, products.reshape(IN, IN * n * high, wide, channels), range(IN), 2)
+    return _mixed(matrix, by_column.reshape(IN, n * high, OUT * wide * channels), range(IN), 1).reshape(
+        n, OUT * high, OUT * wide, channels
+    )
 
 
 def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> jax.Array:
@@ -110,14 +118,10 @@ def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> ja
     return jax.lax.pad(images, jnp.zeros((), images.dtype), config)
 
 
-def _pad_apart(images: Array, rows: Pair, columns: Pair) -> jax.Array:
-    return _apart(pad(_apart(images), rows, columns))
-
-
 def _windows(images: Array, count: tuple[int, int], pads: Pads) -> jax.Array:
     """Pad on both sides, as far as whole tiles reach."""
     rows, columns = ((pads[a][0], OUT * count[a] + 2 - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
-    return _pad_apart(images, rows, columns)
+    return _apart(pad(_apart(images), rows, columns))
 
 
 def _filter(images: Array, transformed: Array, matrices: _Matrices, contract: int, pads: Pads) -> jax.Array:
@@ -129,23 +133,25 @@ def _filter(images: Array, transformed: Array, matrices: _Matrices, contract: in
     return results[:, : size[0], : size[1]]
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def convolve(images: Array, transformed: Array, pads: Pads) -> jax.Array:
     """Correlate ``[N, H, W, C]`` with a kernel from `transform_kernel`: ``[N, H', W', O]``."""
     return _filter(images, transformed, _FORWARD, 0, pads)
 
 
-def input_gradient(cotangent: Array, transformed: Array, size: Sequence[int], pads: Pads) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def input_gradient(cotangent: Array, transformed: Array, size: Pair, pads: Pads) -> jax.Array:
     """Return the gradient of `convolve` in its images of `size`: a convolution with the flipped kernel."""
     back = [(2 - pads[a][0], size[a] + pads[a][0] - cotangent.shape[1 + a]) for a in (0, 1)]
     return _filter(cotangent, transformed, _BACKWARD, 1, (back[0], back[1]))
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def kernel_gradient(images: Array, cotangent: Array, pads: Pads) -> jax.Array:
     """Return the gradient of the convolution in its kernel: ``[3, 3, C, O]``."""
     count = _tiles(cotangent.shape[1:3])
     pixels = _into_tiles(_FORWARD.pixels, _windows(images, count, pads), count)
-    rows, columns = ((0, OUT * count[a] - cotangent.shape[1 + a]) for a in (0, 1))
-    errors = _into_tiles(_FORWARD.results.T, _pad_apart(cotangent, rows, columns), count)
+    errors = _into_tiles(_ERRORS, _windows(cotangent, count, ((1, 1), (1, 1))), count)
     products = _apart(jnp.einsum("ptc,pto->pco", pixels, errors))
     flat = jnp.asarray(_KERNEL.T, products.dtype) @ products.reshape(IN * IN, -1)
-    return jnp.swapaxes(flat.reshape(3, 3, *products.shape[1:]), 0, 1)
+    return flat.reshape(3, 3, *products.shape[1:])
