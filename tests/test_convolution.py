@@ -1,6 +1,8 @@
 """Convolutions, their derivatives and their algorithms against XLA's."""
 
 import functools
+import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +143,9 @@ WIDE = [
     (2, 13, 12, 3, 24, 5, 3, "same"),
     (1, 20, 20, 3, 64, 3, 1, "same"),
     (2, 9, 9, 24, 8, 1, 2, "valid"),
+    (2, 14, 15, 20, 24, 5, 2, "same"),
+    (2, 12, 9, 24, 3, 3, 1, ((0, 1), (1, 2))),
+    (1, 9, 8, 24, 3, 3, 1, ((3, 2), (2, 3))),
 ]
 
 
@@ -176,6 +181,39 @@ def test_winograd_is_taken_where_it_pays_and_nowhere_else():
     assert not works(64, 128, stride=2)
     assert not works(64, 32)
     assert not works(8, 128)
+
+
+def compiled_step(*channels):
+    """Return XLA's text of a convolution between each pair of channels after another, with all gradients."""
+    kernels = [jnp.ones((3, 3, *pair)) for pair in itertools.pairwise(channels)]
+
+    def loss(x, kernels):
+        for k in kernels:
+            x = ops.conv2d(x, k)
+        return jnp.sum(x**2)
+
+    step = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    return step.lower(jnp.ones((1, 32, 32, channels[0])), kernels).compile(ops.compiler_options()).as_text()
+
+
+def bodies(text):
+    """Return the distinct loops that XLA generates code for, their names and origins taken out."""
+    parts = re.findall(r"^%[\w.-]*(?:computation|region)[\w.-]* \(.*?\n(.*?)^}", text, re.M | re.S)
+    return {re.sub(r"%[\w.-]+|, metadata=\{.*?\}", "", part) for part in parts if " dot(" not in part}
+
+
+def test_a_second_layer_of_the_same_shape_adds_no_loops():
+    one, three = (len(bodies(compiled_step(*[128] * count))) for count in (2, 4))
+    assert three <= one + 1  # the last layer's loss may be fused otherwise
+
+
+def test_sums_of_winograd_are_not_left_to_a_library():
+    text = compiled_step(128, 128)
+    custom = re.findall(r"kind=kCustom, calls=(%[\w.-]+)", text)
+    for name in custom:
+        body = text[text.index(f"\n{name} (") :]
+        assert " reduce(" not in body[: body.index("\n}")]
+    assert " reduce(" in text
 
 
 def test_derivatives_of_wide_layers_under_vmap_scan_and_checkpoint(rng):

@@ -15,7 +15,8 @@ from jaxart.arrays import Array
 from jaxart.ops import native, winograd
 from jaxart.ops.winograd import Pads, Pair
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
+_LAYOUT = jax.lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ("NHWC", "HWIO", "NHWC"))  # read once: a string is read in every call
+_LAYOUT_OF_TAPS = jax.lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ("CHWN", "IHWO", "HWNC"))
 Padding = Literal["same", "valid"] | Pads
 
 
@@ -267,7 +268,7 @@ def _kernel_gradient(images: Array, cotangent: Array, taps: Pair, geometry: _Geo
             (pads[a][0], taps[a] - 1 + spread[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1)
         ]  # just the pixels that a tap meets
         return jax.lax.conv_general_dilated(
-            images, cotangent, (1, 1), padding, rhs_dilation=(stride,) * 2, dimension_numbers=("CHWN", "IHWO", "HWNC")
+            images, cotangent, (1, 1), padding, rhs_dilation=(stride,) * 2, dimension_numbers=_LAYOUT_OF_TAPS
         )
 
     def fast(images, cotangent):
@@ -384,8 +385,10 @@ def _flipped(kernel: Array) -> jax.Array:
     return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _by_phases(cotangent, kernel, stride, size, pads):
     """Compute the ``stride x stride`` phases of the input gradient as channels of one convolution without holes, then shuffle."""
+    cotangent = jax.lax.optimization_barrier(cotangent)
     taps = [-(-k // stride) for k in kernel.shape[:2]]
     channels, filters = kernel.shape[2:]
     ends = [stride * t - k for t, k in zip(taps, kernel.shape[:2], strict=True)]
@@ -400,8 +403,13 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     return winograd.pad(y, back[0], back[1])
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _by_taps(images, cotangent, taps, stride, pads):
     """Multiply, for each tap, the pixels it met with the cotangents they met: ``[C, N H' W'] x [N H' W', O]``."""
+    if stride == 1 and cotangent.shape[-1] <= 16 < images.shape[-1]:  # shift the narrower of the two, which is the flipped gradient
+        back = [(k - 1 - pad[0], k - 1 - pad[1]) for k, pad in zip(taps, pads, strict=True)]
+        return _flipped(_by_taps(cotangent, images, taps, 1, (back[0], back[1])))
+    images, cotangent = jax.lax.optimization_barrier((images, cotangent))
     height, width = cotangent.shape[1:3]
     spans = [(n - 1) * stride + 1 for n in (height, width)]
     rows, columns = ((pads[a][0], taps[a] - 1 + spans[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
@@ -415,11 +423,13 @@ def _by_taps(images, cotangent, taps, stride, pads):
         product = (errors.T @ gathered.reshape(errors.shape[0], -1)).T
         return product.reshape(*taps, channels, -1)
 
-    def tap(a, b):
-        window = padded[:, a : a + spans[0] : stride, b : b + spans[1] : stride]
-        return window.reshape(-1, channels).T @ errors
+    def tap(index, _):  # a loop: the same code for all taps, and one window at a time in memory
+        corner = (0, index // taps[1], index % taps[1], 0)
+        window = jax.lax.dynamic_slice(padded, corner, (padded.shape[0], *spans, channels))
+        return index + 1, window[:, ::stride, ::stride].reshape(-1, channels).T @ errors
 
-    return jnp.stack([jnp.stack([tap(a, b) for b in range(taps[1])]) for a in range(taps[0])])
+    products = jax.lax.scan(tap, 0, length=taps[0] * taps[1])[1]
+    return products.reshape(*taps, channels, -1)
 
 
 def _shifted_products(images, kernel, *, stride, pads):

@@ -12,7 +12,8 @@ largest.
 Reference: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016, section 4.3.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -55,9 +56,13 @@ def _mirrored(matrices: _Matrices, norms: np.ndarray) -> _Matrices:
 
 _FORWARD, _G, _NORMS = _toom_cook()
 _BACKWARD = _mirrored(_FORWARD, _NORMS)
-_KERNEL = np.kron(_G, _G)  # [36, 9]
+_KERNEL = np.einsum("pb,qa->pqab", _G, _G).reshape(IN * IN, 9)  # to (column, row) of points from (row, column) of taps
+_ERRORS = np.pad(_FORWARD.results.T, ((0, 0), (1, 1)))  # over windows that begin one before each tile
 
-_apart = jax.lax.optimization_barrier  # XLA's fusion of strided slices into what follows costs more than it saves
+# Every loop below stands between two barriers: fused into what follows it would be computed several times over. The matrix passes the first
+# one together with the pixels, which makes it an operand of the loop instead of a constant inside: all three directions of all layers
+# of a shape then have the same loops, and XLA compiles each once. The number of different loops is what compiling takes time for.
+_apart = jax.lax.optimization_barrier
 
 
 def tile_count(size: Sequence[int]) -> int:
@@ -66,42 +71,58 @@ def tile_count(size: Sequence[int]) -> int:
     return high * wide
 
 
-def _tiles(size: Sequence[int]) -> tuple[int, int]:
+def _tiles(size: Sequence[int]) -> Pair:
     return -(-size[0] // OUT), -(-size[1] // OUT)
 
 
 def transform_kernel(kernel: Array) -> jax.Array:
     """Transform ``[3, 3, C, O]`` to ``[36, C, O]``: once, for kernels that are not trained."""
-    by_column = jnp.swapaxes(kernel, 0, 1).reshape(9, -1)
-    return (jnp.asarray(_KERNEL, kernel.dtype) @ by_column).reshape(IN * IN, *kernel.shape[2:])
+    return (jnp.asarray(_KERNEL, kernel.dtype) @ kernel.reshape(9, -1)).reshape(IN * IN, *kernel.shape[2:])
 
 
-def _mixed(matrix: np.ndarray, parts: Sequence[jax.Array], axis: int) -> jax.Array:
-    """Return ``matrix @ parts`` with the rows as a new axis: one fused loop."""
-    shape = [1] * (parts[0].ndim + 1)
-    shape[axis] = len(matrix)
-    total = jnp.zeros((), parts[0].dtype)
-    for column, part in zip(matrix.T, parts, strict=True):
-        total = total + jnp.asarray(column, part.dtype).reshape(shape) * jnp.expand_dims(part, axis)
-    return _apart(total)
+def _plus(a: jax.Array, b: jax.Array) -> jax.Array:
+    return a - (-b)  # a plain sum XLA leaves to a library (YNNPACK), which takes hundreds of times longer
 
 
-def _into_tiles(matrix: np.ndarray, images: jax.Array, count: tuple[int, int]) -> jax.Array:
-    """Apply `matrix` ``[6, p]`` along both axes of every p x p window at stride 4: ``[36, N * tiles, C]``."""
-    n, _, width, channels = images.shape
-    taps, (high, wide) = matrix.shape[1], (OUT * (c - 1) + 1 for c in count)
-    rows = _mixed(matrix, [images[:, i : i + high : OUT] for i in range(taps)], 0)
-    rows = rows.reshape(IN * n * count[0], width, channels)
-    both = _mixed(matrix, [rows[:, j : j + wide : OUT] for j in range(taps)], 0)
-    return both.reshape(IN * IN, n * count[0] * count[1], channels)
+def _product(matrix: jax.Array, array: jax.Array, axis: int, place: int) -> jax.Array:
+    """Sum ``matrix[p, i] * array[..., i, ...]`` over the axis of i, with that of p put in before `place`: one fused loop."""
+    shape = (*array.shape[:place], len(matrix), *array.shape[place:])
+    summed = axis + (axis >= place)
+    weights = jax.lax.broadcast_in_dim(matrix, shape, (place, summed))
+    values = jax.lax.broadcast_in_dim(array, shape, [i for i in range(len(shape)) if i != place])
+    return jax.lax.reduce(jax.lax.mul(weights, values), np.zeros((), array.dtype), _plus, (summed,))
 
 
-def _out_of_tiles(matrix: np.ndarray, products: jax.Array, n: int, count: tuple[int, int]) -> jax.Array:
+def _windows_product(matrix: jax.Array, array: jax.Array) -> jax.Array:
+    """Multiply `matrix` ``[6, 6]`` by every window of 6 at stride 4: ``[M, 4 k + 4, D]`` to ``[6, M, k, D]``, in one fused loop.
+
+    A window is a block of 4 and the beginning of the next one.
+    """
+    matrix, array = _apart((matrix, array))
+    m, size, depth = array.shape
+    blocks = array.reshape(m, size // OUT, OUT, depth)
+    first = jax.lax.slice_in_dim(blocks, 0, -1, axis=1)
+    rest = jax.lax.slice(blocks, (0, 1, 0, 0), (m, size // OUT, IN - OUT, depth))
+    left, right = (jax.lax.slice_in_dim(matrix, *ends, axis=1) for ends in ((0, OUT), (OUT, IN)))
+    return jax.lax.add(_product(left, first, 2, 0), _product(right, rest, 2, 0))
+
+
+@jax.jit  # traced once for all matrices and layers of a shape, as the next
+def _into_tiles(matrix: jax.Array, images: jax.Array) -> jax.Array:
+    """Apply `matrix` ``[6, 6]`` along both axes of every 6 x 6 window of `_windows`: ``[36, N * tiles, C]``."""
+    n, height, width, channels = images.shape
+    rows = _windows_product(matrix, images.reshape(n, height, width * channels))
+    both = _windows_product(matrix, rows.reshape(-1, width, channels))
+    return _apart(both.reshape(IN * IN, -1, channels))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _out_of_tiles(matrix: jax.Array, products: jax.Array, n: int, count: Pair) -> jax.Array:
     """Apply `matrix` ``[4, 6]`` along both axes of every tile and put the tiles together: ``[N, 4 rows, 4 columns, O]``."""
-    high, wide = count
-    grid = products.reshape(IN, IN * n * high, wide, -1)
-    columns = _mixed(matrix, list(grid), 2).reshape(IN, n * high, OUT * wide * grid.shape[-1])
-    return _mixed(matrix, list(columns), 1).reshape(n, OUT * high, OUT * wide, -1)
+    (high, wide), channels = count, products.shape[-1]
+    columns = _product(*_apart((matrix, products.reshape(IN, IN * n * high * wide, channels))), 0, 2)
+    rows = _product(*_apart((matrix, columns.reshape(IN, n * high, OUT * wide * channels))), 0, 2)
+    return _apart(rows.reshape(n, OUT * high, OUT * wide, channels))
 
 
 def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> jax.Array:
@@ -110,22 +131,18 @@ def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> ja
     return jax.lax.pad(images, jnp.zeros((), images.dtype), config)
 
 
-def _pad_apart(images: Array, rows: Pair, columns: Pair) -> jax.Array:
-    return _apart(pad(_apart(images), rows, columns))
-
-
-def _windows(images: Array, count: tuple[int, int], pads: Pads) -> jax.Array:
-    """Pad on both sides, as far as whole tiles reach."""
-    rows, columns = ((pads[a][0], OUT * count[a] + 2 - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
-    return _pad_apart(images, rows, columns)
+def _windows(images: Array, count: Pair, pads: Pads) -> jax.Array:
+    """Pad on both sides, as far as the blocks of 4 that whole tiles touch."""
+    rows, columns = ((pads[a][0], OUT * (count[a] + 1) - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
+    return pad(_apart(images), rows, columns)
 
 
 def _filter(images: Array, transformed: Array, matrices: _Matrices, contract: int, pads: Pads) -> jax.Array:
     size = [n + sum(pad) - 2 for n, pad in zip(images.shape[1:3], pads, strict=True)]
     count = _tiles(size)
-    pixels = _into_tiles(matrices.pixels, _windows(images, count, pads), count)
+    pixels = _into_tiles(jnp.asarray(matrices.pixels, images.dtype), _windows(images, count, pads))
     products = jax.lax.dot_general(pixels, transformed, (((2,), (1 + contract,)), ((0,), (0,))))
-    results = _out_of_tiles(matrices.results, _apart(products), images.shape[0], count)
+    results = _out_of_tiles(jnp.asarray(matrices.results, images.dtype), products, images.shape[0], count)
     return results[:, : size[0], : size[1]]
 
 
@@ -134,7 +151,7 @@ def convolve(images: Array, transformed: Array, pads: Pads) -> jax.Array:
     return _filter(images, transformed, _FORWARD, 0, pads)
 
 
-def input_gradient(cotangent: Array, transformed: Array, size: Sequence[int], pads: Pads) -> jax.Array:
+def input_gradient(cotangent: Array, transformed: Array, size: Pair, pads: Pads) -> jax.Array:
     """Return the gradient of `convolve` in its images of `size`: a convolution with the flipped kernel."""
     back = [(2 - pads[a][0], size[a] + pads[a][0] - cotangent.shape[1 + a]) for a in (0, 1)]
     return _filter(cotangent, transformed, _BACKWARD, 1, (back[0], back[1]))
@@ -143,9 +160,8 @@ def input_gradient(cotangent: Array, transformed: Array, size: Sequence[int], pa
 def kernel_gradient(images: Array, cotangent: Array, pads: Pads) -> jax.Array:
     """Return the gradient of the convolution in its kernel: ``[3, 3, C, O]``."""
     count = _tiles(cotangent.shape[1:3])
-    pixels = _into_tiles(_FORWARD.pixels, _windows(images, count, pads), count)
-    rows, columns = ((0, OUT * count[a] - cotangent.shape[1 + a]) for a in (0, 1))
-    errors = _into_tiles(_FORWARD.results.T, _pad_apart(cotangent, rows, columns), count)
-    products = _apart(jnp.einsum("ptc,pto->pco", pixels, errors))
+    pixels = _into_tiles(jnp.asarray(_FORWARD.pixels, images.dtype), _windows(images, count, pads))
+    errors = _into_tiles(jnp.asarray(_ERRORS, images.dtype), _windows(cotangent, count, ((1, 1), (1, 1))))
+    products = _apart(jax.lax.dot_general(pixels, errors, (((1,), (1,)), ((0,), (0,)))))
     flat = jnp.asarray(_KERNEL.T, products.dtype) @ products.reshape(IN * IN, -1)
-    return jnp.swapaxes(flat.reshape(3, 3, *products.shape[1:]), 0, 1)
+    return flat.reshape(3, 3, *products.shape[1:])
