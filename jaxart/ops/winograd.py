@@ -13,7 +13,7 @@ Reference: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 20
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -120,8 +120,10 @@ def _into_tiles(matrix: jax.Array, images: jax.Array) -> jax.Array:
 def _out_of_tiles(matrix: jax.Array, products: jax.Array, n: int, count: Pair) -> jax.Array:
     """Apply `matrix` ``[4, 6]`` along both axes of every tile and put the tiles together: ``[N, 4 rows, 4 columns, O]``."""
     (high, wide), channels = count, products.shape[-1]
-    columns = _product(*_apart((matrix, products.reshape(IN, IN * n * high * wide, channels))), 0, 2)
-    rows = _product(*_apart((matrix, columns.reshape(IN, n * high, OUT * wide * channels))), 0, 2)
+    operand, points = _apart((matrix, products.reshape(IN, IN * n * high * wide, channels)))
+    columns = _product(operand, points, 0, 2)
+    operand, points = _apart((matrix, columns.reshape(IN, n * high, OUT * wide * channels)))
+    rows = _product(operand, points, 0, 2)
     return _apart(rows.reshape(n, OUT * high, OUT * wide, channels))
 
 

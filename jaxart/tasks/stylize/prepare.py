@@ -116,12 +116,10 @@ def prepare(
         fit_within(photograph.shape[:2], size),
         shares,
         style_scale,
-        jax.device_put(
-            Strengths(
-                np.float32(weight),
-                np.asarray(layer_shares / layer_shares.sum(), np.float32),
-                np.float32(smoothness_weight),
-            )
+        Strengths(
+            jax.device_put(np.float32(weight)),
+            jax.device_put(np.asarray(layer_shares / layer_shares.sum(), np.float32)),
+            jax.device_put(np.float32(smoothness_weight)),
         ),
         tuple(content_layers),
         tuple(style_layers),

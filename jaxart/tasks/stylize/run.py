@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -239,9 +240,7 @@ def _content_at(content: Array, size: tuple[int, int], colors: str) -> jax.Array
     return color.luminance(picture) if colors == "luminance" else picture
 
 
-def _style_at(
-    style: Array, content: Array, *, size: tuple[int, int], style_scale: float, colors: str
-) -> jax.Array:
+def _style_at(style: Array, content: Array, *, size: tuple[int, int], style_scale: float, colors: str) -> jax.Array:
     """Resize a painting and apply the choice of colours."""
     natural = max(style.shape[:2])
     height, width = fit_within(style.shape[:2], min(max(1, round(max(size) * style_scale)), natural))
