@@ -92,10 +92,13 @@ def _trace_of_values(values: jax.Array, steps: int | None) -> jax.Array:
     if steps is None:
         floor = 10 * jnp.finfo(values.dtype).eps  # below rounding error an eigenvalue is not known
         return jnp.sqrt(norm) * jnp.sum(jnp.sqrt(scaled + floor))
-    y, z = scaled, jnp.ones_like(scaled)
-    for _ in range(steps):
+
+    def step(pair, _):
+        y, z = pair
         t = (3 - z * y) / 2
-        y, z = y * t, t * z
+        return (y * t, t * z), None
+
+    (y, _), _ = jax.lax.scan(step, (scaled, jnp.ones_like(scaled)), length=steps)  # unrolled, it takes long to trace
     return jnp.sqrt(norm) * jnp.sum(y)
 
 

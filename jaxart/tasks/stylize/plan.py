@@ -314,7 +314,7 @@ def _time_step(recipe: Recipe, key: Key) -> float:
     state = recipe.init(key)
     program = compile_steps(recipe, key=key, state=state)
     times = []
-    for until in (1, 2, 3):
+    for until in (1, 2):  # the first call touches its memory for the first time
         begin = time.perf_counter()
         with one_blas_thread():
             state, _, left = program(key, state, None, recipe.frozen, Limits(jnp.int32(until)))

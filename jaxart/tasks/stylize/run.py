@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 from jax.sharding import Mesh
 
 from jaxart import color
@@ -154,8 +155,8 @@ def stylize(
 def scale_recipe(job: Stylization, index: int) -> Recipe:
     """Return the recipe of one scale; its targets are computed here."""
     with one_blas_thread():
-        recipe = _scale_recipe(job, index)
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(recipe.frozen))
+        recipe = _scale_recipe(job, index)  # while it is traced for its shapes there is nothing to wait for
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(recipe.frozen))
         return recipe if traced else jax.block_until_ready(recipe)
 
 
@@ -163,11 +164,9 @@ def _scale_recipe(job: Stylization, index: int) -> Recipe:
     size, rung, rows = job.sizes[index], job.rungs[index], rows_of(job, index)
     tile = rung.tile if rows is None else rung.tile or _PREPARED  # one device prepares what all of them use
     style_network, content_network = (job.network.clone(layers=each) for each in (job.style_layers, job.content_layers))
-    looks = {"size": size, "style_scale": job.style_scale, "colors": job.colors}
-    content = _content(
-        job.content, job.variables, None if rung.recompute else content_network, size=size, colors=job.colors, tile=tile
-    )
-    per_style = [_moments(style, job.content, job.variables, style_network, tile=tile, **looks) for style in job.styles]
+    look = _Look(size, job.style_scale, job.colors)
+    content = _content(job.content, job.variables, None if rung.recompute else content_network, look, tile)
+    per_style = [_moments(style, job.content, job.variables, style_network, look, tile) for style in job.styles]
     if job.masks is None:
         masks, targets = None, (style_targets(per_style, job.style_weights, job.style_loss),)
     else:
@@ -177,7 +176,7 @@ def _scale_recipe(job: Stylization, index: int) -> Recipe:
 
     def init(key: Key) -> State:
         pictures = (job.content, job.styles, job.style_weights)
-        return split_state(_start(key, *pictures, init=job.init, optimizer=job.optimizer, **looks), rows)
+        return split_state(_start(key, *pictures, look, job.init, job.optimizer), rows)
 
     return Recipe(init, scale_step(job, index), frozen)
 
@@ -191,24 +190,30 @@ def scale_step(job: Stylization, index: int) -> Callable:
     )
 
 
-# What a scale begins with: a program each, because every program stays in memory.
+class _Look(NamedTuple):
+    """How pictures are brought to a scale."""
+
+    size: tuple[int, int]
+    style_scale: float
+    colors: str
 
 
-@functools.partial(jax.jit, static_argnames=("network", "size", "colors", "tile"))
-def _content(
-    content: Array, variables: PyTree, network: Any, *, size: tuple[int, int], colors: str, tile: int | None
-) -> Any:
+# What a scale begins with, a program each: every program stays in memory.
+
+
+@functools.partial(jax.jit, static_argnames=("network", "look", "tile"))
+def _content(content: Array, variables: PyTree, network: Any, look: _Look, tile: int | None) -> Any:
     """Return the features of the content at a scale by layer; without a network the picture itself."""
-    picture = _content_at(content, size, colors)
+    picture = _content_at(content, look)
     return picture if network is None else content_features(network, variables, picture, tile)
 
 
-@functools.partial(jax.jit, static_argnames=("network", "tile", "size", "style_scale", "colors"))
+@functools.partial(jax.jit, static_argnames=("network", "look", "tile"))
 def _moments(
-    style: Array, content: Array, variables: PyTree, network: Any, *, tile: int | None, **looks: Any
+    style: Array, content: Array, variables: PyTree, network: Any, look: _Look, tile: int | None
 ) -> dict[str, Moments]:
     """Return the moments of a painting at a scale by layer."""
-    return style_moments(network, variables, _style_at(style, content, **looks), tile)
+    return style_moments(network, variables, _style_at(style, content, look), tile)
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -216,40 +221,34 @@ def _masks_at(masks: Array, size: tuple[int, int]) -> jax.Array:
     return jnp.clip(resize(masks[..., None], size, method="bilinear")[..., 0], 0, 1)
 
 
-@functools.partial(jax.jit, static_argnames=("init", "optimizer", "size", "style_scale", "colors"))
+@functools.partial(jax.jit, static_argnames=("look", "init", "optimizer"))
 def _start(
     key: Key,
     content: Array,
     styles: tuple[Array, ...],
     style_weights: tuple[float, ...],
-    *,
+    look: _Look,
     init: str,
     optimizer: optax.GradientTransformation,
-    **looks: Any,
 ) -> State:
     """Return the state that a run starts from."""
-    picture = _content_at(content, looks["size"], looks["colors"])
-    paintings = [_style_at(style, content, **looks) for style in styles]
-    return initial_state(_initial_image(key, picture, paintings, style_weights, init), optimizer)
+    paintings = [_style_at(style, content, look) for style in styles]
+    return initial_state(_initial_image(key, _content_at(content, look), paintings, style_weights, init), optimizer)
 
 
-def _content_at(content: Array, size: tuple[int, int], colors: str) -> jax.Array:
-    """Resize the content and apply the choice of colours."""
-    picture = jnp.clip(resize(content, size), 0, 1)
-    return color.luminance(picture) if colors == "luminance" else picture
+def _content_at(content: Array, look: _Look) -> jax.Array:
+    picture = jnp.clip(resize(content, look.size), 0, 1)
+    return color.luminance(picture) if look.colors == "luminance" else picture
 
 
-def _style_at(
-    style: Array, content: Array, *, size: tuple[int, int], style_scale: float, colors: str
-) -> jax.Array:
-    """Resize a painting and apply the choice of colours."""
+def _style_at(style: Array, content: Array, look: _Look) -> jax.Array:
     natural = max(style.shape[:2])
-    height, width = fit_within(style.shape[:2], min(max(1, round(max(size) * style_scale)), natural))
+    height, width = fit_within(style.shape[:2], min(max(1, round(max(look.size) * look.style_scale)), natural))
     painting = jnp.clip(resize(style, (max(height, SMALLEST), max(width, SMALLEST))), 0, 1)
-    if colors == "luminance":
-        return color.match_mean_deviation(color.luminance(painting), _content_at(content, size, colors))
-    if colors == "transport":
-        return color.match_mean_covariance(painting, _content_at(content, size, colors))
+    if look.colors == "luminance":
+        return color.match_mean_deviation(color.luminance(painting), _content_at(content, look))
+    if look.colors == "transport":
+        return color.match_mean_covariance(painting, _content_at(content, look))
     return painting
 
 
