@@ -116,11 +116,7 @@ def prepare(
         fit_within(photograph.shape[:2], size),
         shares,
         style_scale,
-        Strengths(
-            jax.device_put(np.float32(weight)),
-            jax.device_put(np.asarray(layer_shares / layer_shares.sum(), np.float32)),
-            jax.device_put(np.float32(smoothness_weight)),
-        ),
+        _strengths(weight, layer_shares, smoothness_weight),
         tuple(content_layers),
         tuple(style_layers),
         style_loss,
@@ -132,6 +128,11 @@ def prepare(
         (rung,) * len(sizes),
         mesh,
     )
+
+
+def _strengths(content: float, style: np.ndarray, smoothness: float) -> Strengths:
+    strengths = [np.asarray(each, np.float32) for each in (content, style / style.sum(), smoothness)]
+    return Strengths(*jax.device_put(strengths))  # which compiles nothing
 
 
 def _steps(scales: int, first: int, last: int) -> tuple[int, ...]:
