@@ -13,7 +13,7 @@ Reference: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 20
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -104,7 +104,12 @@ def _windows_product(matrix: jax.Array, array: jax.Array) -> jax.Array:
     first = jax.lax.slice_in_dim(blocks, 0, -1, axis=1)
     rest = jax.lax.slice(blocks, (0, 1, 0, 0), (m, size // OUT, IN - OUT, depth))
     left, right = (jax.lax.slice_in_dim(matrix, *ends, axis=1) for ends in ((0, OUT), (OUT, IN)))
-    return jax.lax.add(_product(left, first, 2, 0), _product(right, rest, 2, 0))
+    return _apart(jax.lax.add(_product(left, first, 2, 0), _product(right, rest, 2, 0)))
+
+
+def _points_product(matrix: jax.Array, array: jax.Array) -> jax.Array:
+    """Multiply `matrix` ``[4, 6]`` by the leading axis: ``[6, M, D]`` to ``[M, 4, D]``, in one fused loop."""
+    return _apart(_product(*_apart((matrix, array)), 0, 2))
 
 
 @jax.jit  # traced once for all matrices and layers of a shape, as the next
@@ -113,18 +118,16 @@ def _into_tiles(matrix: jax.Array, images: jax.Array) -> jax.Array:
     n, height, width, channels = images.shape
     rows = _windows_product(matrix, images.reshape(n, height, width * channels))
     both = _windows_product(matrix, rows.reshape(-1, width, channels))
-    return _apart(both.reshape(IN * IN, -1, channels))
+    return both.reshape(IN * IN, -1, channels)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _out_of_tiles(matrix: jax.Array, products: jax.Array, n: int, count: Pair) -> jax.Array:
     """Apply `matrix` ``[4, 6]`` along both axes of every tile and put the tiles together: ``[N, 4 rows, 4 columns, O]``."""
     (high, wide), channels = count, products.shape[-1]
-    operand, points = _apart((matrix, products.reshape(IN, IN * n * high * wide, channels)))
-    columns = _product(operand, points, 0, 2)
-    operand, points = _apart((matrix, columns.reshape(IN, n * high, OUT * wide * channels)))
-    rows = _product(operand, points, 0, 2)
-    return _apart(rows.reshape(n, OUT * high, OUT * wide, channels))
+    columns = _points_product(matrix, products.reshape(IN, IN * n * high * wide, channels))
+    rows = _points_product(matrix, columns.reshape(IN, n * high, OUT * wide * channels))
+    return rows.reshape(n, OUT * high, OUT * wide, channels)
 
 
 def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> jax.Array:
@@ -136,7 +139,7 @@ def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> ja
 def _windows(images: Array, count: Pair, pads: Pads) -> jax.Array:
     """Pad on both sides, as far as the blocks of 4 that whole tiles touch."""
     rows, columns = ((pads[a][0], OUT * (count[a] + 1) - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
-    return pad(_apart(images), rows, columns)
+    return _apart(pad(_apart(images), rows, columns))
 
 
 def _filter(images: Array, transformed: Array, matrices: _Matrices, contract: int, pads: Pads) -> jax.Array:
@@ -144,7 +147,7 @@ def _filter(images: Array, transformed: Array, matrices: _Matrices, contract: in
     count = _tiles(size)
     pixels = _into_tiles(jnp.asarray(matrices.pixels, images.dtype), _windows(images, count, pads))
     products = jax.lax.dot_general(pixels, transformed, (((2,), (1 + contract,)), ((0,), (0,))))
-    results = _out_of_tiles(jnp.asarray(matrices.results, images.dtype), products, images.shape[0], count)
+    results = _out_of_tiles(jnp.asarray(matrices.results, images.dtype), _apart(products), images.shape[0], count)
     return results[:, : size[0], : size[1]]
 
 
