@@ -13,7 +13,7 @@ Reference: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 20
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -109,7 +109,8 @@ def _windows_product(matrix: jax.Array, array: jax.Array) -> jax.Array:
 
 def _points_product(matrix: jax.Array, array: jax.Array) -> jax.Array:
     """Multiply `matrix` ``[4, 6]`` by the leading axis: ``[6, M, D]`` to ``[M, 4, D]``, in one fused loop."""
-    return _apart(_product(*_apart((matrix, array)), 0, 2))
+    matrix, array = _apart((matrix, array))
+    return _apart(_product(matrix, array, 0, 2))
 
 
 @jax.jit  # traced once for all matrices and layers of a shape, as the next
