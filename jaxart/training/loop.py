@@ -80,7 +80,7 @@ def _run(
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None) -> jax.stages.Compiled:
+def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None, brief: bool) -> jax.stages.Compiled:
     shapes = [jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape, dtype, sharding in leaves]
     key, state, batches, frozen = jax.tree.unflatten(structure, shapes)
     options: dict[str, Any] = {"out_shardings": (jax.tree.map(lambda leaf: leaf.sharding, state), None, None)}
@@ -93,7 +93,7 @@ def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None) -> j
     program = jax.jit(functools.partial(_run, step), donate_argnums=1, **options)
     with _uncollected(), contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
         lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
-    compiled = lowered.compile(compiler_options=compiler_options() | _lean())
+    compiled = lowered.compile(compiler_options=compiler_options() | _lean(brief))
     memory.release()
     return compiled
 
@@ -110,12 +110,14 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _lean() -> dict[str, Any]:
-    """Return options with which a program needs less memory on a CPU: when it runs, and before jax 0.11 while it is compiled."""
+def _lean(brief: bool) -> dict[str, Any]:
+    """Return options with which a program needs less memory on a CPU: when it runs, and if it is brief when it is compiled."""
     if jax.default_backend() != "cpu":
         return {}
-    scheduled: dict[str, Any] = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    return scheduled | ({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {})
+    options: dict[str, Any] = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    if brief and jax.__version_info__ < (0, 11):  # later versions know the option no more
+        options["xla_cpu_use_fusion_emitters"] = False
+    return options
 
 
 def compile_steps(
@@ -138,7 +140,7 @@ def compile_steps(
     leaves, structure = jax.tree.flatten((key, state, batches, recipe.frozen))
     arrays = (leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in leaves)
     described = tuple((leaf.shape, leaf.dtype, _split(leaf) if mesh is None else None) for leaf in arrays)
-    return _compiled(step or recipe.step, structure, described, mesh)
+    return _compiled(step or recipe.step, structure, described, mesh, recipe.brief)
 
 
 def _split(leaf: Any) -> NamedSharding | None:

@@ -266,7 +266,7 @@ def _needed_together(jobs: Sequence[Stylization], key: Key, groups: int) -> int:
         return recipe.frozen, recipe.init(key)
 
     frozen, state = jax.eval_shape(build, key)
-    recipe = Recipe(lambda key: state, sheet_step(jobs, last), frozen)
+    recipe = Recipe(lambda key: state, sheet_step(jobs, last), frozen, brief=True)
     return _taken(recipe, state, jobs[0], key) + (groups - 1) * _bytes(state)
 
 
@@ -285,7 +285,7 @@ def _shapes(job: Stylization, index: int, key: Key):
     frozen, state = jax.eval_shape(build, key)
     rows = rows_of(job, index)
     frozen, state = split_frozen(frozen, rows), split_state(state, rows)
-    return Recipe(lambda key: state, scale_step(job, index), frozen), state
+    return Recipe(lambda key: state, scale_step(job, index), frozen, brief=True), state
 
 
 def _of_same_shapes(job: Stylization) -> Stylization:

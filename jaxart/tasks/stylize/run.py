@@ -179,7 +179,7 @@ def _scale_recipe(job: Stylization, index: int) -> Recipe:
         pictures = (job.content, job.styles, job.style_weights)
         return split_state(_start(key, *pictures, look, job.init, job.optimizer), rows)
 
-    return Recipe(init, scale_step(job, index), frozen)
+    return Recipe(init, scale_step(job, index), frozen, brief=True)
 
 
 def scale_step(job: Stylization, index: int) -> Callable:

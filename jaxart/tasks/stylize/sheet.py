@@ -123,7 +123,7 @@ def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
     def init(key: Key) -> State:
         return _stack([each(key) for each in inits])._replace(step=jnp.int32(0))
 
-    return Recipe(init, sheet_step(jobs, index), frozen)
+    return Recipe(init, sheet_step(jobs, index), frozen, brief=True)
 
 
 def sheet_step(jobs: Sequence[Stylization], index: int) -> Step:
