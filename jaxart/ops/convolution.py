@@ -423,7 +423,7 @@ def _by_taps(images, cotangent, taps, stride, pads):
         gathered = [padded[:, :, b : b + spans[1] : stride] for b in range(taps[1])]
         gathered = jax.lax.optimization_barrier(jnp.concatenate(gathered, -1))
         gathered = [gathered[:, a : a + spans[0] : stride] for a in range(taps[0])]
-        gathered = jax.lax.optimization_barrier(jnp.concatenate(gathered, -1))
+        gathered = jax.lax.optimization_barrier(jnp.stack(gathered, 3))  # jax 0.12 copies parts to concatenate
         product = (errors.T @ gathered.reshape(errors.shape[0], -1)).T
         return product.reshape(*taps, channels, -1)
 

@@ -128,7 +128,7 @@ def _out_of_tiles(matrix: jax.Array, products: jax.Array, n: int, count: Pair) -
     (high, wide), channels = count, products.shape[-1]
     columns = _points_product(matrix, products.reshape(IN, IN * n * high * wide, channels))
     rows = _points_product(matrix, columns.reshape(IN, n * high, OUT * wide * channels))
-    return rows.reshape(n, OUT * high, OUT * wide, channels)
+    return _apart(rows.reshape(n, OUT * high, OUT * wide, channels))
 
 
 def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> jax.Array:
