@@ -93,7 +93,7 @@ def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None, brie
     program = jax.jit(functools.partial(_run, step), donate_argnums=1, **options)
     with _uncollected(), contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
         lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
-    compiled = lowered.compile(compiler_options=compiler_options() | _lean(brief))
+    compiled = lowered.compile(compiler_options=_options(brief))
     memory.release()
     return compiled
 
@@ -110,11 +110,15 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _lean(brief: bool) -> dict[str, Any]:
+def _options(brief: bool) -> dict[str, Any]:
     """Return options with which a program needs less memory on a CPU: when it runs, and if it is brief when it is compiled."""
+    options: dict[str, Any] = compiler_options()
     if jax.default_backend() != "cpu":
-        return {}
-    options: dict[str, Any] = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+        return options
+    options["xla_cpu_scheduler_type"] = "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+    if brief:  # constants as large as the picture are not kept from step to step
+        passes = [*filter(None, [options.get("xla_disable_hlo_passes")]), "while-loop-invariant-code-motion"]
+        options["xla_disable_hlo_passes"] = ",".join(passes)
     if brief and jax.__version_info__ < (0, 11):  # later versions know the option no more
         options["xla_cpu_use_fusion_emitters"] = False
     return options
