@@ -310,11 +310,13 @@ def _suits_winograd(images: Array, taps: Sequence[int], stride: int) -> bool:
 
 def _winograd_pays(images: Array, kernel: Array, geometry: _Geometry, size: Sequence[int], ready: bool) -> bool:
     """Tell whether Winograd's form is faster here: enough tiles to make up for the kernel's transformation, enough channels for that of
-    the pixels (measured by benchmarks/convolution.py)."""
+    the pixels (measured by benchmarks/convolution.py). XLA's own convolution is half as fast with a batch as for one picture."""
     if not (geometry.winograd and _suits_winograd(images, kernel.shape[:2], geometry.stride)):
         return False
     count = images.shape[0] * winograd.tile_count(size)
-    return _reaches(count, 16 if ready else 64) and min(kernel.shape[2:]) >= 128
+    if not _reaches(count, 16 if ready else 64):
+        return False
+    return min(kernel.shape[2:]) >= (128 if images.shape[0] == 1 else 32)
 
 
 def _reaches(count: Any, least: int) -> bool:
