@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxart import cli, io
+from jaxart.cli import stylizing
 from jaxart.tasks import stylize as task
 
 QUICK = ["--size", "45", "--min-size", "32", "--steps", "6"]
@@ -183,6 +184,16 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(place, vgg_file, monkeypatc
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("jaxart:")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+def test_demo_writes_picture_and_sheet_and_may_be_resumed(place, vgg_file, monkeypatch):
+    monkeypatch.setattr(stylizing, "_DEMO", cli.Options(features=str(vgg_file), size=45, min_size=45, steps=2))
+    monkeypatch.setenv("JAXART_CACHE", str(place / "cache"))
+    assert cli.demo(output=place / "demo.png") == 0
+    assert io.read(place / "demo.png").shape[1] == 45
+    assert io.read(place / "demo-sheet.png").shape[0] == 256
+    with pytest.raises(ValueError, match="no checkpoint found"):  # what it says of an interrupted run, it can do
+        cli.demo(output=place / "demo.png", resume=True)
 
 
 def test_plan_info_and_weights(place, vgg_file, cache):

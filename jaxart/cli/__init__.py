@@ -188,11 +188,12 @@ def demo(
         Path,
         Parameter(name=["--output", "-o"], help="The result; beside it goes -sheet with content, style and result."),
     ] = Path("jaxart-demo.png"),
+    resume: Annotated[bool, Parameter(help="Carry on after an interruption.", negative=())] = False,
 ) -> int:
     """Stylise a sample photograph with a van Gogh: the whole program in a few minutes on a CPU."""
     from jaxart.cli import stylizing
 
-    return stylizing.demo(output)
+    return stylizing.demo(output, resume=resume)
 
 
 @app.command

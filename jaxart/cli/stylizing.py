@@ -176,11 +176,11 @@ def _ladder(rows: list[task.RungPlan]) -> Table:
     return table
 
 
-def demo(output: Path) -> int:
+def demo(output: Path, *, resume: bool = False) -> int:
     """Stylise the samples."""
     io.check_writable(output)
     content, style = samples.path("coffee"), samples.path("church_at_auvers")
-    if code := stylize(content, (style,), output, _DEMO):
+    if code := stylize(content, (style,), output, _DEMO, resume=resume):
         return code
     sheet = output.with_name(f"{output.stem}-sheet{output.suffix}")
     io.write(sheet, io.side_by_side([io.read(path) for path in (content, style, output)], height=256))
