@@ -131,8 +131,8 @@ class VGG(nn.Module):
         first_padding: "replicate" repeats the border before the first convolution (no dark frame); "zeros" is the original.
         winograd: see `ops.conv2d`; False is slower on a CPU and rounds less.
         dtype: of the activations; statistics of bfloat16 features are taken in float32 by the losses.
-        rematerialise: the derivative computes the first block's activations anew instead of keeping them: a tenth less memory. More blocks
-            would not need less, because the peak is the derivative of that block.
+        rematerialise: the derivative computes the first block's activations anew instead of keeping them: an eighth less memory. More
+            blocks would not need less, because the peak is the derivative of that block.
 
     Calling it takes pictures ``[N, H, W, 3]`` and optionally ``read(name, layer)``: what to return of each layer instead of its features.
     With `rematerialise`, what `read` keeps of the first block for its derivative is computed anew too.

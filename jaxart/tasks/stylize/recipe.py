@@ -69,7 +69,7 @@ class Rung(NamedTuple):
     """How a scale is computed; all give the same gradient. Memory is saved at the price of work.
 
     Fields:
-        rematerialise: compute the first block of VGG anew for the derivative: a tenth less memory.
+        rematerialise: compute the first block of VGG anew for the derivative: an eighth less memory.
         tile: largest side of the tiles that are worked on one after another; None takes the picture whole.
         recompute: compute the content's features anew in each step instead of storing them.
     """
