@@ -15,9 +15,8 @@ from jaxart.arrays import Array
 from jaxart.ops import native, winograd
 from jaxart.ops.winograd import Pads, Pair
 
-_LAYOUT = jax.lax.conv_dimension_numbers(
-    (1,) * 4, (1,) * 4, ("NHWC", "HWIO", "NHWC")
-)  # read once: a string is read in every call
+# Read once: strings would be read in every call.
+_LAYOUT = jax.lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ("NHWC", "HWIO", "NHWC"))
 _LAYOUT_OF_TAPS = jax.lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ("CHWN", "IHWO", "HWNC"))
 Padding = Literal["same", "valid"] | Pads
 
@@ -410,9 +409,8 @@ def _by_phases(cotangent, kernel, stride, size, pads):
 @functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _by_taps(images, cotangent, taps, stride, pads):
     """Multiply, for each tap, the pixels it met with the cotangents they met: ``[C, N H' W'] x [N H' W', O]``."""
-    if (
-        stride == 1 and cotangent.shape[-1] <= 16 < images.shape[-1]
-    ):  # shift the narrower of the two, which is the flipped gradient
+    if stride == 1 and cotangent.shape[-1] <= 16 < images.shape[-1]:
+        # Shift the narrower of the two, which makes the flipped gradient.
         back = [(k - 1 - pad[0], k - 1 - pad[1]) for k, pad in zip(taps, pads, strict=True)]
         return _flipped(_by_taps(cotangent, images, taps, 1, (back[0], back[1])))
     images, cotangent = jax.lax.optimization_barrier((images, cotangent))

@@ -22,9 +22,7 @@ from jaxart.ops.winograd import Pads, Pair
 _FOLDER = Path(__file__).with_name("cpu")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-w")
 _TARGETS = ("jaxart_convolve", "jaxart_input_gradient", "jaxart_kernel_gradient")
-LEAST = (
-    16  # channels from which vectors are filled; on both sides, as winograd.h has it, from which Winograd's form pays
-)
+LEAST = 16  # channels that fill the kernel's vectors; on both sides, those from which Winograd's form pays (as in winograd.h)
 _state = {"asked": os.environ.get("JAXART_NATIVE", "") not in ("", "0"), "loaded": False}
 
 
