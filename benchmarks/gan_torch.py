@@ -111,7 +111,7 @@ class _DiscriminatorBlock(nn.Module):
 
 
 class SNGANDiscriminator(nn.Module):
-    """Pictures ``[B, 3, size, size]`` to logits ``[B]``, up to 32 pixels. Spectral normalisation is PyTorch's own."""
+    """Pictures ``[B, 3, size, size]`` to logits ``[B]``, up to 32 pixels. Spectral normalization is PyTorch's own."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""Question: what do memory and time of one gradient step cost per rung and size? Rival: the same step in PyTorch, whole and checkpointed.
+"""Question: what do memory and time of one gradient step cost per memory mode and size? Rival: the same step in PyTorch,
+whole and checkpointed.
 
 Each measurement is a process of its own that takes two steps at one size (at 8K one); the last is timed, and the peak is the
-kernel's figure for the whole process. `--sizes` and `--rungs` choose: `--sizes 7680 --rungs 3` takes 8K in tiles of 512.
+kernel's figure for the whole process. `--sizes` and `--memory-modes` choose: `--sizes 7680 --memory-modes 3` takes 8K in tiles of 512.
 Every run goes to 4K and takes half an hour or more by default; what would not fit in the free memory is left out.
 """
 
@@ -33,8 +34,8 @@ def picture(size: tuple[int, int]) -> np.ndarray:
     return np.clip(np.asarray(resize(io.read(samples.path("coffee")), size)), 0, 1)
 
 
-def measure_ours(size: tuple[int, int], rung: int) -> dict[str, float]:
-    """Take two steps on a rung, at 8K one; return seconds, peak and what `plan` predicts."""
+def measure_ours(size: tuple[int, int], memory_mode: int) -> dict[str, float]:
+    """Take two steps on a memory_mode, at 8K one; return seconds, peak and what `plan` predicts."""
     import jax
 
     from jaxart import io, samples, weights
@@ -47,7 +48,7 @@ def measure_ours(size: tuple[int, int], rung: int) -> dict[str, float]:
         variables=weights.load("vgg16"),
         size=max(size),
         min_size=max(size),
-        rung=task.LADDER[rung],
+        memory_mode=task.MEMORY_MODES[memory_mode],
     )
     key = jax.random.key(0)
     predicted = task.needed_memory(job, key=key)
@@ -139,11 +140,11 @@ def rival_arrays(size: tuple[int, int], path: Path) -> None:
     np.savez(path, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
 
 
-def rows_of(size: tuple[int, int], rungs: list[int], folder: Path, *, rivals: bool) -> Iterator[str]:
+def rows_of(size: tuple[int, int], memory_modes: list[int], folder: Path, *, rivals: bool) -> Iterator[str]:
     """Measure one size; yield lines of the table."""
     from jaxart.tasks import stylize as task
 
-    measurements = [(task.LADDER[rung].name, ("ours", *size, rung)) for rung in rungs]
+    measurements = [(task.MEMORY_MODES[memory_mode].name, ("ours", *size, memory_mode)) for memory_mode in memory_modes]
     path = folder / f"{size[1]}.npz"
     for name, each, checkpointed in (
         ("PyTorch", PYTORCH_BYTES, 0),
@@ -164,7 +165,9 @@ def main() -> None:
     """Print a table of seconds and peaks."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048, 3840], help="long sides")
-    parser.add_argument("--rungs", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="steps of the ladder, from 0")
+    parser.add_argument(
+        "--memory-modes", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="numbers of the memory modes, from 0"
+    )
     parser.add_argument("--alone", action="store_true", help="without PyTorch")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -180,13 +183,13 @@ def main() -> None:
         return
     facts = describe()
     print(f"{facts['device']}, {facts['threads']} threads, {facts['versions']}\n")
-    print("| size | rung | s/step | s/megapixel | peak MiB | peak / predicted |\n|---|---|---|---|---|---|")
+    print("| size | memory mode | s/step | s/megapixel | peak MiB | peak / predicted |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for size in (each for each in SIZES if max(each) in options.sizes):
             side = max(size)
             useful = (side <= 2048, side <= 2048, side > 1024, side > 512, side > 256)
-            rungs = [rung for rung in options.rungs if useful[rung]]
-            for line in rows_of(size, rungs, Path(folder), rivals=not options.alone):
+            memory_modes = [memory_mode for memory_mode in options.memory_modes if useful[memory_mode]]
+            for line in rows_of(size, memory_modes, Path(folder), rivals=not options.alone):
                 print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Question: does `plan` predict the peak memory of a stylisation? Rival: the truth.
+"""Question: does `plan` predict the peak memory of a stylization? Rival: the truth.
 
 Each size runs in a process of its own: `plan`, then the run itself; the predicted peak against the kernel's figure.
 """

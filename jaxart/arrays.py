@@ -1,4 +1,4 @@
-"""Names for the arrays that travel through the library, and the checks at its doors.
+"""Names for the arrays that travel through the library, and the checks of public arguments.
 
 Images are float32 in [0, 1], ``[..., H, W, C]``, sRGB.
 """

@@ -1,4 +1,4 @@
-"""Colour: luminance and chroma (YIQ), and matching the colours of one picture to another's.
+"""Color: luminance and chroma (YIQ), and matching the colors of one picture to another's.
 
 Images are ``[..., H, W, 3]``, sRGB-encoded, in [0, 1]; results are not clipped unless said.
 Reference: Gatys et al., Preserving Color in Neural Artistic Style Transfer, 2016 (arXiv:1606.05897).
@@ -17,7 +17,7 @@ _RGB_TO_YIQ = (
     (0.595716, -0.274453, -0.321263),
     (0.211456, -0.522591, 0.311135),
 )
-_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # else GPUs round colours to 10 bits
+_matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # else GPUs round colors to 10 bits
 
 
 def rgb_to_yiq(images: Array) -> jax.Array:
@@ -31,9 +31,9 @@ def yiq_to_rgb(images: Array) -> jax.Array:
 
 
 def luminance(images: Array) -> jax.Array:
-    """Return the luminance three times over: a grey picture ``[..., H, W, 3]``."""
-    grey = rgb_to_yiq(images)[..., :1]
-    return jnp.broadcast_to(grey, (*grey.shape[:-1], 3))
+    """Return the luminance three times over: a gray picture ``[..., H, W, 3]``."""
+    gray = rgb_to_yiq(images)[..., :1]
+    return jnp.broadcast_to(gray, (*gray.shape[:-1], 3))
 
 
 def with_chroma_of(images: Array, reference: Array) -> jax.Array:
@@ -45,8 +45,8 @@ def with_chroma_of(images: Array, reference: Array) -> jax.Array:
 def _mean_covariance(images: Array) -> tuple[jax.Array, jax.Array]:
     pixels = jnp.asarray(images).reshape(-1, images.shape[-1])
     mean = jnp.mean(pixels, axis=0, keepdims=True)
-    centred = pixels - mean
-    return mean[None], _matmul(centred.T, centred) / pixels.shape[0]
+    centered = pixels - mean
+    return mean[None], _matmul(centered.T, centered) / pixels.shape[0]
 
 
 def match_mean_deviation(images: Array, target: Array) -> jax.Array:
@@ -63,7 +63,7 @@ def match_mean_deviation(images: Array, target: Array) -> jax.Array:
 
 
 def match_mean_covariance(images: Array, target: Array) -> jax.Array:
-    """Transport the colours of `images` to the mean and covariance of `target`; clipped to [0, 1].
+    """Transport the colors of `images` to the mean and covariance of `target`; clipped to [0, 1].
 
     The linear optimal transport between Gaussians (Monge map):
     ``x -> A (x - m_s) + m_t``, ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)``.

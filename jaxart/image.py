@@ -15,7 +15,7 @@ def pyramid(largest: int, smallest: int, *, ratio: float = 2**0.5) -> tuple[int,
     Args:
         largest: long side of the last scale, pixels.
         smallest: no scale is smaller than this, except that `largest` itself is always there.
-        ratio: factor between neighbouring scales, above 1.
+        ratio: factor between neighboring scales, above 1.
 
     Returns:
         Long sides in pixels.

@@ -1,4 +1,4 @@
-"""Reading and writing pictures as people have them. The only module that knows Pillow."""
+"""Reading and writing picture files. The only module that knows Pillow."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ def read(path: str | Path) -> np.ndarray:
     """Read a picture as float32 sRGB ``[H, W, 3]`` in [0, 1]; transparent parts stand before white.
 
     Args:
-        path: PNG, JPEG, WebP, TIFF, BMP or GIF (first frame); grey, palette, CMYK, 16-bit, any orientation and colour profile.
+        path: PNG, JPEG, WebP, TIFF, BMP or GIF (first frame); gray, palette, CMYK, 16-bit, any orientation and color profile.
 
     Raises:
         ImageError: missing, empty, truncated, not a picture, or too large.
@@ -163,7 +163,7 @@ def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
 
 
 def _to_srgb(image: pillow.Image, profile: bytes | None) -> pillow.Image:
-    """Convert by the embedded profile; one that is broken or of another colour space than the pixels is ignored, as viewers do."""
+    """Convert by the embedded profile; one that is broken or of another color space than the pixels is ignored, as viewers do."""
     if image.mode not in ("RGB", "L", "CMYK", "LAB"):
         image = image.convert("RGB")
     try:
@@ -193,7 +193,7 @@ def _sixteen_bit(image: pillow.Image, stream: BinaryIO) -> np.ndarray | None:
         pixels = pixels.reshape(height, width, facts["planes"]).astype(np.float32) / 65535
     else:
         return None
-    if pixels is not None and "transparency" in image.info:  # a PNG in which one colour is transparent
+    if pixels is not None and "transparency" in image.info:  # a PNG in which one color is transparent
         opaque = np.any(np.rint(pixels * 65535) != np.asarray(image.info["transparency"]), axis=-1, keepdims=True)
         pixels = np.concatenate([pixels, opaque], axis=-1, dtype=np.float32)
     return pixels
@@ -219,7 +219,7 @@ def _png_depth(stream: BinaryIO) -> int:
 
 
 def _oriented(pixels: np.ndarray, image: pillow.Image, profile: bytes | None) -> Picture:
-    """Split 16-bit pixels into colour and alpha, upright, in sRGB. Pillow converts other profiles than sRGB at 8 bits only."""
+    """Split 16-bit pixels into color and alpha, upright, in sRGB. Pillow converts other profiles than sRGB at 8 bits only."""
     turns = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
     quarter, mirror = turns.get(image.getexif().get(0x0112, 1), (0, False))
     pixels = np.rot90(pixels, quarter)
@@ -250,17 +250,17 @@ def write(path: str | Path, image: Image, *, alpha: Image | None = None, bits: L
         The path.
 
     Raises:
-        ImageError: an extension that cannot be written, with so many bits, or no such folder.
+        ImageError: an extension that cannot be written, with that number of bits, or no such folder.
     """
     path = check_writable(path, bits=bits)
-    pixels, suffix = _quantised(check_image("picture", image), bits), path.suffix.lower()
+    pixels, suffix = _quantized(check_image("picture", image), bits), path.suffix.lower()
     jpeg, tiff = suffix in (".jpg", ".jpeg"), suffix in (".tif", ".tiff")
     if alpha is not None:
         opacity = np.clip(np.asarray(alpha, np.float32), 0, 1)[..., None]
         if jpeg:
             pixels = np.rint(pixels * opacity + 255 * (1 - opacity)).astype(np.uint8)
         else:
-            pixels = np.concatenate([pixels, _quantised(opacity, bits)], axis=-1)
+            pixels = np.concatenate([pixels, _quantized(opacity, bits)], axis=-1)
     with replacing(path) as partial:
         if tiff:
             _write_tiff(partial, pixels)
@@ -275,8 +275,8 @@ def write(path: str | Path, image: Image, *, alpha: Image | None = None, bits: L
     return path
 
 
-def _quantised(values: np.ndarray, bits: int) -> np.ndarray:
-    """Return values in [0, 1] as integers of so many bits, row by row: large pictures have no room for another copy in float."""
+def _quantized(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return values in [0, 1] as integers of `bits` bits, row by row: large pictures have no room for another copy in float."""
     kind, most = (np.uint8, 255) if bits == 8 else (np.uint16, 65535)
     whole = np.empty(values.shape, kind)
     for row, integers in zip(values, whole, strict=True):
@@ -298,7 +298,7 @@ def _write_tiff(path: Path, pixels: np.ndarray) -> None:
 
 def _write_deep_png(path: Path, pixels: np.ndarray) -> None:
     height, width, channels = pixels.shape
-    colored: Any = {"greyscale": False}  # whose default has a type of its own
+    colored: Any = {"grayscale": False}  # whose default has a type of its own
     writer = png.Writer(width, height, alpha=channels == 4, bitdepth=16, **colored)
     with open(path, "wb") as stream:
         writer.write_packed(stream, (row.astype(">u2").tobytes() for row in pixels))
@@ -390,9 +390,9 @@ def square(pixels: np.ndarray, size: int, *, fit: str = "crop") -> np.ndarray:
     """Bring a picture to a square, resized with Lanczos' filter, antialiased; alpha is taken into account.
 
     Args:
-        pixels: uint8 ``[H, W, C]``; C is 1 (grey), 3 (RGB) or 4 (RGBA).
+        pixels: uint8 ``[H, W, C]``; C is 1 (gray), 3 (RGB) or 4 (RGBA).
         size: side of the result in pixels.
-        fit: "crop" keeps the central square; "pad" keeps everything, centred on white (transparent with alpha).
+        fit: "crop" keeps the central square; "pad" keeps everything, centered on white (transparent with alpha).
 
     Returns:
         uint8 ``[size, size, C]``.

@@ -64,7 +64,7 @@ def variables19():
 
 @pytest.fixture(scope="session")
 def photo():
-    """A smooth coloured picture with edges, [40, 48, 3]."""
+    """A smooth colored picture with edges, [40, 48, 3]."""
     y, x = np.mgrid[:40, :48].astype(np.float32) / 48
     picture = np.stack([x, y, 0.5 + 0.5 * np.sin(12 * x * y)], axis=-1)
     picture[10:20, 15:30] = (0.9, 0.2, 0.1)

@@ -45,8 +45,8 @@ def test_all_names_resolve_and_are_the_documented_ones():
     assert set(dir(jaxart)) == set(jaxart.__all__)
     for name in jaxart.__all__:
         assert getattr(jaxart, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'stylise'"):
-        _ = jaxart.stylise
+    with pytest.raises(AttributeError, match="no attribute 'paint'"):
+        _ = jaxart.paint
     assert len(FUNCTIONS) > 40
 
 

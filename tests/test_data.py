@@ -161,7 +161,7 @@ class TestSources:
 
     def test_awkward_pictures_are_read_and_broken_ones_listed(self, tmp_path):
         red = np.full((24, 24, 3), (255, 0, 0), np.uint8)
-        Image.fromarray(red[..., 0] // 2).save(tmp_path / "1-grey.png")
+        Image.fromarray(red[..., 0] // 2).save(tmp_path / "1-gray.png")
         veil = Image.fromarray(red)
         veil.putalpha(Image.fromarray(np.full((24, 24), 102, np.uint8)))
         veil.save(tmp_path / "2-rgba.png")
@@ -186,7 +186,7 @@ class TestSources:
         assert "truncated" in read.failures[2]
         assert progress == [(number, 8) for number in range(1, 9)]
 
-    def test_crop_keeps_the_centre_and_pad_everything_on_white(self, tmp_path):
+    def test_crop_keeps_the_center_and_pad_everything_on_white(self, tmp_path):
         wide = np.zeros((20, 60, 3), np.uint8)
         wide[:, 20:40] = (0, 255, 0)
         Image.fromarray(wide).save(tmp_path / "wide.png")
@@ -324,7 +324,7 @@ def wrong(tmp_path, name):
         "unreadable": lambda: (place / "a.png").write_text("no"),
         "missing": lambda: csv.write_text("file,label\na.png,x\nb.png,y\n../a.png,z\n"),
         "columns": lambda: csv.write_text("name,class\na.png,x\n"),
-        "unlabelled": lambda: csv.write_text("file,label\na.png\n"),
+        "unlabeled": lambda: csv.write_text("file,label\na.png\n"),
         "twice": lambda: csv.write_text("file,label\na.png,x\n./a.png,y\n"),
         "text": lambda: (place / "a.txt").write_text("no"),
         "zip": lambda: (place / "a.zip").write_text("no"),
@@ -357,7 +357,7 @@ def wrong(tmp_path, name):
         ("unreadable", "none of 1 pictures can be read; the first: a.png: not a picture"),
         ("missing", r"labels.csv: names 2 files that are no pictures in .*place: b.png, ../a.png"),
         ("columns", "expected columns file,label in the first line, got name, class"),
-        ("unlabelled", "names 1 files without a label: a.png"),
+        ("unlabeled", "names 1 files without a label: a.png"),
         ("twice", "names 1 files twice"),
         ("text", "expected a folder, .zip, .npy, .npz or an IDX file"),
         ("one", "is one picture: expected the folder"),
@@ -515,7 +515,7 @@ class TestAugmentations:
         assert changed.dtype == images.dtype
         assert np.isfinite(changed).all()
         if images.shape[-1] == 1 and name in ("saturation", "hue"):
-            np.testing.assert_array_equal(changed, same)  # grey has neither
+            np.testing.assert_array_equal(changed, same)  # gray has neither
             return
         moved = (changed != same).any((1, 2, 3))
         assert moved.all() or (name == "translate" and moved.sum() > 24)  # a shift may be by (0, 0)
@@ -608,9 +608,9 @@ class TestWhatAugmentationsDo:
         assert results.max() <= 31
 
     @pytest.mark.parametrize(("scale", "offset"), [(1, 0), (2, -1)])
-    def test_colours_keep_what_they_should(self, photo, scale, offset):
+    def test_colors_keep_what_they_should(self, photo, scale, offset):
         original = photo[:16, :16] * scale + offset
-        image, grey = jnp.asarray(original), original.mean(-1, keepdims=True)
+        image, gray = jnp.asarray(original), original.mean(-1, keepdims=True)
         added = many("brightness", image, strength=0.3) - original
         assert np.ptp(added, axis=(1, 2, 3)).max() < 1e-6
         assert -0.301 <= added.min() < -0.28
@@ -620,20 +620,20 @@ class TestWhatAugmentationsDo:
         np.testing.assert_allclose(
             np.sort(contrasts.std((1, 2, 3)))[[0, -1]], np.array([0.5, 1.5]) * original.std(), rtol=0.03
         )
-        saturated, turned = many("saturation", image) - grey, many("hue", image, degrees=60.0) - grey
+        saturated, turned = many("saturation", image) - gray, many("hue", image, degrees=60.0) - gray
         for change in (saturated, turned):
             np.testing.assert_allclose(change.mean(-1), 0, atol=1e-5)
-        factors = (saturated * (original - grey)).sum((1, 2, 3)) / ((original - grey) ** 2).sum()
+        factors = (saturated * (original - gray)).sum((1, 2, 3)) / ((original - gray) ** 2).sum()
         assert 0.5 <= factors.min() < 0.52 < 1.48 < factors.max() <= 1.5
         np.testing.assert_allclose(
-            (turned**2).sum(-1), ((original - grey) ** 2).sum(-1)[None].repeat(300, 0), atol=1e-4
+            (turned**2).sum(-1), ((original - gray) ** 2).sum(-1)[None].repeat(300, 0), atol=1e-4
         )
-        cosines = (turned * (original - grey)).sum((1, 2, 3)) / ((original - grey) ** 2).sum()
+        cosines = (turned * (original - gray)).sum((1, 2, 3)) / ((original - gray) ** 2).sum()
         assert 58 < np.degrees(np.arccos(cosines.min())) < 60.01
 
     def test_noise_and_cutout(self, photo):
         image = jnp.asarray(photo[:16, :16])
-        np.testing.assert_allclose((many("noise", image, deviation=0.1) - photo[:16, :16]).std(), 0.1, rtol=0.01)
+        np.testing.assert_allclose((many("noise", image, std=0.1) - photo[:16, :16]).std(), 0.1, rtol=0.01)
         covered = (many("cutout", image, 2000, fill=-1.0) == -1).all(-1)
         sizes = covered.sum((1, 2))
         assert sizes.max() == 64
@@ -652,8 +652,8 @@ class TestWhatAugmentationsDo:
         shift = np.asarray(augment(keys, images, policy=("color",)) - images).mean((1, 2, 3))
         assert -0.501 <= shift.min() < -0.47
         assert 0.47 < shift.max() <= 0.501
-        with pytest.raises(ValueError, match="policy: unknown value 'colour'; known: color"):
-            data.diff_augment(keys, images, policy=("colour",))
+        with pytest.raises(ValueError, match="policy: unknown value 'color'; known: color"):
+            data.diff_augment(keys, images, policy=("color",))
 
 
 def run(monkeypatch, *arguments) -> int:

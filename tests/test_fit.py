@@ -132,14 +132,14 @@ def stumble(at: tuple[int, ...]):
 
 
 def test_steps_that_are_not_finite_are_skipped_and_counted():
-    state, _ = fit(stumble((3, 4)), key=KEY, steps=8, skips=2)
+    state, _ = fit(stumble((3, 4)), key=KEY, steps=8, max_nonfinite_steps=2)
     expected = walk().init(KEY).place + sum(
         jax.random.normal(jax.random.fold_in(KEY, i), (4,)) for i in (0, 1, 2, 5, 6, 7)
     )
     assert int(state.step) == 8
     np.testing.assert_allclose(state.place, expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(NotFiniteError, match="length is not finite after step 4") as caught:
-        fit(stumble((3, 4)), key=KEY, steps=8, skips=1)
+        fit(stumble((3, 4)), key=KEY, steps=8, max_nonfinite_steps=1)
     assert np.isfinite(caught.value.state.place).all()
 
 
@@ -213,7 +213,15 @@ def test_the_log_of_a_resumed_run_has_every_step_once(tmp_path):
     fit(walk(), key=KEY, steps=7, every=1, hooks=(log_jsonl(path),), state=half)
     with path.open("a") as stream:
         stream.write('{"step": 8, "leng')  # killed while writing
-    fit(stumble((8,)), key=KEY, steps=10, every=1, hooks=(periodically(2, log_jsonl(path)),), state=half, skips=1)
+    fit(
+        stumble((8,)),
+        key=KEY,
+        steps=10,
+        every=1,
+        hooks=(periodically(2, log_jsonl(path)),),
+        state=half,
+        max_nonfinite_steps=1,
+    )
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6, 8, 10]
     assert all(np.isfinite(row["length"]) for row in rows)

@@ -1,4 +1,4 @@
-"""GAN and VAE networks against NumPy, their normalisations over devices and in the limit, shapes, and lowering."""
+"""GAN and VAE networks against NumPy, their normalizations over devices and in the limit, shapes, and lowering."""
 
 import functools
 
@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.lib.stride_tricks import sliding_window_view
 
 from jaxart import models, ops
-from jaxart.models.blocks import BatchNorm, enlarge, enlarged_conv2d, pooled_conv2d, spectrally_normalised
+from jaxart.models.blocks import BatchNorm, pooled_conv2d, spectrally_normalized, upsample, upsampled_conv2d
 
 pytestmark = pytest.mark.usefixtures("strict")
 KEY = jax.random.key(0)
@@ -193,7 +193,7 @@ def test_widths_are_those_of_the_papers():
     assert outputs(models.SNGANDiscriminator(), jnp.zeros((1, 64, 64, 3))) == [64, 128, 256, 512, 1024]
 
 
-def test_no_bias_is_followed_by_a_normalisation():
+def test_no_bias_is_followed_by_a_normalization():
     params = jax.eval_shape(models.SNGANGenerator(size=16, width=2).init, KEY, jnp.zeros((1, 3)))["params"]
     assert "bias" in params["picture"]
     assert "bias" not in params["dense"]
@@ -250,7 +250,7 @@ def test_joined_convolutions_equal_their_parts(rng):
     x = jnp.asarray(rng.standard_normal((2, 6, 4, 3)), jnp.float32)
     kernel = jnp.asarray(rng.standard_normal((3, 3, 3, 5)), jnp.float32)
     for joined, parts in (
-        (enlarged_conv2d, lambda x, k: ops.conv2d(enlarge(x), k)),
+        (upsampled_conv2d, lambda x, k: ops.conv2d(upsample(x), k)),
         (pooled_conv2d, lambda x, k: ops.avg_pool(ops.conv2d(x, k))),
     ):
         got, expected = (
@@ -260,7 +260,7 @@ def test_joined_convolutions_equal_their_parts(rng):
         np.testing.assert_allclose(joined(x, kernel), parts(x, kernel), atol=2e-5)
 
 
-# Batch normalisation
+# Batch normalization
 
 
 def test_batch_norm_survives_a_large_mean_and_keeps_averages(rng):
@@ -330,18 +330,18 @@ def test_devices_do_not_change_the_batch():
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-5), got, expected)
 
 
-# Spectral normalisation
+# Spectral normalization
 
 
 class Kernel(nn.Module):
-    """A normalised kernel by itself."""
+    """A normalized kernel by itself."""
 
     shape: tuple[int, ...]
 
     @nn.compact
     def __call__(self, *, train=False):
         kernel = self.param("kernel", nn.initializers.normal(1.0), self.shape)
-        return spectrally_normalised(self, "kernel", kernel, train=train)
+        return spectrally_normalized(self, "kernel", kernel, train=train)
 
 
 def test_kernels_tend_to_a_largest_singular_value_of_one():
@@ -368,7 +368,7 @@ def test_spectral_vectors_move_in_training_only():
     np.testing.assert_allclose(program(network, train=True)(after, images, label), logits, rtol=1e-5)
 
 
-def test_the_derivative_of_a_normalised_kernel_is_that_of_the_quotient(rng):
+def test_the_derivative_of_a_normalized_kernel_is_that_of_the_quotient(rng):
     network = Kernel((4, 3))
     variables = network.init(KEY)
     for _ in range(100):

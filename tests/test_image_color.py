@@ -1,4 +1,4 @@
-"""Geometry and colour of pictures: sizes, what resizing keeps, and statistics that reach their target."""
+"""Geometry and color of pictures: sizes, what resizing keeps, and statistics that reach their target."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxart import color, image
 
 @pytest.fixture
 def tame():
-    """Two pictures whose colours, matched to each other's, stay well inside [0, 1]."""
+    """Two pictures whose colors, matched to each other's, stay well inside [0, 1]."""
     rng = np.random.default_rng(7)
     mix = np.array([[0.2, 0.04, 0.0], [0.08, 0.16, 0.04], [0.0, -0.08, 0.12]], np.float32)
     source = 0.5 + rng.uniform(-1, 1, (20, 24, 3)) @ mix
@@ -18,8 +18,8 @@ def tame():
     return source.astype(np.float32), target.astype(np.float32)
 
 
-def flat(*colour, shape=(5, 6)):
-    return np.broadcast_to(np.float32(colour), (*shape, 3)).copy()
+def flat(*color, shape=(5, 6)):
+    return np.broadcast_to(np.float32(color), (*shape, 3)).copy()
 
 
 def statistics(picture):
@@ -86,7 +86,7 @@ class TestYiq:
     def test_round_trip(self, photo):
         np.testing.assert_allclose(color.yiq_to_rgb(color.rgb_to_yiq(photo)), photo, atol=1e-5)
 
-    def test_grey_has_no_chroma(self):
+    def test_gray_has_no_chroma(self):
         np.testing.assert_allclose(color.rgb_to_yiq(flat(0.3, 0.3, 0.3))[..., 1:], 0, atol=1e-6)
 
     def test_luminance_is_the_weighted_sum_three_times(self, photo):
@@ -96,10 +96,10 @@ class TestYiq:
         np.testing.assert_allclose(got[1], np.repeat(expected[..., None], 3, -1), atol=1e-6)
 
     def test_with_chroma_of_keeps_chroma_and_luminance(self, tame):
-        light, colours = (0.5 + 0.5 * (each[:17, :13] - 0.5) for each in tame)  # far from the clip
-        got = color.rgb_to_yiq(color.with_chroma_of(light, colours))
+        light, colors = (0.5 + 0.5 * (each[:17, :13] - 0.5) for each in tame)  # far from the clip
+        got = color.rgb_to_yiq(color.with_chroma_of(light, colors))
         np.testing.assert_allclose(got[..., :1], color.rgb_to_yiq(light)[..., :1], atol=1e-5)
-        np.testing.assert_allclose(got[..., 1:], color.rgb_to_yiq(colours)[..., 1:], atol=1e-5)
+        np.testing.assert_allclose(got[..., 1:], color.rgb_to_yiq(colors)[..., 1:], atol=1e-5)
 
     def test_with_chroma_of_is_clipped(self):
         got = color.with_chroma_of(flat(1, 1, 1), flat(1, 0, 0))

@@ -1,4 +1,4 @@
-"""Pictures as people have them: odd but valid files give the expected pixels, broken ones one line of explanation."""
+"""Picture files in the wild: odd but valid files give the expected pixels, broken ones one line of explanation."""
 
 import io as streams
 import os
@@ -66,7 +66,7 @@ def deep_png(path, pixels, *, orientation=None, profile=None, transparent=None):
     """Write a 16-bit PNG, [H, W, C], with chunks that pypng does not write."""
     height, width, channels = pixels.shape
     stream = streams.BytesIO()
-    facts = {"greyscale": channels <= 2, "alpha": channels in (2, 4), "bitdepth": 16, "transparent": transparent}
+    facts = {"grayscale": channels <= 2, "alpha": channels in (2, 4), "bitdepth": 16, "transparent": transparent}
     png.Writer(width, height, **facts).write(stream, pixels.reshape(height, -1).tolist())
     data, extra = stream.getvalue(), b""
     if profile:
@@ -84,8 +84,8 @@ def deep_tiff(path, pixels, *, orientation=None, profile=None, **options):
     return path
 
 
-def profile(*, linear=False, swapped=False, grey=False):
-    """An ICC profile: sRGB as Pillow makes it, with a straight curve, with red and blue swapped, or for grey."""
+def profile(*, linear=False, swapped=False, gray=False):
+    """An ICC profile: sRGB as Pillow makes it, with a straight curve, with red and blue swapped, or for gray."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for at in range(132, 132 + 12 * struct.unpack_from(">I", data, 128)[0], 12):
         name, offset, _ = struct.unpack_from(">4sII", data, at)
@@ -93,7 +93,7 @@ def profile(*, linear=False, swapped=False, grey=False):
             data[offset : offset + 16] = b"para" + struct.pack(">IHHI", 0, 0, 0, 0x10000)
         if swapped and name in (b"rXYZ", b"bXYZ"):
             data[at : at + 4] = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}[name]
-        if grey and name == b"rTRC":
+        if gray and name == b"rTRC":
             data[at : at + 4], data[16:20] = b"kTRC", b"GRAY"
     return bytes(data)
 
@@ -134,16 +134,16 @@ class TestOrientation:
         if channels == 4:
             close(picture.alpha, upright[..., 3] / 65535)
 
-    def test_of_16_bit_grey_and_float(self, tmp_path, deep, orientation):
-        grey = deep[..., 0]
-        stored = STORED[orientation](grey)
+    def test_of_16_bit_gray_and_float(self, tmp_path, deep, orientation):
+        gray = deep[..., 0]
+        stored = STORED[orientation](gray)
         paths = [
             deep_png(tmp_path / "a.png", stored[..., None], orientation=orientation),
             deep_tiff(tmp_path / "a.tif", stored, orientation=orientation),
             deep_tiff(tmp_path / "b.tif", (stored / 65535).astype(np.float32), orientation=orientation),
         ]
         for path in paths:
-            close(io.read(path), np.repeat(grey[..., None] / 65535, 3, -1))
+            close(io.read(path), np.repeat(gray[..., None] / 65535, 3, -1))
 
 
 @pytest.mark.parametrize("extension", [".png", ".tif", ".webp", ".bmp"])
@@ -159,21 +159,21 @@ def test_rgba(tmp_path, rng, extension):
     rgba = rng.integers(1, 256, (6, 9, 4), np.uint8)
     options = {"lossless": True} if extension == ".webp" else {}
     path = saved(tmp_path / f"a{extension}", rgba, **options)
-    colour, alpha = rgba[..., :3] / 255, rgba[..., 3] / 255
+    color, alpha = rgba[..., :3] / 255, rgba[..., 3] / 255
     picture = io.read_picture(path)
-    close(picture.rgb, colour)
+    close(picture.rgb, color)
     close(picture.alpha, alpha)
-    close(io.read(path), colour * alpha[..., None] + 1 - alpha[..., None])
+    close(io.read(path), color * alpha[..., None] + 1 - alpha[..., None])
 
 
 @pytest.mark.parametrize("extension", [".png", ".tif", ".bmp", ".gif", ".jpg"])
-def test_grey(tmp_path, extension):
+def test_gray(tmp_path, extension):
     options = {"quality": 100} if extension == ".jpg" else {}
     path = saved(tmp_path / f"a{extension}", blocks()[..., 0], **options)
     close(io.read(path), np.repeat(blocks()[..., :1] / 255, 3, -1), 0.01 if extension == ".jpg" else 1e-6)
 
 
-def test_grey_with_alpha(tmp_path, rng):
+def test_gray_with_alpha(tmp_path, rng):
     both = rng.integers(0, 256, (5, 6, 2), np.uint8)
     picture = io.read_picture(saved(tmp_path / "a.png", both))
     close(picture.rgb, np.repeat(both[..., :1] / 255, 3, -1))
@@ -218,12 +218,12 @@ def test_one_bit(tmp_path, rng, extension):
 @pytest.mark.parametrize("extension", [".png", ".bmp", ".tif", ".gif"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1)])
 def test_thin_pictures(tmp_path, shape, extension):
-    colour = np.broadcast_to(np.array([9, 200, 77], np.uint8), (*shape, 3))
-    close(io.read(saved(tmp_path / f"a{extension}", colour)), colour / 255)
+    color = np.broadcast_to(np.array([9, 200, 77], np.uint8), (*shape, 3))
+    close(io.read(saved(tmp_path / f"a{extension}", color)), color / 255)
 
 
 def test_lab_tiff(tmp_path):
-    """White, black and a middle grey have the same Lab whatever the adaptation."""
+    """White, black and a middle gray have the same Lab whatever the adaptation."""
     lab = np.array([[[255, 0, 0], [0, 0, 0], [137, 0, 0]]], np.uint8)
     pillow.frombytes("LAB", (3, 1), lab.tobytes()).save(tmp_path / "a.tif")
     got = io.read(tmp_path / "a.tif")
@@ -250,31 +250,31 @@ class TestSixteenBits:
         path.write_bytes(path.read_bytes() + packed)
         close(io.read(path), pixels / 65535, 1 / 255)
 
-    def test_grey_is_linear_and_not_clipped(self, tmp_path):
+    def test_gray_is_linear_and_not_clipped(self, tmp_path):
         ramp = np.linspace(0, 65535, 600).round().astype(np.uint16).reshape(20, 30)
         for path in (deep_png(tmp_path / "a.png", ramp[..., None]), deep_tiff(tmp_path / "a.tif", ramp)):
             got = io.read(path)
             close(got, np.repeat(ramp[..., None] / 65535, 3, -1))
             assert len(np.unique(got)) == 600
 
-    def test_grey_big_endian_tiff(self, tmp_path, deep):
+    def test_gray_big_endian_tiff(self, tmp_path, deep):
         tifffile.imwrite(tmp_path / "a.tif", deep[..., 0], byteorder=">", photometric="minisblack")
         close(io.read(tmp_path / "a.tif"), np.repeat(deep[..., :1] / 65535, 3, -1))
 
     @pytest.mark.parametrize("channels", [2, 3, 4])
     def test_png_keeps_all_levels(self, tmp_path, deep, channels):
         picture = io.read_picture(deep_png(tmp_path / "a.png", deep[..., :channels]))
-        colour = deep[..., :3] if channels > 2 else deep[..., :1].repeat(3, -1)
-        close(picture.rgb, colour / 65535)
+        color = deep[..., :3] if channels > 2 else deep[..., :1].repeat(3, -1)
+        close(picture.rgb, color / 65535)
         assert len(np.unique(picture.rgb)) > 256
         if channels != 3:
             close(picture.alpha, deep[..., channels - 1] / 65535)
 
     @pytest.mark.parametrize("channels", [1, 3])
-    def test_png_with_a_transparent_colour(self, tmp_path, deep, channels):
-        colour = deep[3, 4, :channels].tolist()
+    def test_png_with_a_transparent_color(self, tmp_path, deep, channels):
+        color = deep[3, 4, :channels].tolist()
         path = deep_png(
-            tmp_path / "a.png", deep[..., :channels], transparent=tuple(colour) if channels > 1 else colour[0]
+            tmp_path / "a.png", deep[..., :channels], transparent=tuple(color) if channels > 1 else color[0]
         )
         expected = np.ones((20, 30), np.float32)
         expected[3, 4] = 0
@@ -346,8 +346,8 @@ class TestProfiles:
             close(io.read(path)[bright], encoded(deep[..., :3] / 65535)[bright], 0.015)
 
     @pytest.mark.parametrize("channels", [1, 2])
-    def test_linear_grey_is_encoded(self, tmp_path, deep, channels):
-        icc = profile(linear=True, grey=True)
+    def test_linear_gray_is_encoded(self, tmp_path, deep, channels):
+        icc = profile(linear=True, gray=True)
         paths = [
             saved(tmp_path / "a.png", (deep[..., :channels] >> 8).astype(np.uint8).squeeze(), icc_profile=icc),
             deep_png(tmp_path / "b.png", deep[..., :channels], profile=icc),
@@ -369,7 +369,7 @@ class TestProfiles:
 
     @pytest.mark.parametrize("broken", [b"nonsense", profile()[:200], profile()[:-40]])
     @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-    def test_broken_one_or_one_of_another_colour_space_is_ignored(self, tmp_path, broken, mode):
+    def test_broken_one_or_one_of_another_color_space_is_ignored(self, tmp_path, broken, mode):
         paths = [saved(tmp_path / f"{i}.tif", blocks(), mode, icc_profile=icc) for i, icc in enumerate((None, broken))]
         np.testing.assert_array_equal(*map(io.read, paths))
 
@@ -418,10 +418,10 @@ BROKEN = {
     "cut.gif": truncated,
     "cut.tif": truncated,
     "header.png": lambda path: truncated(path, 0.003),
-    "grey.png": lambda path: truncated_deep(path, 1),
-    "colour.png": lambda path: truncated_deep(path, 3),
-    "grey.tif": lambda path: truncated_deep(path, 1),
-    "colour.tif": lambda path: truncated_deep(path, 3),
+    "gray.png": lambda path: truncated_deep(path, 1),
+    "color.png": lambda path: truncated_deep(path, 3),
+    "gray.tif": lambda path: truncated_deep(path, 1),
+    "color.tif": lambda path: truncated_deep(path, 3),
 }
 
 

@@ -1,4 +1,4 @@
-"""Stylising in tiles: the same gradient as on the whole picture, chosen by memory."""
+"""Stylizing in tiles: the same gradient as on the whole picture, chosen by memory."""
 
 import shutil
 import types
@@ -14,7 +14,7 @@ from jaxart.tasks import stylize
 from jaxart.training import fit
 
 KEY = jax.random.key(0)
-TILED = stylize.Rung(rematerialise=True, tile=32)
+TILED = stylize.MemoryMode(rematerialize=True, tile=32)
 SHALLOW = {
     "style_layers": ("relu1_1", "relu2_1"),
     "style_layer_weights": (4.0, 1.0),
@@ -41,7 +41,7 @@ def job(variables, large, **options):
 def gradient(made):
     """Return the loss and the gradient of the first step, read off Adam's first moment."""
     state, info = fit(stylize.scale_recipe(made, 0), key=KEY, steps=1)
-    return info.loss, state.optimizer[0].mu
+    return info.loss, state.opt_state[0].mu
 
 
 def relative(found, expected):
@@ -67,15 +67,17 @@ def test_every_rung_has_the_gradient_of_the_whole(variables, large, options):
         5e-5 if options.get("style_loss") is losses.WASSERSTEIN_CONVERGED else 1e-5
     )  # its root magnifies rounding
     loss, expected = gradient(job(variables, large, **options))
-    for rung in (TILED, TILED._replace(recompute=True)):
-        found_loss, found = gradient(job(variables, large, rung=rung, **options))
+    for memory_mode in (TILED, TILED._replace(recompute=True)):
+        found_loss, found = gradient(job(variables, large, memory_mode=memory_mode, **options))
         assert abs(float(found_loss / loss) - 1) < 1e-5
-        assert relative(found, expected) < tolerance, rung
+        assert relative(found, expected) < tolerance, memory_mode
 
 
 def test_tiles_leave_no_seams(variables, large):
     """The gradient's error along tile borders is that of rounding, as everywhere."""
-    (_, expected), (_, found) = (gradient(job(variables, large, rung=rung)) for rung in (stylize.WHOLE, TILED))
+    (_, expected), (_, found) = (
+        gradient(job(variables, large, memory_mode=memory_mode)) for memory_mode in (stylize.WHOLE, TILED)
+    )
     error = np.abs(np.asarray(found - expected)).mean((1, 2))
     borders = np.isin(np.arange(75) // 2 * 2, (30, 32, 62, 64))
     assert error.max() < 1e-4 * np.abs(expected).max()
@@ -83,7 +85,7 @@ def test_tiles_leave_no_seams(variables, large):
 
 
 def test_resume_with_tiles_is_exact(variables, large, tmp_path):
-    made = job(variables, large, rung=TILED, steps=2)
+    made = job(variables, large, memory_mode=TILED, steps=2)
     expected = stylize.run(made, key=KEY)
     stylize.run(made, key=KEY, checkpoints=tmp_path, save_every=1, every=1, on_step=lambda _: None, stop=lambda: True)
     np.testing.assert_array_equal(stylize.run(made, key=KEY, checkpoints=tmp_path, save_every=1, resume=True), expected)
@@ -91,22 +93,24 @@ def test_resume_with_tiles_is_exact(variables, large, tmp_path):
 
 def test_memory_chooses_the_rung(variables, large):
     made = stylize.prepare(*large, variables=variables, size=1024, min_size=512, **SHALLOW)
-    rows = {row.rung: row.bytes for row in stylize.ladder(made, key=KEY)}
-    sizes = [rows[rung] for rung in stylize.LADDER]
+    rows = {row.memory_mode: row.bytes for row in stylize.compare_memory_modes(made, key=KEY)}
+    sizes = [rows[memory_mode] for memory_mode in stylize.MEMORY_MODES]
     assert sizes[0] > sizes[1] > sizes[3] > sizes[4]
-    assert stylize.choose_rungs(made, key=KEY, max_memory=1 << 50).rungs == (stylize.WHOLE,) * len(made.sizes)
-    between = stylize.choose_rungs(made, key=KEY, max_memory=(sizes[3] + sizes[1]) // 2)
-    assert between.rungs[-1] == stylize.LADDER[3]
-    assert between.rungs[0] in stylize.LADDER[:4]
+    assert stylize.choose_memory_modes(made, key=KEY, max_memory=1 << 50).memory_modes == (stylize.WHOLE,) * len(
+        made.sizes
+    )
+    between = stylize.choose_memory_modes(made, key=KEY, max_memory=(sizes[3] + sizes[1]) // 2)
+    assert between.memory_modes[-1] == stylize.MEMORY_MODES[3]
+    assert between.memory_modes[0] in stylize.MEMORY_MODES[:4]
     with pytest.raises(ValueError, match=r"needs \d\.\d\d GiB \(tiled 256.*, but 0\.00 GiB may be used"):
-        stylize.choose_rungs(made, key=KEY, max_memory=1000)
+        stylize.choose_memory_modes(made, key=KEY, max_memory=1000)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"style_loss": losses.nearest_patches}, "do not add up over tiles"),
-        ({"rung": stylize.Rung(tile=0)}, "at least 1 pixel"),
+        ({"memory_mode": stylize.MemoryMode(tile=0)}, "at least 1 pixel"),
     ],
 )
 def test_errors(variables, large, options, message):

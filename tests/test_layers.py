@@ -42,7 +42,7 @@ def test_layers_import_downwards_only():
                 continue
             checked += 1
             below = LEVEL[other] < LEVEL[room]
-            same = LEVEL[other] == LEVEL[room] == 1  # colour uses ops; the order inside layer 1 is free of circles
+            same = LEVEL[other] == LEVEL[room] == 1  # color uses ops; the order inside layer 1 is free of circles
             assert below or same, f"{path.relative_to(ROOT)} imports {name}, which is not below it"
     assert checked > 20
 

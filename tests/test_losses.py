@@ -144,8 +144,8 @@ def test_nearest_patches_equals_numpy(features, size):
             ]
         )
 
-    centre = g.mean((0, 1))
-    p, s = patches(f - centre), patches(g - centre)
+    center = g.mean((0, 1))
+    p, s = patches(f - center), patches(g - center)
     cosine = (p / np.linalg.norm(p, axis=1, keepdims=True)) @ (s / np.linalg.norm(s, axis=1, keepdims=True)).T
     expected = np.mean(1 - cosine.max(axis=1))
     for chunk in (4, 1024):
@@ -153,7 +153,7 @@ def test_nearest_patches_equals_numpy(features, size):
         np.testing.assert_allclose(got, expected, rtol=1e-4)
     assert float(losses.nearest_patches(jnp.asarray(g), jnp.asarray(g), size=size)) < 1e-5
     flat = jax.grad(lambda x: losses.nearest_patches(x, jnp.asarray(g), size=size))(
-        jnp.broadcast_to(jnp.asarray(centre), (4, 4, 5))
+        jnp.broadcast_to(jnp.asarray(center), (4, 4, 5))
     )
     assert np.isfinite(flat).all()
 

@@ -168,7 +168,7 @@ class TestPrecisionRecall:
             metrics.precision_recall(normal(0, 5, 2), normal(1, 9, 2))
         with pytest.raises(ValueError, match="at least one row"):
             metrics.precision_recall(normal(0, 9, 2), normal(1, 9, 2), chunk=0)
-        with pytest.raises(ValueError, match="at least one neighbour"):
+        with pytest.raises(ValueError, match="at least one neighbor"):
             metrics.precision_recall(normal(0, 9, 2), normal(1, 9, 2), neighbors=0)
 
 
@@ -222,7 +222,7 @@ class TestOriginality:
         other = metrics.originality(KEY, fake, train, held_out, chunk=7)
         assert got[1:] == other[1:]
 
-    def test_leaning_equals_a_loop_and_far_neighbours_bound_what_was_not_ranked(self):
+    def test_leaning_equals_a_loop_and_far_neighbors_bound_what_was_not_ranked(self):
         rng = np.random.default_rng(4)
         fake, examples = mixture(rng, 20), mixture(rng, 200)
         trained = rng.random(200) < 0.5
@@ -428,7 +428,7 @@ class TestCards:
             ("{", "expected score cards as JSON"),
             ("{}", "JSON list of score cards, got dict"),
             ("[3]", "card 0: expected an object"),
-            (json.dumps([{**entry, "colour": 1}]), r"card 0: .*missing: \[\], unknown: \['colour'\]"),
+            (json.dumps([{**entry, "color": 1}]), r"card 0: .*missing: \[\], unknown: \['color'\]"),
             (json.dumps([entry, {"score": "FID"}]), "card 1: .*missing: .'data_hash'"),
             (json.dumps([{**entry, "name": "FID"}]), "is called 'FID', but its features make it 'Frechet"),
         ):

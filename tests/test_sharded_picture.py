@@ -49,11 +49,11 @@ def first_step(made):
 )
 def test_the_gradient_is_that_of_one_device(variables, pictures, options, splits):
     one, expected = first_step(job(variables, pictures, **options))
-    for count, rung in splits:
-        state, info = first_step(job(variables, pictures, mesh=mesh(count), rung=rung, **options))
-        slopes = np.asarray(state.optimizer[0].mu)
+    for count, memory_mode in splits:
+        state, info = first_step(job(variables, pictures, mesh=mesh(count), memory_mode=memory_mode, **options))
+        slopes = np.asarray(state.opt_state[0].mu)
         assert abs(float(info.loss / expected.loss) - 1) < 1e-5
-        assert relative(slopes[:75], one.optimizer[0].mu) < 1e-5
+        assert relative(slopes[:75], one.opt_state[0].mu) < 1e-5
         assert len(slopes) > 75
         assert not any(np.asarray(leaf)[75:].any() for leaf in (slopes, state.image, state.average))
 
@@ -64,7 +64,7 @@ def test_with_the_convolutions_of_xla_too(variables, pictures):
         return made._replace(network=made.network.clone(winograd=False), variables=variables)
 
     (one, _), (four, _) = (first_step(made) for made in (by_xla(), by_xla(mesh=mesh(4))))
-    assert relative(np.asarray(four.optimizer[0].mu[:75]), one.optimizer[0].mu) < 1e-5
+    assert relative(np.asarray(four.opt_state[0].mu[:75]), one.opt_state[0].mu) < 1e-5
 
 
 def test_lbfgs_takes_the_same_step(variables, pictures):
@@ -76,7 +76,7 @@ def test_lbfgs_takes_the_same_step(variables, pictures):
 
 
 def test_no_device_holds_the_picture(variables, pictures):
-    recipe = stylize.scale_recipe(job(variables, pictures, mesh=mesh(4), rung=TILED, masks=masks_of(SIZE)), 0)
+    recipe = stylize.scale_recipe(job(variables, pictures, mesh=mesh(4), memory_mode=TILED, masks=masks_of(SIZE)), 0)
     state = recipe.init(KEY)
     program = compile_steps(recipe, key=KEY, state=state)
     assert not [word for word in ("all-gather", "all-to-all") if word in program.as_text()]
@@ -112,7 +112,7 @@ def test_runs_end_alike_and_resume_on_any_number_of_devices(variables, pictures,
 
 def test_a_bad_value_leaves_the_picture_of_the_last_good_step(variables, pictures):
     made = job(variables, pictures, mesh=mesh(2))
-    made = made._replace(strengths=made.strengths._replace(content=jnp.float32(np.nan)))
+    made = made._replace(loss_weights=made.loss_weights._replace(content=jnp.float32(np.nan)))
     with pytest.raises(NotFiniteError) as caught:
         stylize.run(made, key=KEY)
     assert stylize.picture(caught.value.state).shape == (*SIZE, 3)
@@ -148,7 +148,7 @@ def test_the_command(tmp_path, vgg_file, variables, pictures):
     files = [tmp_path / name for name in ("tall.png", "painting.png", "out.png")]
     for file, made in zip(files, (np.resize(pictures[0], (130, 34, 3)), pictures[1][0]), strict=False):
         io.write(file, made)
-    quick = ["--size", 130, "--min-size", 130, "--steps", 1, "--rung", "whole", "--features", vgg_file]
+    quick = ["--size", 130, "--min-size", 130, "--steps", 1, "--memory-mode", "whole", "--features", vgg_file]
     done = jaxart("stylize", *files[:2], "-o", files[2], "--devices", 2, *quick, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     content, painting, two = map(io.read, files)

@@ -92,7 +92,7 @@ def test_errors(job, jobs, painting):
     with pytest.raises(ValueError, match="at least one style"):
         stylize.variations(job, [], [0.1])
     other = jobs[0]._replace(sizes=((8, 8),), content_layers=("relu1_1",))
-    with pytest.raises(ValueError, match="stylisation 3 and the first differ in sizes, content_layers; they may"):
+    with pytest.raises(ValueError, match="stylization 3 and the first differ in sizes, content_layers; they may"):
         stylize.run_sheet([*jobs[:2], other], key=KEY)
     with pytest.raises(ValueError, match="group: expected at least 1"):
         stylize.run_sheet(jobs, key=KEY, group=0)

@@ -26,7 +26,7 @@ SHALLOW = {
 
 @pytest.fixture(scope="module")
 def paint(variables, photo, painting):
-    """A quick stylisation; keyword arguments override."""
+    """A quick stylization; keyword arguments override."""
 
     def run(content=None, styles=None, **options):
         arguments = {"key": KEY, "variables": variables, "size": 32, "min_size": 32, "steps": 2} | SHALLOW | options
@@ -120,7 +120,7 @@ def test_every_init_starts_in_range_and_by_the_key(variables, photo, painting, i
     assert (init == "content") == bool(jnp.array_equal(first, other))
 
 
-def test_luminance_keeps_the_chroma_and_transport_recolours_the_style(paint, variables, photo, painting):
+def test_luminance_keeps_the_chroma_and_transport_recolors_the_style(paint, variables, photo, painting):
     result = paint(colors="luminance")
     content = jaxart.image.resize(photo, result.shape[:2])
     chroma = jaxart.color.rgb_to_yiq(result)[..., 1:] - jaxart.color.rgb_to_yiq(jnp.clip(content, 0, 1))[..., 1:]

@@ -10,7 +10,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxart import ops
-from jaxart.models import VGG, vgg_reach, vgg_stride
+from jaxart.models import VGG, vgg_halo, vgg_stride
 
 REACH = {"halo": 8, "align": 4}
 
@@ -26,16 +26,16 @@ def pyramid(window, kernels):
     return {1: fine[0], 2: middle[0], 4: ops.avg_pool(middle)[0]}
 
 
-def summand(window, counted, companions, kernels):
+def summand(window, valid, aligned, kernels):
     found = {}
     for stride, layer in pyramid(window, kernels).items():
-        own = counted[::stride, ::stride][: layer.shape[0], : layer.shape[1], None]
-        found[stride] = jnp.einsum("hwc,hwd->cd", layer * own, layer), jnp.sum(own * (layer - companions[stride]) ** 2)
+        own = valid[::stride, ::stride][: layer.shape[0], : layer.shape[1], None]
+        found[stride] = jnp.einsum("hwc,hwd->cd", layer * own, layer), jnp.sum(own * (layer - aligned[stride]) ** 2)
     return found
 
 
-def loss(image, companions, kernels, tile):
-    sums = ops.tiled_sum(summand, image, companions, kernels, tile=tile, **REACH)
+def loss(image, aligned, kernels, tile):
+    sums = ops.tiled_sum(summand, image, aligned, kernels, tile=tile, **REACH)
     return sum(jnp.sum(jnp.sqrt(1 + second**2)) + error for second, error in sums.values())
 
 
@@ -62,7 +62,7 @@ def test_value_and_derivative_are_those_of_the_whole(kernels, size, tile):
 
 def test_jit_equals_eager_and_it_runs_inside_a_loop(kernels):
     image, targets = picture(45, 35), pyramid(picture(45, 35, seed=2), kernels)
-    slope = functools.partial(jax.grad(loss), companions=targets, kernels=kernels, tile=16)
+    slope = functools.partial(jax.grad(loss), aligned=targets, kernels=kernels, tile=16)
     expected = slope(image)
     assert relative(jax.jit(slope)(image), expected) < 1e-6
     in_loop = jax.jit(lambda x: jax.lax.while_loop(lambda c: c[0] < 1, lambda c: (c[0] + 1, slope(c[1])), (0, x)))
@@ -73,7 +73,7 @@ def test_second_derivatives_too():
     def square(image, tile):
         def total(x):
             return ops.tiled_sum(
-                lambda window, counted, *_: jnp.sum(counted[..., None] * jnp.sin(window)),
+                lambda window, valid, *_: jnp.sum(valid[..., None] * jnp.sin(window)),
                 x, None, None, tile=tile, **REACH,
             )  # fmt: skip
 
@@ -92,9 +92,9 @@ def test_maps_are_put_together_without_seams(kernels):
 
 
 def test_memory_does_not_grow_with_the_picture():
-    def summand(window, counted, *_):
+    def summand(window, valid, *_):
         features = jnp.sin(window[..., None] * jnp.arange(64.0).reshape(1, 1, 1, -1))
-        return jnp.sum(counted[..., None, None] * jnp.cos(features) ** 2, axis=(0, 1))
+        return jnp.sum(valid[..., None, None] * jnp.cos(features) ** 2, axis=(0, 1))
 
     def temporaries(height, tile):
         slope = jax.grad(lambda x: jnp.sum(ops.tiled_sum(summand, x, None, None, tile=tile, **REACH) ** 2))
@@ -108,7 +108,7 @@ def test_memory_does_not_grow_with_the_picture():
 
 @pytest.mark.parametrize("layers", [("relu1_2",), ("relu2_2", "pool1"), ("relu3_1", "relu1_1")])
 def test_reach_is_as_far_as_features_look(variables, layers):
-    halo, align = vgg_reach(16, layers)
+    halo, align = vgg_halo(16, layers)
     deepest = max(layers, key=vgg_stride)
     network = VGG(depth=16, layers=(deepest,), winograd=False)  # its tiles would spread the NaN
     start, size = halo + align, 2 * halo + 3 * align

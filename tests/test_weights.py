@@ -1,4 +1,4 @@
-"""Weights from files of strangers, the cache, a package and a hub: no file runs code, damage is a `WeightsError`."""
+"""Weights from untrusted files, the cache, a package and a hub: no file runs code, damage is a `WeightsError`."""
 
 import contextlib
 import hashlib

@@ -85,7 +85,7 @@ class Options:
         Parameter(
             group=look,
             consume_multiple=True,
-            help="One grey picture for each style, in their order: white where it acts.",
+            help="One gray picture for each style, in their order: white where it acts.",
         ),
     ] = None
     init: Init = "content"
@@ -96,11 +96,11 @@ class Options:
         float | None,
         Parameter(group=running, help="GiB that may be used. Larger pictures are cut into tiles. [what is free]"),
     ] = None
-    rung: Annotated[
-        Literal["whole", "rematerialised", "tiled"] | None,
+    memory_mode: Annotated[
+        Literal["whole", "rematerialized", "tiled"] | None,
         Parameter(group=running, help="How memory is saved at the price of time; the picture is the same. [by memory]"),
     ] = None
-    tile: Annotated[int, Parameter(group=running, help="Side of the tiles of --rung tiled, in pixels.")] = 512
+    tile: Annotated[int, Parameter(group=running, help="Side of the tiles of --memory-mode tiled, in pixels.")] = 512
     precision: Annotated[
         Literal["float32", "bfloat16"],
         Parameter(group=running, help="Of the network's activations; bfloat16 halves their memory on a GPU or TPU."),
@@ -130,7 +130,7 @@ def stylize(
         Literal[8, 16], Parameter(group=_picture, help="Of each channel of the result; 16 for .png and .tif.")
     ] = 8,
     save_every: Annotated[
-        int | None, Parameter(group=running, help="Keep a snapshot every so many steps, in OUTPUT.snapshots.")
+        int | None, Parameter(group=running, help="Keep a snapshot every N steps, in OUTPUT.snapshots.")
     ] = None,
     resume: Annotated[
         bool,
@@ -190,7 +190,7 @@ def demo(
     ] = Path("jaxart-demo.png"),
     resume: Annotated[bool, Parameter(help="Carry on after an interruption.", negative=())] = False,
 ) -> int:
-    """Stylise a sample photograph with a van Gogh: the whole program in a few minutes on a CPU."""
+    """Stylize a sample photograph with a van Gogh: the whole program in a few minutes on a CPU."""
     from jaxart.cli import stylizing
 
     return stylizing.demo(output, resume=resume)
@@ -206,7 +206,7 @@ def info() -> int:
 
 @weights_app.command(name="list")
 def list_weights() -> int:
-    """List the known weights, their licences, and which are here."""
+    """List the known weights, their licenses, and which are here."""
     from jaxart.cli import about
 
     return about.list_weights()
@@ -239,7 +239,7 @@ def preview(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="The sheet: .png .jpg .webp .tif.")],
     size: Annotated[int | None, Parameter(help="Side of a picture. [arrays: their own, pictures: 64]")] = None,
-    channels: Annotated[Literal[1, 3], Parameter(help="1 for grey, 3 for colour.")] = 3,
+    channels: Annotated[Literal[1, 3], Parameter(help="1 for gray, 3 for color.")] = 3,
     fit: Annotated[
         Literal["crop", "pad"], Parameter(help="Other shapes: crop to the central square, or pad to one.")
     ] = "crop",
@@ -249,7 +249,7 @@ def preview(
         tuple[str, ...],
         Parameter(consume_multiple=True, help="Change them at random: horizontal_flip, rotate, crop, hue, ..."),
     ] = (),
-    rows: Annotated[int, Parameter(help="At most so many; with classes, a row of each.")] = 10,
+    rows: Annotated[int, Parameter(help="Most rows; with classes, a row of each.")] = 10,
     columns: Annotated[int, Parameter(help="Pictures in a row.")] = 10,
     seed: Annotated[int, Parameter(help="Of the choice of pictures and of --augment.")] = 0,
 ) -> int:

@@ -39,10 +39,10 @@ def info() -> int:
 
 def list_weights() -> int:
     """Print the known sets."""
-    table = Table("name", "here", "package", "hub", "licence")
+    table = Table("name", "here", "package", "hub", "license")
     for known in weights.SETS.values():
         here = "yes" if weights.locate(known.name).is_file() else "no"
-        table.add_row(known.name, here, known.package or "-", known.hub, known.licence)
+        table.add_row(known.name, here, known.package or "-", known.hub, known.license)
     for extra in sorted(weights.locate("x").parent.glob("*.safetensors")):
         if extra.stem not in weights.SETS:
             table.add_row(extra.stem, "yes", "-", "-", "as stated by whoever gave the file")

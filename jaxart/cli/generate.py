@@ -26,7 +26,7 @@ class Options:
     """What training a GAN and a VAE share."""
 
     size: Annotated[int, Parameter(group=_data, help="Side of the pictures, a power of two.")] = 32
-    channels: Annotated[Literal[1, 3], Parameter(group=_data, help="1 for grey, 3 for colour.")] = 3
+    channels: Annotated[Literal[1, 3], Parameter(group=_data, help="1 for gray, 3 for color.")] = 3
     fit: Annotated[
         Literal["crop", "pad"],
         Parameter(group=_data, help="Other shapes: crop to the central square, or pad to one."),
@@ -48,7 +48,7 @@ class Options:
     conditional: Annotated[
         bool, Parameter(group=_network, help="Learn the classes of the data, so that one can be asked for.")
     ] = False
-    width: Annotated[int, Parameter(group=_network, help="Channels at half the size; they double towards 4 x 4.")] = 64
+    width: Annotated[int, Parameter(group=_network, help="Channels at half the size; they double toward 4 x 4.")] = 64
     latent: Annotated[int, Parameter(group=_network, help="Dimensions of the random input.")] = 128
     batch: Annotated[int, Parameter(group=_training, help="Pictures a step, over all devices.")] = 64
     steps: Annotated[int, Parameter(group=_training, help="Steps in all; `resume --steps` goes on further.")] = 20_000
@@ -112,7 +112,7 @@ class GanOptions(Options):
             help="For few pictures: color translation cutout. Shown to the discriminator on both sides, so it is not learned.",
         ),
     ] = ()
-    skips: Annotated[
+    max_nonfinite_steps: Annotated[
         int,
         Parameter(group=_training, help="Steps in a row that may fail (not finite) before it goes back a checkpoint."),
     ] = 5
@@ -123,7 +123,7 @@ class VaeOptions(Options):
     """What a VAE needs beside them."""
 
     learning_rate: Annotated[float, Parameter(group=_training, help="Of Adam; falls to a tenth by a cosine.")] = 1e-3
-    skips: Annotated[
+    max_nonfinite_steps: Annotated[
         int,
         Parameter(group=_training, help="Steps in a row that may fail (not finite) before it goes back a checkpoint."),
     ] = 5
@@ -204,7 +204,7 @@ def interpolate(
     stops: Annotated[int, Parameter(help="Random pictures that it passes.")] = 8,
     frames: Annotated[int, Parameter(help="From one to the next.")] = 12,
     fps: Annotated[int, Parameter(help="Frames a second.")] = 12,
-    scale: Annotated[int, Parameter(help="Enlarge so many times.")] = 4,
+    scale: Annotated[int, Parameter(help="Enlarge by this factor.")] = 4,
     seed: Annotated[int, Parameter(help="Of the stops.")] = 0,
     label: Annotated[str | None, Parameter(help="One class; by default the first.")] = None,
 ) -> int:

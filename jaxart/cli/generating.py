@@ -260,7 +260,7 @@ def _train(run: Run, dataset: shelf.Dataset, mesh: Mesh | None) -> int:
                     every=every,
                     hooks=tuple(training.on_first_process(hook) for hook in hooks),
                     stop=interrupted,
-                    skips=options.skips,
+                    max_nonfinite_steps=options.max_nonfinite_steps,
                     checkpoints=kept,
                     save_every=options.save_every,
                 )

@@ -15,7 +15,7 @@ Colors = Annotated[
     Literal["style", "luminance", "transport"],
     Parameter(
         group=look,
-        help="style: the painting's colours. luminance: keep the photograph's. transport: give them to the painting first.",
+        help="style: the painting's colors. luminance: keep the photograph's. transport: give them to the painting first.",
     ),
 ]
 

@@ -37,7 +37,7 @@ def sheet(content: Path, styles: Sequence[Path], output: Path, options: Options)
         colors=options.colors,
         init=options.init,
     )
-    strengths = options.content_weights or [factor * float(job.strengths.content) for factor in _FACTORS]
+    strengths = options.content_weights or [factor * float(job.loss_weights.content) for factor in _FACTORS]
     jobs = task.variations(job, paintings, strengths)
     names = [f"{style.stem} {strength:.3g}" for style in styles for strength in strengths]
     columns = options.columns or len(strengths)

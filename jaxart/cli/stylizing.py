@@ -35,7 +35,7 @@ def stylize(
     resume: bool = False,
     trace: Path | None = None,
 ) -> int:
-    """Stylise one picture or a folder of them; return the exit code."""
+    """Stylize one picture or a folder of them; return the exit code."""
     if save_every is not None and save_every < 1:
         raise ValueError(f"--save-every: expected at least 1, got {save_every}.")
     keep_compiled_programs()
@@ -59,7 +59,7 @@ def stylize(
 
 
 def _folder(content: Path, output: Path, one: Callable[..., int], console: Console, resume: bool) -> int:
-    """Stylise every picture of a folder; what fails is listed at the end and stops nothing."""
+    """Stylize every picture of a folder; what fails is listed at the end and stops nothing."""
     pictures, failed = io.pictures_in(content), []
     for number, picture in enumerate(pictures, 1):
         target = _target(picture, pictures, output)
@@ -101,7 +101,7 @@ def _one(
     resume: bool,
     estimate: bool = False,
 ) -> int:
-    """Stylise one picture; checkpoints live in OUTPUT.run until it is finished."""
+    """Stylize one picture; checkpoints live in OUTPUT.run until it is finished."""
     picture = io.read_picture(content)
     job = job_of(picture)
     key = jax.random.key(options.seed)
@@ -114,7 +114,7 @@ def _one(
         raise ValueError(missing if resume else left)
     _check_disk(output, job)
     limit = task.memory_limit(_bytes(options))
-    job = _on_rungs(job, key, options, limit, folder if resume else None)
+    job = _in_memory_modes(job, key, options, limit, folder if resume else None)
     if estimate:
         _check_estimate(job, key, console, options, limit)
     with Reporter(console, job, trace, _snapshots(output, save_every)) as report, interruptible() as interrupted:
@@ -142,16 +142,16 @@ def _one(
 
 
 def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
-    """Print what a stylisation will need."""
+    """Print what a stylization will need."""
     keep_compiled_programs()
     first = io.pictures_in(content)[0] if content.is_dir() else content
     job = _job_maker(styles, options)(io.read_picture(first))
     key, limit = jax.random.key(options.seed), task.memory_limit(_bytes(options))
-    job = _on_rungs(job, key, options, limit)
+    job = _in_memory_modes(job, key, options, limit)
     rows = task.plan(job, key=key)
-    table = Table("scale", "size", "steps", "s/step", "time", "peak memory", "rung")
+    table = Table("scale", "size", "steps", "s/step", "time", "peak memory", "memory mode")
     for number, row in enumerate(rows, 1):
-        cells = (f"{row.step_seconds:.2f}", duration(row.seconds), f"{row.bytes / 2**20:.0f} MiB", row.rung.name)
+        cells = (f"{row.step_seconds:.2f}", duration(row.seconds), f"{row.bytes / 2**20:.0f} MiB", row.memory_mode.name)
         table.add_row(str(number), f"{row.size[1]} x {row.size[0]}", str(row.steps), *cells)
     console = Console()
     console.print(table)
@@ -160,7 +160,7 @@ def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
         + ("" if limit is None else f" of {limit / 2**20:.0f} MiB"),
         highlight=False,
     )
-    console.print(_ladder(task.ladder(job, key=key, max_memory=limit)))
+    console.print(_modes_table(task.compare_memory_modes(job, key=key, max_memory=limit)))
     if content.is_dir():
         console.print(
             f"for {first.name}, the first of {len(io.pictures_in(content))} pictures", highlight=False, markup=False
@@ -168,16 +168,16 @@ def plan(content: Path, styles: tuple[Path, ...], options: Options) -> int:
     return 0
 
 
-def _ladder(rows: list[task.RungPlan]) -> Table:
-    table = Table("rung at the largest scale", "s/step", "peak memory", "largest size that fits")
+def _modes_table(rows: list[task.ModePlan]) -> Table:
+    table = Table("memory mode at the largest scale", "s/step", "peak memory", "largest size that fits")
     for row in rows:
         largest = "unknown" if row.largest is None else f"{row.largest[1]} x {row.largest[0]}"
-        table.add_row(row.rung.name, f"{row.step_seconds:.2f}", f"{row.bytes / 2**20:.0f} MiB", largest)
+        table.add_row(row.memory_mode.name, f"{row.step_seconds:.2f}", f"{row.bytes / 2**20:.0f} MiB", largest)
     return table
 
 
 def demo(output: Path, *, resume: bool = False) -> int:
-    """Stylise the samples."""
+    """Stylize the samples."""
     io.check_writable(output)
     content, style = samples.path("coffee"), samples.path("church_at_auvers")
     if code := stylize(content, (style,), output, _DEMO, resume=resume):
@@ -214,7 +214,7 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
             steps=sizes["steps"],
             last_steps=sizes.get("last_steps"),
             dtype=getattr(jax.numpy, options.precision),
-            rung=_rung(options),
+            memory_mode=_memory_mode(options),
             mesh=mesh,
         )
 
@@ -222,7 +222,7 @@ def _job_maker(styles: tuple[Path, ...], options: Options) -> Callable[[io.Pictu
 
 
 def _mesh(count: int) -> Mesh | None:
-    """Return the mesh of so many devices, simulated ones on a CPU; None for one."""
+    """Return the mesh of that number of devices, simulated ones on a CPU; None for one."""
     if count != 1:
         training.simulate_devices(count)
     devices = jax.devices()[:count]
@@ -232,7 +232,7 @@ def _mesh(count: int) -> Mesh | None:
 
 
 def on_white(picture: io.Picture) -> np.ndarray:
-    """Return the colours that a picture has on white, ``[H, W, 3]``."""
+    """Return the colors that a picture has on white, ``[H, W, 3]``."""
     if picture.alpha is None:
         return picture.rgb
     return picture.rgb * picture.alpha[..., None] + 1 - picture.alpha[..., None]
@@ -244,22 +244,22 @@ def _stacked(masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     return np.stack([np.clip(resize(mask, size, method="bilinear")[..., 0], 0, 1) for mask in masks])
 
 
-def _rung(options: Options) -> task.Rung:
-    """Return the rung that was asked for; the first where none was."""
-    tile = options.tile if options.rung == "tiled" else None
-    return task.Rung(rematerialise=options.rung in ("rematerialised", "tiled"), tile=tile)
+def _memory_mode(options: Options) -> task.MemoryMode:
+    """Return the memory mode that was asked for; the first where none was."""
+    tile = options.tile if options.memory_mode == "tiled" else None
+    return task.MemoryMode(rematerialize=options.memory_mode in ("rematerialized", "tiled"), tile=tile)
 
 
-def _on_rungs(
+def _in_memory_modes(
     job: task.Stylization, key: Any, options: Options, limit: int | None, resumed: Path | None = None
 ) -> task.Stylization:
-    """Take the rungs that were asked for, else those of the run that is resumed, else what fits in memory."""
-    if options.rung is not None:
+    """Take the memory modes that were asked for, else those of the run that is resumed, else what fits in memory."""
+    if options.memory_mode is not None:
         return job
-    noted = None if resumed is None else task.noted_rungs(resumed)
+    noted = None if resumed is None else task.noted_memory_modes(resumed)
     if noted is not None:
-        return job._replace(rungs=noted)
-    return task.choose_rungs(job, key=key, max_memory=limit)
+        return job._replace(memory_modes=noted)
+    return task.choose_memory_modes(job, key=key, max_memory=limit)
 
 
 def _bytes(options: Options) -> int | None:
@@ -267,19 +267,20 @@ def _bytes(options: Options) -> int | None:
 
 
 def _check_estimate(job: task.Stylization, key: Any, console: Console, options: Options, limit: int | None) -> None:
-    """Say which rung was taken and why, and on a CPU how long it will take; refuse what will not fit in memory."""
+    """Say which memory mode was taken and why, and on a CPU how long it will take; refuse what will not fit in memory."""
     say = functools.partial(console.print, highlight=False)
-    rung = job.rungs[-1]
-    if limit is not None and rung != task.WHOLE and options.rung is None:
-        whole = task.needed_memory(job._replace(rungs=(task.WHOLE,) * len(job.rungs)), key=key)
-        say(f"{rung.name} at the largest scale: whole it needs {whole / 2**30:.1f} of {limit / 2**30:.1f} GiB")
+    memory_mode = job.memory_modes[-1]
+    if limit is not None and memory_mode != task.WHOLE and options.memory_mode is None:
+        whole = task.needed_memory(job._replace(memory_modes=(task.WHOLE,) * len(job.memory_modes)), key=key)
+        say(f"{memory_mode.name} at the largest scale: whole it needs {whole / 2**30:.1f} of {limit / 2**30:.1f} GiB")
     if jax.devices()[0].platform != "cpu":
         return
     seconds, most = task.estimate(job, key=key)
     say(f"about {duration(seconds)} on this CPU, {most / 2**20:.0f} MiB of memory")
-    if limit is not None and most > limit and options.rung is not None:
+    if limit is not None and most > limit and options.memory_mode is not None:
         raise ValueError(
-            f"needs {most / 2**30:.1f} GiB on the rung {rung.name}, but {limit / 2**30:.1f} GiB may be used: leave out --rung."
+            f"needs {most / 2**30:.1f} GiB in the memory mode {memory_mode.name}, but {limit / 2**30:.1f} GiB may be used: "
+            "leave out --memory-mode."
         )
     if seconds > _LONG and options.preset == "quality":
         say("In a hurry? --preset fast makes a smaller picture in a few minutes.")

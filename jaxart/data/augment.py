@@ -17,7 +17,7 @@ from jaxart.arrays import Array, Key, check_choice
 
 
 def _perhaps(key: Key, probability: float, image: Array, change: Callable[..., Any], *, numbers: int = 0) -> jax.Array:
-    """Return ``change(u1, u2, ...)``, with so many uniform numbers in [0, 1), or the picture as it is."""
+    """Return ``change(u1, u2, ...)``, with one uniform number per argument in [0, 1), or the picture as it is."""
     chance, *drawn = jax.random.uniform(key, (1 + numbers,))  # one draw, since each takes long to compile
     return jnp.where(chance < probability, change(*drawn).astype(image.dtype), image)
 
@@ -53,7 +53,7 @@ def quarter_turn(key: Key, image: Array, *, probability: float = 0.5) -> jax.Arr
 
 
 def rotate(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 15.0) -> jax.Array:
-    """Turn by an angle in +-`degrees` around the centre, bilinearly; corners show the mirrored picture."""
+    """Turn by an angle in +-`degrees` around the center, bilinearly; corners show the mirrored picture."""
     height, width, _ = image.shape
     rows, columns = jnp.meshgrid(
         jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij"
@@ -108,34 +108,34 @@ def contrast(key: Key, image: Array, *, probability: float = 0.5, strength: floa
 
 
 def saturation(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.5) -> jax.Array:
-    """Multiply the difference from each pixel's grey by a number in 1 +- `strength`; a picture of one channel stays as it is."""
-    grey = jnp.mean(image, axis=-1, keepdims=True)
-    return _perhaps(key, probability, image, lambda u: grey + (1 + _within(strength, u)) * (image - grey), numbers=1)
+    """Multiply the difference from each pixel's gray by a number in 1 +- `strength`; a picture of one channel stays as it is."""
+    gray = jnp.mean(image, axis=-1, keepdims=True)
+    return _perhaps(key, probability, image, lambda u: gray + (1 + _within(strength, u)) * (image - gray), numbers=1)
 
 
 def hue(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 20.0) -> jax.Array:
-    """Turn colours by an angle in +-`degrees` around the axis of greys; a picture of one channel stays as it is.
+    """Turn colors by an angle in +-`degrees` around the axis of grays; a picture of one channel stays as it is.
 
     ``v -> m + cos(a) (v - m) + sin(a) / sqrt(3) (1, 1, 1) x v``, m the mean of v: linear, and the same in [0, 1] and [-1, 1].
     """
-    grey = jnp.mean(image, axis=-1, keepdims=True)
+    gray = jnp.mean(image, axis=-1, keepdims=True)
     across = (jnp.roll(image, 1, axis=-1) - jnp.roll(image, -1, axis=-1)) / 3**0.5
 
     def turned(u):
         angle = jnp.deg2rad(_within(degrees, u))
-        return grey + jnp.cos(angle) * (image - grey) + jnp.sin(angle) * across
+        return gray + jnp.cos(angle) * (image - gray) + jnp.sin(angle) * across
 
     return _perhaps(key, probability, image, turned, numbers=1)
 
 
-def noise(key: Key, image: Array, *, probability: float = 0.5, deviation: float = 0.05) -> jax.Array:
+def noise(key: Key, image: Array, *, probability: float = 0.5, std: float = 0.05) -> jax.Array:
     """Add normal noise of a standard deviation, in units of the picture's values."""
     chance, draw = jax.random.split(key)
-    return _perhaps(chance, probability, image, lambda: image + deviation * jax.random.normal(draw, image.shape))
+    return _perhaps(chance, probability, image, lambda: image + std * jax.random.normal(draw, image.shape))
 
 
 def cutout(key: Key, image: Array, *, probability: float = 0.5, fraction: float = 0.5, fill: float = 0.0) -> jax.Array:
-    """Set a rectangle to `fill`: its sides are `fraction` of the picture's, its centre anywhere in it.
+    """Set a rectangle to `fill`: its sides are `fraction` of the picture's, its center anywhere in it.
 
     Reference: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017.
     """
@@ -205,7 +205,7 @@ def augment(keys: Key, images: Array, transforms: Sequence[Callable[[Key, jax.Ar
 
 
 def diff_augment(keys: Key, images: Array, *, policy: Sequence[str] = ("color", "translation", "cutout")) -> jax.Array:
-    """Augment what a discriminator sees, real and made alike, so that it cannot learn few pictures by heart.
+    """Augment what a discriminator sees, real and made alike, so that it cannot memorize a small set of pictures.
 
     color: brightness + U(-0.5, 0.5), saturation x U(0, 2), contrast x U(0.5, 1.5); translation: up to an eighth of the side, zeros come in;
     cutout: a square of half the side becomes zero. All three always act, and gradients pass through to the generator.

@@ -49,7 +49,8 @@ def decode(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) 
 def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) -> Dataset:
     """Decode all pictures into the cache, or find them there; the images are mapped, not read.
 
-    What is kept goes by the place, names, sizes and times of the files, their classes and `shape`; it is made anew if it is incomplete.
+    Cached pixels are identified by the path, names, sizes and times of the files, their classes and `shape`; an
+    incomplete cache is made anew.
 
     Args:
         pictures: from `open_pictures`.

@@ -145,8 +145,8 @@ def _by_manifest(path: Path, labels: Path, names: Sequence[str]) -> dict[str, st
     chosen = {posixpath.normpath((row["file"] or "").strip().replace("\\", "/")): row["label"] for row in rows}
     known = set(names)
     missing = [name for name in chosen if name not in known]
-    unlabelled = [name for name, label in chosen.items() if not label]
-    for what, found in (("that are no pictures in " + str(path), missing), ("without a label", unlabelled)):
+    unlabeled = [name for name, label in chosen.items() if not label]
+    for what, found in (("that are no pictures in " + str(path), missing), ("without a label", unlabeled)):
         if found:
             raise ValueError(f"{labels}: names {len(found)} files {what}: {', '.join(found[:5])}.")
     if len(chosen) < len(rows):

@@ -16,7 +16,7 @@ class Shape(NamedTuple):
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Turn uint8 ``[..., C]`` into ``[..., channels]``: grey repeated, colour as luminance (Rec. 601), alpha laid on white.
+    """Turn uint8 ``[..., C]`` into ``[..., channels]``: gray repeated, color as luminance (Rec. 601), alpha laid on white.
 
     Args:
         pixels: C is 1, 3 or 4.

@@ -13,7 +13,7 @@ from jaxart.arrays import Array
 
 
 class AdversarialLoss(NamedTuple):
-    """What either side minimises, ``(real [B], fake [B]) -> [B]`` of logits.
+    """What either side minimizes, ``(real [B], fake [B]) -> [B]`` of logits.
 
     `paired` tells whether the generator's loss looks at the real logits; otherwise anything may be given for them.
     """
@@ -98,7 +98,7 @@ def gradient_norm_penalty(apply: Callable[[Array], jax.Array], images: Array) ->
     The factor gamma / 2 is the caller's. It can be differentiated again, in the parameters that `apply` holds.
 
     Args:
-        apply: pictures -> logits ``[B]``; an example's logit must depend on that example alone (no batch normalisation).
+        apply: pictures -> logits ``[B]``; an example's logit must depend on that example alone (no batch normalization).
         images: ``[B, ...]``, on the scale that D sees ([-1, 1] for the networks of `models`); fakes under `jax.lax.stop_gradient`.
 
     Returns:
@@ -119,7 +119,7 @@ def gradient_penalty(apply: Callable[[Array], jax.Array], real: Array, fake: Arr
     caller's.
 
     Args:
-        apply: pictures -> logits ``[B]``; an example's logit must depend on that example alone (no batch normalisation).
+        apply: pictures -> logits ``[B]``; an example's logit must depend on that example alone (no batch normalization).
         real: ``[B, ...]``.
         fake: as `real`, under `jax.lax.stop_gradient`.
         mix: ``[B]``, uniform in [0, 1].

@@ -1,4 +1,4 @@
-"""Penalties on the differences between neighbouring pixels, ``[..., H, W, C]``."""
+"""Penalties on the differences between neighboring pixels, ``[..., H, W, C]``."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ def total_variation(images: Array) -> jax.Array:
 
 
 def nine_point_map(images: Array) -> jax.Array:
-    """Penalise squared differences to right, lower and both diagonal neighbours, between all pixels of the picture padded by replication.
+    """Penalize squared differences to right, lower and both diagonal neighbors, between all pixels of the picture padded by replication.
 
     Args:
         images: ``[..., H, W, C]``.
@@ -48,7 +48,7 @@ def nine_point_map(images: Array) -> jax.Array:
 
 
 def total_variation_nine_point(images: Array) -> jax.Array:
-    """Penalise squared differences to right, lower and both diagonal neighbours, nearly alike in every direction.
+    """Penalize squared differences to right, lower and both diagonal neighbors, nearly alike in every direction.
 
     ``2 (mean dx^2 / 3 + mean dy^2 / 3 + mean d1^2 / 12 + mean d2^2 / 12)``, the picture padded by replication; the means are over all
     pixels of the padded differences, so that the border counts as zero difference along itself.

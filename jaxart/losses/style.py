@@ -94,7 +94,7 @@ def blend(several: list[Moments], weights: Array) -> Moments:
 
     Args:
         several: one `Moments` a style.
-        weights: ``[S]``, normalised here to a sum of one.
+        weights: ``[S]``, normalized here to a sum of one.
     """
     shares = jnp.asarray(weights, jnp.float32) / jnp.sum(jnp.asarray(weights, jnp.float32))
     return jax.tree.map(lambda *leaves: jnp.tensordot(shares, jnp.stack(leaves), 1), *several)
@@ -165,7 +165,7 @@ def wasserstein(statistics: Moments, target: GaussianTarget, *, steps: int | Non
     Args:
         statistics: of the picture, ``[C]`` and ``[C, C]`` (leading axes through `jax.vmap`).
         target: from `gaussian_target`.
-        steps: 12 truncates the matrix root after 12 Newton-Schulz steps, which regularises directions in which the features hardly
+        steps: 12 truncates the matrix root after 12 Newton-Schulz steps, which regularizes directions in which the features hardly
             vary; None is the true distance.
 
     Returns:
@@ -211,7 +211,7 @@ def _patches(features: jax.Array, size: int) -> jax.Array:
 def nearest_patches(features: Array, style: Array, *, size: int = 3, chunk: int = 1024) -> jax.Array:
     """Compare each patch with the style patch nearest in cosine distance: ``mean_i min_j (1 - cos(p_i, s_j))``.
 
-    Features are centred on the style's mean first. The choice of the nearest is not differentiated. Rows are worked on in chunks, so
+    Features are centered on the style's mean first. The choice of the nearest is not differentiated. Rows are worked on in chunks, so
     that memory is ``chunk x P_style``, not ``P x P_style``.
 
     Args:
@@ -224,11 +224,11 @@ def nearest_patches(features: Array, style: Array, *, size: int = 3, chunk: int 
         A scalar.
 
     Reference: Li and Wand, Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis, 2016 (patches);
-    Kolkin et al., Neural Neighbor Style Transfer, 2022 (centred cosine distance).
+    Kolkin et al., Neural Neighbor Style Transfer, 2022 (centered cosine distance).
     """
-    centre = jnp.mean(style, axis=(0, 1), keepdims=True)
-    candidates = _unit(_patches(style - centre, size))
-    queries = _patches(features - centre, size)
+    center = jnp.mean(style, axis=(0, 1), keepdims=True)
+    candidates = _unit(_patches(style - center, size))
+    queries = _patches(features - center, size)
 
     def nearest(query):
         similarity = jnp.matmul(_unit(query)[None], candidates.T, precision=_HIGHEST)[0]
@@ -248,7 +248,7 @@ def _distances(features: jax.Array) -> jax.Array:
 def self_similarity(features: Array, target: Array) -> jax.Array:
     """Compare how pixels resemble each other within two pictures: ``mean |D - D_t| P``.
 
-    D holds the cosine distances between all P pixels, each column divided by its sum. Colour and texture may change freely; only the
+    D holds the cosine distances between all P pixels, each column divided by its sum. Color and texture may change freely; only the
     layout is held. The matrix is P x P: sample or shrink large feature maps first.
 
     Args:

@@ -1,6 +1,6 @@
 """Distances between the distributions of real and generated examples, as a feature network sees them.
 
-Features are ``[N, D]``, NumPy or JAX, of any float type. These are judgements, not losses: they run on the host in float64 through
+Features are ``[N, D]``, NumPy or JAX, of any float type. These are judgments, not losses: they run on the host in float64 through
 NumPy and LAPACK, where the root of a nearly singular covariance is safe, and are not differentiated.
 """
 

@@ -82,8 +82,8 @@ def jackknife(key: Key, score: Callable[..., PyTree], *samples: PyTree, resample
     """Score samples, with standard errors from halves drawn at random: the delete-half jackknife.
 
     A half drawn without replacement differs from its whole as the whole differs from the population, so the standard deviation over
-    halves is the standard error. The bootstrap draws with replacement instead: the examples it repeats are neighbours at distance zero,
-    which breaks every score of neighbours. A Frechet distance is larger on halves, its bias being of order 1/N: the halves' spread
+    halves is the standard error. The bootstrap draws with replacement instead: the examples it repeats are neighbors at distance zero,
+    which breaks every score of neighbors. A Frechet distance is larger on halves, its bias being of order 1/N: the halves' spread
     is used and never their level. So the interval is about the score expected at this N, bias included; compare at equal N. It is
     too wide, by up to 1.7 times, where the score is a distance and the distributions are nearly equal.
 

@@ -68,7 +68,7 @@ def class_coverage(labels: Samples, classes: int, *, shares: Samples | None = No
     Args:
         labels: a classifier's, of fakes: integers ``[N]`` in [0, classes).
         classes: their number, 1000 for three stacked digits.
-        shares: expected frequencies ``[classes]``, normalised here; all equal by default.
+        shares: expected frequencies ``[classes]``, normalized here; all equal by default.
 
     Raises:
         ValueError: labels out of range, or shares that are not positive numbers ``[classes]``.
@@ -87,7 +87,7 @@ def class_coverage(labels: Samples, classes: int, *, shares: Samples | None = No
 def mode_coverage(samples: Samples, centers: Samples, std: float, *, radius: float = 3.0) -> ModeCoverage:
     """Return how a generator covers the modes of a mixture of equal, isotropic Gaussians.
 
-    A sample is of high quality if it lies within ``radius std`` of a centre; a perfect generator reaches ``1 - exp(-radius^2 / 2)`` in
+    A sample is of high quality if it lies within ``radius std`` of a center; a perfect generator reaches ``1 - exp(-radius^2 / 2)`` in
     two dimensions, 0.989 at 3. The reverse divergence is ``KL(q || p)`` of the frequencies of the nearest modes, of all samples, from
     equal ones; what chance alone gives it is about ``(modes - 1) / (2 N)``.
 

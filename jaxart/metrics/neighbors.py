@@ -1,4 +1,4 @@
-"""Scores of nearest neighbours among features ``[N, D]``: is a generator faithful, diverse, and does it copy?
+"""Scores of nearest neighbors among features ``[N, D]``: is a generator faithful, diverse, and does it copy?
 
 Distances come from matrix products, in float64, some rows at a time: the work is N^2 D, the memory ``chunk`` times N.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from jaxart.arrays import Key
 from jaxart.metrics.estimate import Samples, check_together, generator
 
-_RANKED = 50  # neighbours remembered per fake: one of either kind is among them but for less than 1 in 2000 at 60 000 to 10 000
+_RANKED = 50  # neighbors remembered per fake: one of either kind is among them but for less than 1 in 2000 at 60 000 to 10 000
 
 
 class PrecisionRecall(NamedTuple):
@@ -45,9 +45,9 @@ def _chunks(count: int, chunk: int) -> Iterator[slice]:
 
 
 def _squared_radii(features: np.ndarray, neighbors: int, chunk: int) -> np.ndarray:
-    """Return the squared distance of each example to its k-th neighbour, itself not counted.
+    """Return the squared distance of each example to its k-th neighbor, itself not counted.
 
-    A billionth wider, so that a copy of that neighbour lies inside in whatever order its distance was summed.
+    A billionth wider, so that a copy of that neighbor lies inside in whatever order its distance was summed.
     """
     rows = [
         np.partition(_squared_distances(features[each], features), neighbors, axis=1)[:, neighbors]
@@ -57,7 +57,7 @@ def _squared_radii(features: np.ndarray, neighbors: int, chunk: int) -> np.ndarr
 
 
 def precision_recall(real: Samples, fake: Samples, *, neighbors: int = 5, chunk: int = 512) -> PrecisionRecall:
-    """Return precision, recall, density and coverage, from balls around examples that reach to their k-th neighbour.
+    """Return precision, recall, density and coverage, from balls around examples that reach to their k-th neighbor.
 
     Precision is the share of fakes in at least one ball of a real; recall the share of reals in at least one ball of a fake; density
     the number of real balls that a fake is in, over k, on average (may pass 1); coverage the share of real balls that hold a fake.
@@ -73,13 +73,13 @@ def precision_recall(real: Samples, fake: Samples, *, neighbors: int = 5, chunk:
         `PrecisionRecall`.
 
     Raises:
-        ValueError: not more examples than neighbours, features of other shapes or not finite.
+        ValueError: not more examples than neighbors, features of other shapes or not finite.
 
     Reference: Kynkäänniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, 2019, eq. 1-2 (closed balls);
     Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020, sec. 3.
     """
     if neighbors < 1:
-        raise ValueError(f"expected at least one neighbour, got {neighbors}.")
+        raise ValueError(f"expected at least one neighbor, got {neighbors}.")
     real, fake = check_together({"real": real, "fake": fake}, least=neighbors + 1)
     real_radii, fake_radii = (_squared_radii(each, neighbors, chunk) for each in (real, fake))
     faithful = dense = 0
@@ -103,7 +103,7 @@ def originality(
     `ratio` below one means nearer to a training example (with more training than held-out examples this is so by chance, too); a lower
     tail far below one is copying. `close` is the share of fakes whose nearest training example is as near as in the nearest 1 % of
     the held-out examples: about 0.01 if fakes are like new examples. `p_value` is of the hypothesis that the generator does not know
-    which of the examples it was trained on: how often, the names "training" and "held out" dealt anew to all of them, the fakes lean
+    which of the examples it was trained on: how often, when the names "training" and "held out" are randomly reassigned, the fakes lean
     to the "training" ones as much as they do. They lean by the mean of ``(t - h) / (t + h)``, t and h their distances to the nearest
     of either. The test is exact for any number of examples and any generator: a poor or uniform one is not accused.
 
@@ -162,9 +162,9 @@ def _ranked(queries: np.ndarray, examples: np.ndarray, chunk: int) -> tuple[np.n
 
 
 def _leaning(distances: np.ndarray, trained: np.ndarray) -> float:
-    """Return the mean of ``(t - h) / (t + h)`` over fakes, of their ranked neighbours' distances and names ``[M, K]``.
+    """Return the mean of ``(t - h) / (t + h)`` over fakes, of their ranked neighbors' distances and names ``[M, K]``.
 
-    The nearest neighbour is of one kind; the first of the other kind has the other distance (that of the last, if all are of one kind).
+    The nearest neighbor is of one kind; the first of the other kind has the other distance (that of the last, if all are of one kind).
     """
     other = trained != trained[:, :1]
     column = np.where(other.any(axis=1), other.argmax(axis=1), -1)[:, None]

@@ -10,7 +10,7 @@ from jaxart.models.gan import (
     SNGANGenerator,
 )
 from jaxart.models.vae import VAEDecoder, VAEEncoder
-from jaxart.models.vgg import VGG, vgg_depth, vgg_reach, vgg_stride
+from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
 __all__ = [
     "VGG",
@@ -24,6 +24,6 @@ __all__ = [
     "VAEDecoder",
     "VAEEncoder",
     "vgg_depth",
-    "vgg_reach",
+    "vgg_halo",
     "vgg_stride",
 ]

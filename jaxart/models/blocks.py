@@ -1,8 +1,8 @@
 """Layers of the generative networks, on `ops.conv2d`: convolutions that also double or halve the picture, batch and spectral
-normalisation, class embeddings.
+normalization, class embeddings.
 
 Parameters and statistics are float32; `dtype` is that of the products. Two collections beside "params": "batch_stats" (batch
-normalisation) and "spectral" (vectors of the power iteration). With ``train=True`` they are updated where `apply` has them mutable.
+normalization) and "spectral" (vectors of the power iteration). With ``train=True`` they are updated where `apply` has them mutable.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from jaxart.arrays import Array
 from jaxart.ops.convolution import conv2d, conv_transpose2d
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-_SPECTRAL_START = 15  # power iterations when the network is initialised; one a step keeps up from there
+_SPECTRAL_START = 15  # power iterations when the network is initialized; one a step keeps up from there
 
 
 def check_size(name: str, size: int) -> None:
@@ -69,8 +69,8 @@ def sides_between(low: int, high: int) -> list[int]:
     return [low << i for i in range(1, (high // low).bit_length())]
 
 
-def enlarge(images: Array) -> jax.Array:
-    """Double pictures by nearest neighbours: ``[N, H, W, C]`` -> ``[N, 2 H, 2 W, C]``."""
+def upsample(images: Array) -> jax.Array:
+    """Double pictures by nearest neighbors: ``[N, H, W, C]`` -> ``[N, 2 H, 2 W, C]``."""
     n, h, w, c = images.shape
     return jnp.broadcast_to(images[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
 
@@ -82,10 +82,10 @@ def _with_box(kernel: Array) -> jax.Array:
     return rows[:, 1:] + rows[:, :-1]
 
 
-def enlarged_conv2d(images: Array, kernel: Array) -> jax.Array:
-    """Return ``conv2d(enlarge(images), kernel)`` for 3 x 3 taps, without making the large picture.
+def upsampled_conv2d(images: Array, kernel: Array) -> jax.Array:
+    """Return ``conv2d(upsample(images), kernel)`` for 3 x 3 kernels, without making the large picture.
 
-    Nearest neighbours and 3 x 3 taps are together a transposed convolution with 4 x 4 taps, of 4/9 the multiplications.
+    Nearest neighbors and 3 x 3 taps are together a transposed convolution with 4 x 4 kernel_size, of 4/9 the multiplications.
 
     Args:
         images: ``[N, H, W, C]``.
@@ -116,15 +116,15 @@ def _unit(vector: jax.Array) -> jax.Array:
 
 
 def _power_step(matrix: jax.Array, u: jax.Array) -> jax.Array:
-    """Return the next ``u`` towards the first right singular vector: the unit vector along ``W^T W u``."""
+    """Return the next ``u`` toward the first right singular vector: the unit vector along ``W^T W u``."""
     return _unit(jnp.matmul(_unit(jnp.matmul(matrix, u, precision=_HIGHEST)), matrix, precision=_HIGHEST))
 
 
-def spectrally_normalised(module: nn.Module, name: str, kernel: jax.Array, *, train: bool) -> jax.Array:
+def spectrally_normalized(module: nn.Module, name: str, kernel: jax.Array, *, train: bool) -> jax.Array:
     """Divide a kernel by its largest singular value, as found by power iteration.
 
     The kernel is a matrix W ``[everything else, O]``. sigma = v^T W u with v = W u / |W u|, and u, v held constant: differentiable in W.
-    u is kept in the collection "spectral" of `module` under `name`; training moves it one step, towards W^T W u.
+    u is kept in the collection "spectral" of `module` under `name`; training moves it one step, toward W^T W u.
 
     Args:
         module: whose collection it is.
@@ -158,17 +158,17 @@ class Convolution(nn.Module):
 
     Args:
         features: channels made.
-        taps: side of the kernel.
+        kernel_size: side of the kernel.
         stride: step.
-        scale: "up" doubles the picture before (nearest neighbours), "down" halves it after (averages); 3 x 3 taps, stride 1.
-        bias: leave it out before a normalisation, which would take it away again.
+        scale: "up" doubles the picture before (nearest neighbors), "down" halves it after (averages); 3 x 3 kernels, stride 1.
+        bias: leave it out before a normalization, which would take it away again.
         spectral: divide the kernel by its largest singular value.
         initializer: of the kernel.
         dtype: of the products.
     """
 
     features: int
-    taps: int = 3
+    kernel_size: int = 3
     stride: int = 1
     scale: Literal["up", "down"] | None = None
     bias: bool = True
@@ -178,14 +178,16 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False) -> jax.Array:
-        kernel = self.param("kernel", self.initializer, (self.taps, self.taps, x.shape[-1], self.features))
+        kernel = self.param(
+            "kernel", self.initializer, (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        )
         if self.spectral:
-            kernel = spectrally_normalised(self, "kernel", kernel, train=train)
+            kernel = spectrally_normalized(self, "kernel", kernel, train=train)
         x = x.astype(self.dtype)
         if self.scale is None:
             y = conv2d(x, kernel.astype(self.dtype), stride=self.stride)
         else:
-            y = (enlarged_conv2d if self.scale == "up" else pooled_conv2d)(x, kernel)
+            y = (upsampled_conv2d if self.scale == "up" else pooled_conv2d)(x, kernel)
         if not self.bias:
             return y
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
@@ -258,11 +260,11 @@ class Projection(nn.Module):
 
     def _kernel(self, name: str, shape: tuple[int, int], fan: Literal["fan_in", "fan_out"], train: bool) -> jax.Array:
         kernel = self.param(name, nn.initializers.variance_scaling(1.0, fan, "normal"), shape)
-        return spectrally_normalised(self, name, kernel, train=train) if self.spectral else kernel
+        return spectrally_normalized(self, name, kernel, train=train) if self.spectral else kernel
 
 
 class BatchNorm(nn.Module):
-    """Normalise channels by mean and variance over the global batch, then scale and shift, per class if there are any.
+    """Normalize channels by mean and variance over the global batch, then scale and shift, per class if there are any.
 
     Under jit over a sharded batch the means are global by themselves; under `jax.pmap` and `jax.shard_map`, `axis_name` makes them so.
     The variance is taken about the mean, ``E[(x - c)^2] - (m - c)^2`` with c = m held constant, so that it neither cancels nor costs a
@@ -305,8 +307,8 @@ class BatchNorm(nn.Module):
             return means if self.axis_name is None else jax.lax.pmean(means, self.axis_name)
 
         mean = average(x)
-        centre = jax.lax.stop_gradient(mean)
-        return mean, average((x - centre.reshape(1, 1, 1, -1)) ** 2) - (mean - centre) ** 2
+        center = jax.lax.stop_gradient(mean)
+        return mean, average((x - center.reshape(1, 1, 1, -1)) ** 2) - (mean - center) ** 2
 
     def _per_class(self, name: str, init: Callable, channels: int, label: Array | None) -> jax.Array:
         if not self.classes:

@@ -14,7 +14,7 @@ class SmallClassifier(nn.Module):
     """Classify pictures ``[B, S, S, C]`` in [0, 1]: (logits ``[B, classes]``, features ``[B, F]``), float32.
 
     Per halving, down to 4 x 4, two 3 x 3 convolutions with ReLU, the second followed by averaging; then the features, ReLU, and one dense
-    layer to the logits. No normalisation: a picture's result does not depend on the batch.
+    layer to the logits. No normalization: a picture's result does not depend on the batch.
 
     Args:
         classes: how many.

@@ -22,8 +22,8 @@ from jaxart.models.blocks import (
     check_latent,
     check_pictures,
     check_size,
-    enlarge,
     sides_between,
+    upsample,
     width_at,
 )
 from jaxart.ops.pooling import avg_pool
@@ -40,13 +40,13 @@ def _leaky(x: jax.Array) -> jax.Array:
 class DCGANGenerator(nn.Module):
     """Turn latent vectors into pictures: ``[B, L] -> [B, size, size, channels]`` in [-1, 1].
 
-    Dense, 4 x 4, then at every doubling nearest neighbours, 3 x 3 convolution, batch normalisation and ReLU; a last convolution and tanh.
+    Dense, 4 x 4, then at every doubling nearest neighbors, 3 x 3 convolution, batch normalization and ReLU; a last convolution and tanh.
     At 64 pixels and width 64 the features are 512 (4 x 4), 256, 128, 64, 32. The class's embedding is concatenated to z.
 
     Args:
         size: side of the pictures, a power of two, at least 8.
         channels: of the pictures.
-        width: channels at half the size; they double towards 4 x 4, up to 8 times.
+        width: channels at half the size; they double toward 4 x 4, up to 8 times.
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         axis_name: the mapped axis over which the statistics of the batch are averaged (`jax.pmap`, `jax.shard_map`).
         dtype: of the products.
@@ -55,7 +55,7 @@ class DCGANGenerator(nn.Module):
         ValueError: a size that is not a power of two or below 8, z of another rank, or no label for classes.
 
     Reference: Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, 2016,
-    section 3 and fig. 1; classes as in Mirza and Osindero 2014. Departures: nearest neighbours and 3 x 3 taps instead of transposed
+    section 3 and fig. 1; classes as in Mirza and Osindero 2014. Departures: nearest neighbors and 3 x 3 taps instead of transposed
     convolution (no checkerboards), and one convolution more, at the full size.
     """
 
@@ -87,18 +87,18 @@ class DCGANDiscriminator(nn.Module):
     """Give pictures ``[B, S, S, C]`` in [-1, 1] a logit each, ``[B]``: the larger, the more they look real.
 
     4 x 4 convolutions of stride 2 and leaky ReLU 0.2 down to 4 x 4, then a scalar product with all features, to which the class's
-    embedding is added. No batch normalisation: a picture's logit and its gradient do not depend on the rest of the batch, as
+    embedding is added. No batch normalization: a picture's logit and its gradient do not depend on the rest of the batch, as
     gradient penalties need it.
 
     Args:
-        width: channels at half the size; they double towards 4 x 4, up to 8 times.
+        width: channels at half the size; they double toward 4 x 4, up to 8 times.
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         dtype: of the products.
 
     Raises:
         ValueError: pictures that are not square or whose side is not a power of two of at least 8, or no label for classes.
 
-    Reference: Radford et al. 2016, section 3; classes as in Miyato and Koyama 2018. Departures: no batch normalisation, hence weights of
+    Reference: Radford et al. 2016, section 3; classes as in Miyato and Koyama 2018. Departures: no batch normalization, hence weights of
     unit gain (He) instead of N(0, 0.02).
     """
 
@@ -111,14 +111,14 @@ class DCGANDiscriminator(nn.Module):
         size = check_pictures("DCGANDiscriminator", x)
         for side in reversed([4, *sides_between(4, size // 2)]):
             features = width_at(self.width, size, side)
-            x = _leaky(Convolution(features, taps=4, stride=2, dtype=self.dtype, name=f"conv{side}")(x))
+            x = _leaky(Convolution(features, kernel_size=4, stride=2, dtype=self.dtype, name=f"conv{side}")(x))
         return Projection(self.classes, name="logit")(x.reshape(x.shape[0], -1), label, train=train)
 
 
 class _GeneratorBlock(nn.Module):
-    """Normalise, ReLU, double, convolve, normalise, ReLU, convolve; the doubled input is added.
+    """Normalize, ReLU, double, convolve, normalize, ReLU, convolve; the doubled input is added.
 
-    No convolution has a bias: what it adds reaches only normalisations, through the sum too.
+    No convolution has a bias: what it adds reaches only normalizations, through the sum too.
     """
 
     features: int
@@ -130,7 +130,7 @@ class _GeneratorBlock(nn.Module):
     def __call__(self, x: jax.Array, label: Array | None, *, train: bool) -> jax.Array:
         norm = functools.partial(BatchNorm, self.classes, self.axis_name)
         convolution = functools.partial(Convolution, self.features, bias=False, dtype=self.dtype)
-        direct = enlarge(convolution(taps=1, initializer=_DIRECT, name="direct")(x))
+        direct = upsample(convolution(kernel_size=1, initializer=_DIRECT, name="direct")(x))
         y = jax.nn.relu(norm(name="norm1")(x, label, train=train))
         y = convolution(scale="up", initializer=_RESIDUAL, name="conv1")(y)
         y = jax.nn.relu(norm(name="norm2")(y, label, train=train))
@@ -141,8 +141,8 @@ class SNGANGenerator(nn.Module):
     """Turn latent vectors into pictures by residual blocks: ``[B, L] -> [B, size, size, channels]`` in [-1, 1].
 
     Up to 32 pixels every block has 4 times `width` channels (256, the paper's network for CIFAR-10). Above, the last has `width` and
-    they double towards 4 x 4, up to 16 times (1024, 512, 256, 128, 64 at 64 pixels). Classes have their own scales and shifts in the
-    batch normalisation.
+    they double toward 4 x 4, up to 16 times (1024, 512, 256, 128, 64 at 64 pixels). Classes have their own scales and shifts in the
+    batch normalization.
 
     Args:
         size: side of the pictures, a power of two, at least 8.
@@ -201,16 +201,16 @@ class _DiscriminatorBlock(nn.Module):
         y = last(jax.nn.relu(y), train=train)
         direct = avg_pool(x) if self.halve else x
         if self.halve or x.shape[-1] != self.features:
-            direct = convolution(self.features, taps=1, initializer=_DIRECT, name="direct")(direct, train=train)
+            direct = convolution(self.features, kernel_size=1, initializer=_DIRECT, name="direct")(direct, train=train)
         return direct.astype(y.dtype) + y
 
 
 class SNGANDiscriminator(nn.Module):
-    """Give pictures ``[B, S, S, C]`` in [-1, 1] a logit each, ``[B]``, by residual blocks of spectrally normalised convolutions.
+    """Give pictures ``[B, S, S, C]`` in [-1, 1] a logit each, ``[B]``, by residual blocks of spectrally normalized convolutions.
 
     Up to 32 pixels there are four blocks of twice `width` channels (128), of which two halve. Above, all halve, from `width` channels up
     to 16 times as many, down to 2 x 2 (64, 128, 256, 512, 1024 at 64 pixels). Then ReLU, the sum over pixels and a scalar product to which
-    the class's embedding is added, both normalised too.
+    the class's embedding is added, both normalized too.
 
     Args:
         width: 64 in the paper.

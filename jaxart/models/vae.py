@@ -1,6 +1,6 @@
 """The two halves of a convolutional variational autoencoder. Pictures are in [0, 1].
 
-There is no batch normalisation: the evidence bound of a picture does not depend on the rest of the batch.
+There is no batch normalization: the evidence bound of a picture does not depend on the rest of the batch.
 
 Reference: Kingma and Welling, Auto-Encoding Variational Bayes, 2014; with classes: Sohn et al., Learning Structured Output Representation
 using Deep Conditional Generative Models, 2015.
@@ -35,7 +35,7 @@ class VAEEncoder(nn.Module):
 
     Args:
         latent: L.
-        width: channels at half the size; they double towards 4 x 4, up to 8 times.
+        width: channels at half the size; they double toward 4 x 4, up to 8 times.
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         dtype: of the products.
 
@@ -53,7 +53,7 @@ class VAEEncoder(nn.Module):
         size = check_pictures("VAEEncoder", x)
         for side in reversed([4, *sides_between(4, size // 2)]):
             features = width_at(self.width, size, side)
-            x = jax.nn.relu(Convolution(features, taps=4, stride=2, dtype=self.dtype, name=f"conv{side}")(x))
+            x = jax.nn.relu(Convolution(features, kernel_size=4, stride=2, dtype=self.dtype, name=f"conv{side}")(x))
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         x = WithClass(self.classes, self.latent, name="class")(x, label)
         x = Dense(2 * self.latent, initializer=nn.initializers.lecun_normal(), name="gaussian")(x)
@@ -63,14 +63,14 @@ class VAEEncoder(nn.Module):
 class VAEDecoder(nn.Module):
     """Turn latent vectors into the means of pictures: ``[B, L] -> [B, size, size, channels]`` in [0, 1], float32.
 
-    Dense, 4 x 4, then at every doubling nearest neighbours, 3 x 3 convolution and ReLU; a last convolution and the sigmoid. The class's
+    Dense, 4 x 4, then at every doubling nearest neighbors, 3 x 3 convolution and ReLU; a last convolution and the sigmoid. The class's
     embedding is concatenated to z. ``decoder.apply(variables, z, label, method="logits")`` stops before the sigmoid, for
     `losses.bernoulli_log_likelihood`.
 
     Args:
         size: side of the pictures, a power of two, at least 8.
         channels: of the pictures.
-        width: channels at half the size; they double towards 4 x 4, up to 8 times.
+        width: channels at half the size; they double toward 4 x 4, up to 8 times.
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         dtype: of the products.
 

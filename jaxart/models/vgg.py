@@ -54,10 +54,10 @@ def vgg_stride(name: str) -> int:
     return 1 if name == "image" else 2 ** (vgg_block(name) - 1 + name.startswith("pool"))
 
 
-def vgg_reach(depth: int, layers: Sequence[str]) -> tuple[int, int]:
+def vgg_halo(depth: int, layers: Sequence[str]) -> tuple[int, int]:
     """Return what `ops.tiled_sum` must know of layers: halo, how far their features look, and align, the largest stride, in pixels.
 
-    >>> vgg_reach(16, ("relu1_1", "relu5_1")), vgg_reach(19, ("relu5_1",))
+    >>> vgg_halo(16, ("relu1_1", "relu5_1")), vgg_halo(19, ("relu5_1",))
     ((64, 16), (80, 16))
     """
     align = max(map(vgg_stride, layers))
@@ -131,11 +131,11 @@ class VGG(nn.Module):
         first_padding: "replicate" repeats the border before the first convolution (no dark frame); "zeros" is the original.
         winograd: see `ops.conv2d`; False is slower on a CPU and rounds less.
         dtype: of the activations; statistics of bfloat16 features are taken in float32 by the losses.
-        rematerialise: the derivative computes the first block's activations anew instead of keeping them: an eighth less memory. More
+        rematerialize: the derivative computes the first block's activations anew instead of keeping them: an eighth less memory. More
             blocks would not need less, because the peak is the derivative of that block.
 
     Calling it takes pictures ``[N, H, W, 3]`` and optionally ``read(name, layer)``: what to return of each layer instead of its features.
-    With `rematerialise`, what `read` keeps of the first block for its derivative is computed anew too.
+    With `rematerialize`, what `read` keeps of the first block for its derivative is computed anew too.
 
     Raises:
         ValueError: an unknown layer, pooling or padding, or a picture too small for a layer (its message names the smallest size).
@@ -147,7 +147,7 @@ class VGG(nn.Module):
     first_padding: Literal["zeros", "replicate"] = "zeros"
     winograd: bool = True
     dtype: Any = jnp.float32
-    rematerialise: bool = False
+    rematerialize: bool = False
 
     AVERAGE_SCALE: ClassVar[float] = 1.5
 
@@ -170,7 +170,7 @@ class VGG(nn.Module):
 
         for number, block in itertools.groupby(names, key=vgg_block):
             part = functools.partial(run, names=tuple(block))
-            x, features = (nn.remat(part) if self.rematerialise and number == 1 else part)(self, x)
+            x, features = (nn.remat(part) if self.rematerialize and number == 1 else part)(self, x)
             found |= features
         return {name: found[name] for name in self.layers}
 

@@ -70,7 +70,7 @@ def conv_transpose2d(
 ) -> jax.Array:
     """Transpose `conv2d`: the gradient in its images, so ``kernel[a, b, c, o]`` leads from channel o to channel c.
 
-    For enlarging a picture, nearest neighbours or pixel shuffle followed by `conv2d` make fewer artefacts.
+    For enlarging a picture, nearest neighbors or pixel shuffle followed by `conv2d` make fewer artifacts.
 
     Args:
         images: ``[N, H, W, O]``.
@@ -144,7 +144,7 @@ def modulated_conv2d(
     padding: Padding = "same",
     winograd: bool = True,
 ) -> jax.Array:
-    """Convolve every example with a kernel whose input channels are scaled by its style, and normalise the output channels.
+    """Convolve every example with a kernel whose input channels are scaled by its style, and normalize the output channels.
 
     The images are scaled instead of the kernel, and the results by ``(sum_{a,b,c} (s_c k[a,b,c,o])^2 + 1e-8)^(-1/2)``: one
     convolution for the whole batch, the same numbers.
@@ -177,18 +177,18 @@ def modulated_conv2d(
 def compiler_options() -> dict[str, str | bool]:
     """Return options for `jax.jit` and `compile` with which these convolutions are at their fastest on a CPU; `training.fit` uses them.
 
-    Before jax 0.12, XLA drops optimisation barriers ahead of fusion on a CPU, so that what is kept apart here is fused and computed
+    Before jax 0.12, XLA drops optimization barriers ahead of fusion on a CPU, so that what is kept apart here is fused and computed
     several times over; the option keeps them. Empty elsewhere.
     """
     old = jax.__version_info__ < (0, 12)
     return {"xla_disable_hlo_passes": "cse_barrier_expander"} if old and jax.default_backend() == "cpu" else {}
 
 
-def _pads(name: str, size: Sequence[int], taps: Sequence[int], stride: int, padding: Padding) -> Pads:
+def _pads(name: str, size: Sequence[int], kernel_size: Sequence[int], stride: int, padding: Padding) -> Pads:
     if padding == "valid":
         return ((0, 0), (0, 0))
     if padding == "same":
-        totals = [max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(size, taps, strict=True)]
+        totals = [max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(size, kernel_size, strict=True)]
         top, left = totals[0] // 2, totals[1] // 2
         return ((top, totals[0] - top), (left, totals[1] - left))
     if isinstance(padding, str):
@@ -260,13 +260,13 @@ def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pai
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _kernel_gradient(images: Array, cotangent: Array, taps: Pair, geometry: _Geometry) -> jax.Array:
+def _kernel_gradient(images: Array, cotangent: Array, kernel_size: Pair, geometry: _Geometry) -> jax.Array:
     stride, pads, allowed = geometry
 
     def direct(images, cotangent):
         spread = [(n - 1) * stride + 1 for n in cotangent.shape[1:3]]
         padding = [
-            (pads[a][0], taps[a] - 1 + spread[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1)
+            (pads[a][0], kernel_size[a] - 1 + spread[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1)
         ]  # just the pixels that a tap meets
         return jax.lax.conv_general_dilated(
             images, cotangent, (1, 1), padding, rhs_dilation=(stride,) * 2, dimension_numbers=_LAYOUT_OF_TAPS
@@ -276,20 +276,24 @@ def _kernel_gradient(images: Array, cotangent: Array, taps: Pair, geometry: _Geo
         return winograd.kernel_gradient(images, cotangent, pads)
 
     def by_taps(images, cotangent):
-        return _by_taps(images, cotangent, taps, stride, pads)
+        return _by_taps(images, cotangent, kernel_size, stride, pads)
 
     def compiled(images, cotangent):
         if stride == 1 and cotangent.shape[-1] < native.LEAST:  # the wider side fills the kernel's vectors
-            back = [(taps[a] - 1 - pads[a][0], taps[a] - 1 - pads[a][1]) for a in (0, 1)]
-            return _flipped(native.kernel_gradient(cotangent, images, taps, 1, (back[0], back[1]), allowed))
-        return native.kernel_gradient(images, cotangent, taps, stride, pads, allowed)
+            back = [(kernel_size[a] - 1 - pads[a][0], kernel_size[a] - 1 - pads[a][1]) for a in (0, 1)]
+            return _flipped(native.kernel_gradient(cotangent, images, kernel_size, 1, (back[0], back[1]), allowed))
+        return native.kernel_gradient(images, cotangent, kernel_size, stride, pads, allowed)
 
     count = cotangent.shape[0] * winograd.tile_count(cotangent.shape[1:3])
     wide = min(images.shape[-1], cotangent.shape[-1]) >= 32
     if native.suits(max(images.shape[-1], cotangent.shape[-1]), images.dtype):
         cpu = compiled
     else:
-        cpu = fast if allowed and _suits_winograd(images, taps, stride) and wide and _reaches(count, 64) else by_taps
+        cpu = (
+            fast
+            if allowed and _suits_winograd(images, kernel_size, stride) and wide and _reaches(count, 64)
+            else by_taps
+        )
     return _by_platform(cpu, direct, images, cotangent)
 
 
@@ -303,8 +307,8 @@ def _transformed(kernel: Array, ready: Array | None) -> jax.Array:
     return jax.lax.optimization_barrier(winograd.transform_kernel(kernel)) if ready is None else ready
 
 
-def _suits_winograd(images: Array, taps: Sequence[int], stride: int) -> bool:
-    return tuple(taps) == (3, 3) and stride == 1 and images.dtype in (jnp.float32, jnp.float64)
+def _suits_winograd(images: Array, kernel_size: Sequence[int], stride: int) -> bool:
+    return tuple(kernel_size) == (3, 3) and stride == 1 and images.dtype in (jnp.float32, jnp.float64)
 
 
 def _winograd_pays(images: Array, kernel: Array, geometry: _Geometry, size: Sequence[int], ready: bool) -> bool:
@@ -319,7 +323,7 @@ def _winograd_pays(images: Array, kernel: Array, geometry: _Geometry, size: Sequ
 
 
 def _reaches(count: Any, least: int) -> bool:
-    """Tell whether there are at least so many; of a batch of unknown size (`jax.export`), there are not."""
+    """Tell whether `count` reaches `least`; false for a batch of unknown size (`jax.export`)."""
     return not jax.export.is_symbolic_dim(count) and count >= least
 
 
@@ -350,11 +354,11 @@ def _input_gradient_backward(size, geometry, residual, images):
     )
 
 
-def _kernel_gradient_forward(images, cotangent, taps, geometry):
-    return _kernel_gradient(images, cotangent, taps, geometry), (images, cotangent)
+def _kernel_gradient_forward(images, cotangent, kernel_size, geometry):
+    return _kernel_gradient(images, cotangent, kernel_size, geometry), (images, cotangent)
 
 
-def _kernel_gradient_backward(taps, geometry, residual, kernel):
+def _kernel_gradient_backward(kernel_size, geometry, residual, kernel):
     images, cotangent = residual
     size = (images.shape[1], images.shape[2])
     return _input_gradient(cotangent, kernel, None, size, geometry), _convolve(images, kernel, None, geometry)
@@ -407,33 +411,33 @@ def _by_phases(cotangent, kernel, stride, size, pads):
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _by_taps(images, cotangent, taps, stride, pads):
+def _by_taps(images, cotangent, kernel_size, stride, pads):
     """Multiply, for each tap, the pixels it met with the cotangents they met: ``[C, N H' W'] x [N H' W', O]``."""
     if stride == 1 and cotangent.shape[-1] <= 16 < images.shape[-1]:
         # Shift the narrower of the two, which makes the flipped gradient.
-        back = [(k - 1 - pad[0], k - 1 - pad[1]) for k, pad in zip(taps, pads, strict=True)]
-        return _flipped(_by_taps(cotangent, images, taps, 1, (back[0], back[1])))
+        back = [(k - 1 - pad[0], k - 1 - pad[1]) for k, pad in zip(kernel_size, pads, strict=True)]
+        return _flipped(_by_taps(cotangent, images, kernel_size, 1, (back[0], back[1])))
     images, cotangent = jax.lax.optimization_barrier((images, cotangent))
     height, width = cotangent.shape[1:3]
     spans = [(n - 1) * stride + 1 for n in (height, width)]
-    rows, columns = ((pads[a][0], taps[a] - 1 + spans[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
+    rows, columns = ((pads[a][0], kernel_size[a] - 1 + spans[a] - images.shape[1 + a] - pads[a][0]) for a in (0, 1))
     padded = winograd.pad(images, rows, columns)
     channels, errors = images.shape[-1], cotangent.reshape(-1, cotangent.shape[-1])
     if channels <= 16:  # so few that all taps side by side make one product
-        gathered = [padded[:, :, b : b + spans[1] : stride] for b in range(taps[1])]
+        gathered = [padded[:, :, b : b + spans[1] : stride] for b in range(kernel_size[1])]
         gathered = jax.lax.optimization_barrier(jnp.concatenate(gathered, -1))
-        gathered = [gathered[:, a : a + spans[0] : stride] for a in range(taps[0])]
+        gathered = [gathered[:, a : a + spans[0] : stride] for a in range(kernel_size[0])]
         gathered = jax.lax.optimization_barrier(jnp.stack(gathered, 3))  # jax 0.12 copies parts to concatenate
         product = (errors.T @ gathered.reshape(errors.shape[0], -1)).T
-        return product.reshape(*taps, channels, -1)
+        return product.reshape(*kernel_size, channels, -1)
 
     def tap(index, _):  # a loop: the same code for all taps, and one window at a time in memory
-        corner = (0, index // taps[1], index % taps[1], 0)
+        corner = (0, index // kernel_size[1], index % kernel_size[1], 0)
         window = jax.lax.dynamic_slice(padded, corner, (padded.shape[0], *spans, channels))
         return index + 1, window[:, ::stride, ::stride].reshape(-1, channels).T @ errors
 
-    products = jax.lax.scan(tap, 0, length=taps[0] * taps[1])[1]
-    return products.reshape(*taps, channels, -1)
+    products = jax.lax.scan(tap, 0, length=kernel_size[0] * kernel_size[1])[1]
+    return products.reshape(*kernel_size, channels, -1)
 
 
 def _shifted_products(images, kernel, *, stride, pads):

@@ -117,9 +117,11 @@ def input_gradient(cotangent: Array, kernel: Array, size: Pair, stride: int, pad
     return _call("jaxart_input_gradient", shape, cotangent, kernel, stride, pads, True)
 
 
-def kernel_gradient(images: Array, cotangent: Array, taps: Pair, stride: int, pads: Pads, winograd: bool) -> jax.Array:
+def kernel_gradient(
+    images: Array, cotangent: Array, kernel_size: Pair, stride: int, pads: Pads, winograd: bool
+) -> jax.Array:
     """Return the gradient of `convolve` in its kernel: ``[kh, kw, C, O]``."""
-    shape = (*taps, images.shape[3], cotangent.shape[3])
+    shape = (*kernel_size, images.shape[3], cotangent.shape[3])
     return _call("jaxart_kernel_gradient", shape, images, cotangent, stride, pads, winograd)
 
 

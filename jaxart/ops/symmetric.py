@@ -113,7 +113,7 @@ def trace_sqrt(matrix: Array, steps: int | None = None) -> jax.Array:
     Args:
         matrix: ``[C, C]``.
         steps: None for the converged root (eigenvalues below 10 float32 epsilons of the norm are blurred), or the number of coupled
-            Newton-Schulz steps whose truncated result is wanted: the regularised root of style transfer is 12.
+            Newton-Schulz steps whose truncated result is wanted: the regularized root of style transfer is 12.
 
     Returns:
         A scalar.

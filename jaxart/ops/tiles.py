@@ -36,7 +36,7 @@ class _Grid(NamedTuple):
 def tiled_sum(
     function: Summand,
     image: Array,
-    companions: PyTree,
+    aligned: PyTree,
     extra: PyTree,
     *,
     tile: int | None,
@@ -49,14 +49,14 @@ def tiled_sum(
     of overlapping windows add up, both passes need only the halo of the first.
 
     Args:
-        function: ``function(window, counted, companions, extra)`` -> pytree of sums. `window` is ``[h, w, ...]`` of the image; ``counted
+        function: ``function(window, valid, aligned, extra)`` -> pytree of sums. `window` is ``[h, w, ...]`` of the image; ``valid
             [h, w]`` is 1 where a pixel is the tile's own and 0 in its halo. A feature of stride s counts where its first pixel does:
-            ``counted[::s, ::s]``.
+            ``valid[::s, ::s]``.
         image: ``[H, W, ...]``.
-        companions: arrays that are cut like the image, of its size or that of features of stride s: ``[H // s, W // s, ...]``.
+        aligned: arrays that are cut like the image, of its size or that of features of stride s: ``[H // s, W // s, ...]``.
         extra: handed on as it is, such as the variables of a network.
         tile: largest side of a tile in pixels; None takes the whole picture as one.
-        halo: how far beyond a tile's border its summands look, in pixels; a multiple of `align` (`models.vgg_reach`).
+        halo: how far beyond a tile's border its summands look, in pixels; a multiple of `align` (`models.vgg_halo`).
         align: windows begin at multiples of it: the largest stride of the features, a power of two.
 
     Returns:
@@ -65,22 +65,22 @@ def tiled_sum(
     Raises:
         ValueError: a tile below one pixel, a halo that is no multiple of `align`, or a companion of another size.
 
-    >>> tiled_sum(lambda x, counted, *_: jnp.sum(x * counted[..., None]), jnp.ones((19, 7, 3)), None, None, tile=4, halo=2, align=2)
+    >>> tiled_sum(lambda x, valid, *_: jnp.sum(x * valid[..., None]), jnp.ones((19, 7, 3)), None, None, tile=4, halo=2, align=2)
     Array(399., dtype=float32)
     """
     grid = _grid(image.shape, tile, halo, align)
     if _tiles(grid) == 1:
-        return function(image, jnp.ones(image.shape[:2]), companions, extra)  # which XLA folds away
+        return function(image, jnp.ones(image.shape[:2]), aligned, extra)  # which XLA folds away
 
-    def one(image: Array, companions: PyTree, extra: PyTree, index: Array) -> PyTree:
-        window, counted, along = _cut(grid, image, companions, index)
-        return function(window, counted, along, extra)
+    def one(image: Array, aligned: PyTree, extra: PyTree, index: Array) -> PyTree:
+        window, valid, along = _cut(grid, image, aligned, index)
+        return function(window, valid, along, extra)
 
     def body(total: PyTree, index: jax.Array) -> tuple[PyTree, None]:
-        part = jax.checkpoint(one, prevent_cse=False)(image, companions, extra, index)
+        part = jax.checkpoint(one, prevent_cse=False)(image, aligned, extra, index)
         return jax.tree.map(jnp.add, total, part), None
 
-    shapes = jax.eval_shape(one, image, companions, extra, jnp.int32(0))
+    shapes = jax.eval_shape(one, image, aligned, extra, jnp.int32(0))
     start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return jax.lax.scan(body, start, jnp.arange(_tiles(grid)))[0]
 
@@ -119,9 +119,9 @@ def tiled_map(
         return jnp.zeros((grid.rows.length // stride, grid.columns.length // stride, *leaf.shape[2:]), leaf.dtype)
 
     def body(index: jax.Array, maps: PyTree) -> PyTree:
-        origins, counted = _place(grid, index)
+        origins, valid = _place(grid, index)
         found = function(_window(grid, image, origins), extra)
-        return jax.tree.map(lambda whole, part: _placed(grid, whole, part, origins, counted), maps, found)
+        return jax.tree.map(lambda whole, part: _placed(grid, whole, part, origins, valid), maps, found)
 
     first = jax.eval_shape(lambda: function(_window(grid, image, _place(grid, jnp.int32(0))[0]), extra))
     return jax.lax.fori_loop(0, _tiles(grid), body, jax.tree.map(whole, first))
@@ -171,10 +171,10 @@ def _place(grid: _Grid, index: Array) -> tuple[list[jax.Array], jax.Array]:
     return origins, (own[0][:, None] & own[1][None]).astype(jnp.float32)
 
 
-def _cut(grid: _Grid, image: Array, companions: PyTree, index: Array) -> tuple[jax.Array, jax.Array, PyTree]:
-    origins, counted = _place(grid, index)
-    along = jax.tree.map(lambda array: _window(grid, array, origins), companions)
-    return _window(grid, image, origins), counted, along
+def _cut(grid: _Grid, image: Array, aligned: PyTree, index: Array) -> tuple[jax.Array, jax.Array, PyTree]:
+    origins, valid = _place(grid, index)
+    along = jax.tree.map(lambda array: _window(grid, array, origins), aligned)
+    return _window(grid, image, origins), valid, along
 
 
 def _window(grid: _Grid, array: Array, origins: list[jax.Array]) -> jax.Array:
@@ -184,11 +184,11 @@ def _window(grid: _Grid, array: Array, origins: list[jax.Array]) -> jax.Array:
     return jax.lax.dynamic_slice(array, starts, (*sizes, *array.shape[2:]))
 
 
-def _placed(grid: _Grid, whole: Array, part: Array, origins: list[jax.Array], counted: Array) -> jax.Array:
+def _placed(grid: _Grid, whole: Array, part: Array, origins: list[jax.Array], valid: Array) -> jax.Array:
     """Write the tile's own part of a window's features into the map."""
     stride = _stride(whole.shape, (grid.rows.length, grid.columns.length), grid.align)
     starts = [origin // stride for origin in origins] + [0] * (whole.ndim - 2)
-    own = counted[::stride, ::stride][: part.shape[0], : part.shape[1]]
+    own = valid[::stride, ::stride][: part.shape[0], : part.shape[1]]
     before = jax.lax.dynamic_slice(whole, starts, part.shape)
     part = jnp.where(own.reshape(*own.shape, *[1] * (part.ndim - 2)) > 0, part, before)
     return jax.lax.dynamic_update_slice(whole, part, starts)
@@ -207,7 +207,7 @@ def _stride(shape: tuple[int, ...], size: tuple[int, int], align: int) -> int:
 def sharded_sum(
     function: Summand,
     image: Array,
-    companions: PyTree,
+    aligned: PyTree,
     extra: PyTree,
     *,
     mesh: Mesh,
@@ -218,13 +218,13 @@ def sharded_sum(
 ) -> PyTree:
     """Sum `function` over a picture whose rows are split over devices; each device sums its part in tiles.
 
-    A device fetches the rows around its own from its neighbours, once, and returns what they are due of the gradient; no device ever holds
+    A device fetches the rows around its own from its neighbors, once, and returns their part of the gradient; no device ever holds
     the whole picture. The derivative is that of `tiled_sum`.
 
     Args:
         function: as in `tiled_sum`.
         image: ``[r, W, ...]``, r as many rows as all devices together have by `sharded_rows`; those beyond `height` are ignored.
-        companions: ``[r // s, W // s, ...]``.
+        aligned: ``[r // s, W // s, ...]``.
         extra: as in `tiled_sum`.
         mesh: of one axis, over which the rows are split.
         height: of the picture.
@@ -245,23 +245,23 @@ def sharded_sum(
             f"sharded_sum: expected the {height} rows of the picture padded to {mesh.size} x {strip.own}, got {image.shape[0]}."
         )
 
-    def part(image: jax.Array, companions: PyTree, extra: PyTree) -> PyTree:
+    def part(image: jax.Array, aligned: PyTree, extra: PyTree) -> PyTree:
         first = jax.lax.axis_index(axis_name) * strip.own
         origin = jnp.clip(first - halo, 0, height - strip.window)
-        window, along = jax.tree.map(lambda each: _fetched(each, strip, first, origin, axis_name), (image, companions))
+        window, along = jax.tree.map(lambda each: _fetched(each, strip, first, origin, axis_name), (image, aligned))
         places = origin + jnp.arange(strip.window)
         own = jnp.broadcast_to(((places >= first) & (places < first + strip.own))[:, None], window.shape[:2])
 
-        def summand(window: jax.Array, counted: jax.Array, along: PyTree, extra: PyTree) -> PyTree:
-            own, companions = along
-            return function(window, counted * own, companions, extra)
+        def summand(window: jax.Array, valid: jax.Array, along: PyTree, extra: PyTree) -> PyTree:
+            own, aligned = along
+            return function(window, valid * own, aligned, extra)
 
         along = (own.astype(jnp.float32), along)
         return jax.lax.psum(tiled_sum(summand, window, along, extra, tile=tile, halo=halo, align=align), axis_name)
 
     split, whole = PartitionSpec(axis_name), PartitionSpec()
     return jax.shard_map(part, mesh=mesh, in_specs=(split, split, whole), out_specs=whole, check_vma=False)(
-        image, companions, extra
+        image, aligned, extra
     )
 
 

@@ -7,7 +7,7 @@ from jaxart.arrays import PyTree
 
 
 def exponential_average(average: PyTree, value: PyTree, *, decay: float | jax.Array) -> PyTree:
-    """Move the average towards `value`: ``a <- decay a + (1 - decay) x``. Start from zeros and read it through `debias`."""
+    """Move the average toward `value`: ``a <- decay a + (1 - decay) x``. Start from zeros and read it through `debias`."""
     return jax.tree.map(lambda a, x: decay * a + (1 - decay) * x, average, value)
 
 

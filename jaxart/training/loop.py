@@ -20,7 +20,7 @@ from jaxart.arrays import Key, PyTree
 from jaxart.ops import compiler_options
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.recipe import Recipe, Step
-from jaxart.training.sharding import Hook, agreed, over_batch, replicate, replicated, shard_batch
+from jaxart.training.sharding import Hook, any_process, batch_sharding, replicate, replicated, shard_batch
 
 _CALL_SECONDS = 0.5  # a call to the device runs about this long, so that hooks and interrupts are served
 _ROLLBACKS = 3  # so often a run goes back to its last checkpoint before it gives up
@@ -42,12 +42,12 @@ class Limits(NamedTuple):
     Fields:
         until: the count of steps at which to end.
         left: how many steps that are not finite may still be skipped.
-        skips: what `left` goes back to after a finite step.
+        max_nonfinite_steps: what `left` goes back to after a finite step.
     """
 
     until: Any
     left: Any = np.int32(0)
-    skips: Any = np.int32(0)
+    max_nonfinite_steps: Any = np.int32(0)
 
 
 def _run(
@@ -72,7 +72,7 @@ def _run(
         old, _, left = carry
         new, info = step(jax.random.fold_in(key, old.step), old, batch_of(old.step), frozen)
         fine = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(info)]).all()
-        left = jnp.where(fine, limits.skips, left - 1)
+        left = jnp.where(fine, limits.max_nonfinite_steps, left - 1)
         new = jax.tree.map(lambda n, o: jnp.where(fine, n, o), new, old)
         return new._replace(step=old.step + (left >= 0)), info, left
 
@@ -80,27 +80,27 @@ def _run(
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None, brief: bool) -> jax.stages.Compiled:
+def _compiled(step: Step, structure: Any, leaves: tuple, mesh: Mesh | None, short_run: bool) -> jax.stages.Compiled:
     shapes = [jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape, dtype, sharding in leaves]
     key, state, batches, frozen = jax.tree.unflatten(structure, shapes)
     options: dict[str, Any] = {"out_shardings": (jax.tree.map(lambda leaf: leaf.sharding, state), None, None)}
     if mesh is not None:
         whole = replicated(mesh)
         options = {
-            "in_shardings": (whole, whole, over_batch(mesh, axis=1), whole, whole),
+            "in_shardings": (whole, whole, batch_sharding(mesh, axis=1), whole, whole),
             "out_shardings": whole,
         }
     program = jax.jit(functools.partial(_run, step), donate_argnums=1, **options)
     with _uncollected(), contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
         lowered = program.lower(key, state, batches, frozen, Limits(*[jax.ShapeDtypeStruct((), jnp.int32)] * 3))
-    compiled = lowered.compile(compiler_options=_options(brief))
+    compiled = lowered.compile(compiler_options=_options(short_run))
     memory.release()
     return compiled
 
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Put Python's garbage collection off: tracing makes so many objects that it takes a fifth of the time, and finds nothing."""
+    """Put Python's garbage collection off: tracing makes very many objects: it takes a fifth of the time, and finds nothing."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -110,16 +110,16 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _options(brief: bool) -> dict[str, Any]:
+def _options(short_run: bool) -> dict[str, Any]:
     """Return options with which a program needs less memory on a CPU: when it runs, and if it is brief when it is compiled."""
     options: dict[str, Any] = compiler_options()
     if jax.default_backend() != "cpu":
         return options
     options["xla_cpu_scheduler_type"] = "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
-    if brief:  # constants as large as the picture are not kept from step to step
+    if short_run:  # constants as large as the picture are not kept from step to step
         passes = [*filter(None, [options.get("xla_disable_hlo_passes")]), "while-loop-invariant-code-motion"]
         options["xla_disable_hlo_passes"] = ",".join(passes)
-    if brief and jax.__version_info__ < (0, 11):  # later versions know the option no more
+    if short_run and jax.__version_info__ < (0, 11):  # later versions removed the option
         options["xla_cpu_use_fusion_emitters"] = False
     return options
 
@@ -138,13 +138,13 @@ def compile_steps(
         step: one of the recipe's lazy steps; by default the usual one.
 
     Returns:
-        The compiled program, ``program(key, state, batches, frozen, Limits(until, left, skips)) -> (state, info, left)``; its
+        The compiled program, ``program(key, state, batches, frozen, Limits(until, left, max_nonfinite_steps)) -> (state, info, left)``; its
         ``memory_analysis()`` tells what it needs.
     """
     leaves, structure = jax.tree.flatten((key, state, batches, recipe.frozen))
     arrays = (leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in leaves)
     described = tuple((leaf.shape, leaf.dtype, _split(leaf) if mesh is None else None) for leaf in arrays)
-    return _compiled(step or recipe.step, structure, described, mesh, recipe.brief)
+    return _compiled(step or recipe.step, structure, described, mesh, recipe.short_run)
 
 
 def _split(leaf: Any) -> NamedSharding | None:
@@ -159,13 +159,13 @@ def fit(
     key: Key,
     steps: int,
     state: Any = None,
-    consume: bool = False,
+    donate: bool = False,
     mesh: Mesh | None = None,
     batches_per_call: int = 1,
     every: int = 10,
     hooks: tuple[Hook, ...] = (),
     stop: Callable[[], bool] | None = None,
-    skips: int = 0,
+    max_nonfinite_steps: int = 0,
     checkpoints: Checkpoints | None = None,
     save_every: int = 1000,
     score: Callable[[Any], float] | None = None,
@@ -181,7 +181,7 @@ def fit(
         key: typed key.
         steps: the count at which to stop, steps already in `state` included.
         state: where to carry on; copied, so the caller's stays usable. By default the newest of `checkpoints`, else ``recipe.init(key)``.
-        consume: use up the buffers of `state` instead of copying them: for states that fill the memory. They must be JAX's own.
+        donate: use up the buffers of `state` instead of copying them: for states that fill the memory. They must be JAX's own.
         mesh: from `data_mesh`: the state is replicated over its devices, each batch is split among them. By default all stays
             where it is: on one device, or split as the state and `frozen` came.
         batches_per_call: how many batches go to the device at once; more is faster where a step is short.
@@ -189,9 +189,10 @@ def fit(
         hooks: called ``hook(state, info)`` after each call to the device, with the info of its last step. The state must not be kept: it
             is donated.
         stop: asked after each call; true ends the run early.
-        skips: so many steps in a row may be skipped because a value of info is not finite; the state stays as it was but for its count.
-        checkpoints: where the state is saved at every multiple of `save_every` and at the end. After `skips` skipped steps in a row the run
-            goes back to the last of them, and on with other random numbers; at most three times.
+        max_nonfinite_steps: how many steps in a row may be skipped because a value of info is not finite; the
+            state stays as it was but for its count.
+        checkpoints: where the state is saved at every multiple of `save_every` and at the end. After `max_nonfinite_steps` skipped
+            steps in a row the run goes back to the last of them, and on with other random numbers; at most three times.
         save_every: steps between checkpoints.
         score: of a state, higher is better, taken when it is saved; see `Checkpoints`.
 
@@ -203,12 +204,12 @@ def fit(
         ValueError: a number below its least, batches that end too early or do not divide among the devices, checkpoints of another run.
     """
     _check_numbers(steps=steps, every=every, batches_per_call=batches_per_call, save_every=save_every)
-    state, rollbacks = _beginning(recipe, key, state, consume, mesh, checkpoints)
+    state, rollbacks = _beginning(recipe, key, state, donate, mesh, checkpoints)
     frozen = jax.tree.map(jnp.asarray, recipe.frozen) if mesh is None else replicate(recipe.frozen, mesh)
-    done, info, pace, left = int(state.step), None, 0.0, skips
+    done, info, pace, left = int(state.step), None, 0.0, max_nonfinite_steps
     stream = _stream(batches, done)
     with one_blas_thread():
-        while done < steps and not (stop is not None and info is not None and agreed(stop())):
+        while done < steps and not (stop is not None and info is not None and any_process(stop())):
             step, border = recipe.step_at(done)
             count = batches_per_call if batches else max(1, int(_CALL_SECONDS / pace)) if pace else 1
             until = min(steps, border, done + count, _next_multiple(done, every), _next_multiple(done, save_every))
@@ -216,12 +217,16 @@ def fit(
             program = compile_steps(recipe, key=key, state=state, batches=stack, mesh=mesh, step=step)
             begin = time.perf_counter()
             state, info, left = program(
-                _drawn_from(key, rollbacks, mesh), state, stack, frozen, Limits(*map(np.int32, (until, left, skips)))
+                _drawn_from(key, rollbacks, mesh),
+                state,
+                stack,
+                frozen,
+                Limits(*map(np.int32, (until, left, max_nonfinite_steps))),
             )
             if int(left) < 0:
                 error = NotFiniteError(_first_bad(info), int(state.step), state)
                 state, rollbacks = _rolled_back(error, recipe, key, mesh, checkpoints, rollbacks)
-                done, left = int(state.step), skips
+                done, left = int(state.step), max_nonfinite_steps
                 stream = _stream(batches, done)
                 continue
             pace = (time.perf_counter() - begin) / (until - done)
@@ -246,13 +251,13 @@ def _next_multiple(done: int, every: int) -> int:
 
 
 def _beginning(
-    recipe: Recipe, key: Key, state: Any, consume: bool, mesh: Mesh | None, checkpoints: Checkpoints | None
+    recipe: Recipe, key: Key, state: Any, donate: bool, mesh: Mesh | None, checkpoints: Checkpoints | None
 ) -> tuple[Any, int]:
     """Return the state to start from, in buffers of its own, and how often the run has been rolled back."""
     if state is None and checkpoints is not None and checkpoints.steps():
         return _restored(recipe, key, mesh, checkpoints)
     state = jax.jit(recipe.init)(key) if state is None else state
-    if consume and mesh is None:
+    if donate and mesh is None:
         return state, 0
     return jax.tree.map(jnp.copy, state if mesh is None else replicate(state, mesh)), 0
 

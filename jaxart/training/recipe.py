@@ -20,7 +20,7 @@ class Recipe(NamedTuple):
         frozen: what is used but never trained, as an argument and not a closure, which jit would bake into the program.
         lazy: pairs (k, step): that step runs instead as every k-th one, the one that makes the count a multiple of k; the first pair that
             applies wins. So a term that acts every k-th step costs nothing in between: each is a program of its own, chosen on the host.
-        brief: whether its programs serve some hundred steps and no more: on a CPU they are then compiled in less time and memory, and
+        short_run: whether its programs serve some hundred steps and no more: on a CPU they are then compiled in less time and memory, and
             a step takes a few percent longer.
     """
 
@@ -28,7 +28,7 @@ class Recipe(NamedTuple):
     step: Step
     frozen: PyTree = None
     lazy: tuple[tuple[int, Step], ...] = ()
-    brief: bool = False
+    short_run: bool = False
 
     def step_at(self, done: int) -> tuple[Step, int]:
         """Return the step to run after `done` steps, and the count up to which it is the one to run."""

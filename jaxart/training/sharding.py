@@ -3,7 +3,7 @@
 The state is replicated and a batch sharded on its first axis; a step is written for the global batch, so its results do not depend on
 the number of devices. `fit(mesh=...)` runs it so by default. A step built with ``axis_name=AXIS`` can be run per device instead, through
 `by_shard_map` or `by_pmap`. A task that splits something else, such as the rows of one picture, places the arrays itself (`shard_padded`,
-`place`), and `fit` leaves them there.
+`put`), and `fit` leaves them there.
 """
 
 import os
@@ -65,12 +65,12 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), replicated(mesh)), tree)
 
 
-def over_batch(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
+def batch_sharding(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
     """Return the sharding that splits an axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
 
 
-def place(tree: PyTree, sharding: NamedSharding) -> PyTree:
+def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
     """Bring arrays to where `sharding` says; under jit too, where `jax.device_put` would do nothing.
 
     Args:
@@ -100,7 +100,7 @@ def shard_padded(array: Any, mesh: Mesh, *, length: int, axis: int = 0) -> Any:
     shape = tuple(size + added for size, (_, added) in zip(array.shape, widths, strict=True))
     struct = isinstance(array, jax.ShapeDtypeStruct)
     padded = jax.ShapeDtypeStruct(shape, array.dtype) if struct else jnp.pad(array, widths)
-    return place(padded, over_batch(mesh, axis=axis))
+    return put(padded, batch_sharding(mesh, axis=axis))
 
 
 def shard_batch(batch: PyTree, mesh: Mesh, *, axis: int = 0) -> PyTree:
@@ -121,7 +121,7 @@ def shard_batch(batch: PyTree, mesh: Mesh, *, axis: int = 0) -> PyTree:
                 f"a batch of {leaf.shape[axis]} does not divide among {local} devices: "
                 f"take a multiple of {local}, or fewer devices."
             )
-    sharding = over_batch(mesh, axis=axis)
+    sharding = batch_sharding(mesh, axis=axis)
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)
 
 
@@ -192,7 +192,7 @@ def by_pmap(step: Step, *, devices: Sequence[Any] | None = None) -> Step:
     return lambda key, state, batch, frozen: mapped(key, state, jax.tree.map(split, batch), frozen)
 
 
-def agreed(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Tell whether any process says so, so that all of them stop at the same step."""
     if jax.process_count() == 1:
         return flag

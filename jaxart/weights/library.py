@@ -26,10 +26,10 @@ _BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
 class WeightSet(NamedTuple):
-    """A known set: where it comes from and under which licence."""
+    """A known set: where it comes from and under which license."""
 
     name: str
-    licence: str
+    license: str
     source: str
     hub: str  # repository on the Hugging Face hub
     package: str | None = None  # an installed package that carries it
@@ -117,8 +117,8 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
     """Write variables into the cache under `name`, atomically, with a checksum beside them."""
     path = locate(name, cache=cache)
     path.parent.mkdir(parents=True, exist_ok=True)
-    licence = SETS[name].licence if name in SETS else "as stated by whoever gave the file"
-    data = save(_flatten(variables), metadata={"format": "jaxart", "set": name, "licence": licence})
+    license = SETS[name].license if name in SETS else "as stated by whoever gave the file"
+    data = save(_flatten(variables), metadata={"format": "jaxart", "set": name, "license": license})
     for target, content in ((path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode()), (path, data)):
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -196,15 +196,15 @@ def convolution_names(name: str) -> tuple[str, ...]:
 def from_arrays(arrays: Mapping[str, np.ndarray], origin: str) -> PyTree:
     """Bring a flat dict of arrays into the layout of `models.VGG`, by the naming it uses.
 
-    Known: our own (``params.conv1_1.kernel``); torchvision and timm (``features.0.weight``, OIHW, ImageNet normalisation);
+    Known: our own (``params.conv1_1.kernel``); torchvision and timm (``features.0.weight``, OIHW, ImageNet normalization);
     Keras' Oxford weights with 8-bit palettes (``block1_conv1_W_q``, ``_W_table``, ``_b``: BGR, mean subtraction).
 
     Raises:
         WeightsError: another naming, or shapes that are not VGG's.
     """
-    for recognise in (_own, _torchvision, _keras_palette):
+    for recognize in (_own, _torchvision, _keras_palette):
         try:
-            variables = recognise(arrays)
+            variables = recognize(arrays)
         except (KeyError, IndexError, ValueError) as error:
             raise WeightsError(
                 f"{origin}: an incomplete or misshapen VGG ({type(error).__name__}: {error})."

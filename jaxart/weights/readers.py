@@ -1,4 +1,4 @@
-"""Read arrays from files of strangers: safetensors, NumPy pickles and torch's `.pth`, none of which may run code here."""
+"""Read arrays from untrusted files: safetensors, NumPy pickles and torch's `.pth`, none of which may run code here."""
 
 import io
 import math

@@ -152,7 +152,7 @@ inline TileFunction FindTile(int64_t pixels, int64_t width) {
   return FindTile(pixels, width, std::make_integer_sequence<int, kPixels>{});
 }
 
-// dk[r, :] += sum over pixels of x[r] * g[:], for R neighbouring input channels and V vectors of output channels.
+// dk[r, :] += sum over pixels of x[r] * g[:], for R neighboring input channels and V vectors of output channels.
 template <int R, int V>
 void GradientTile(const float* x, int64_t x_row, int64_t x_step, const float* g, int64_t g_row, int64_t g_step, int64_t rows,
                   int64_t pixels, float* out, int64_t out_step, int64_t channels) {

@@ -94,7 +94,7 @@ void DirectGradient(ffi::ThreadPool& pool, const Shape& s, const float* images, 
     });
     error = padded.get();
   }
-  // A unit is a row of taps times a group of neighbouring (tap, channel) pairs; units are disjoint in the result.
+  // A unit is a row of taps times a group of neighboring (tap, channel) pairs; units are disjoint in the result.
   const int64_t length = s.kw * s.c, most = Part(length, kPixels), groups = Ceiling(length, most), units = s.kh * groups;
   const int64_t rows = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, s.w * s.stride * s.c + s.ow * wide));
   // With few units the rows are divided instead, into a fixed number of parts whose sums are added in order.

@@ -1,6 +1,6 @@
 """Generative adversarial networks as a recipe: a step is some updates of the discriminator and one of the generator.
 
-Networks, loss, augmentation and optimisers are arguments. Pictures are in [-1, 1] here, and only here: uint8 batches are mapped to it,
+Networks, loss, augmentation and optimizers are arguments. Pictures are in [-1, 1] here, and only here: uint8 batches are mapped to it,
 float batches are taken as they are (points of a mixture, say).
 """
 
@@ -27,7 +27,7 @@ class State(NamedTuple):
         step: steps done.
         images: real examples seen, float32.
         generator, discriminator: variables, "params" and what the networks keep beside them.
-        generator_optimizer, discriminator_optimizer: of Optax.
+        generator_opt_state, discriminator_opt_state: of Optax.
         average: exponential average of the generator's params, from which pictures are made.
     """
 
@@ -35,8 +35,8 @@ class State(NamedTuple):
     images: jax.Array
     generator: PyTree
     discriminator: PyTree
-    generator_optimizer: Any
-    discriminator_optimizer: Any
+    generator_opt_state: Any
+    discriminator_opt_state: Any
     average: PyTree
 
 
@@ -122,7 +122,7 @@ def gan(
         ValueError: a number below its least.
 
     Reference: Goodfellow et al. 2014; the default loss and R1 + R2 are Huang et al., The GAN is dead; long live the GAN!, 2024; lazy
-    penalties and the average are Karras et al. 2020. Departure: Adam's rates are not corrected for lazy penalties; hand in an optimiser
+    penalties and the average are Karras et al. 2020. Departure: Adam's rates are not corrected for lazy penalties; hand in an optimizer
     that is.
     """
     for name, value in {
@@ -212,11 +212,11 @@ def _train_discriminator(game: _Game, key: Key, state: State, real: Array, label
     gradient, loss, penalty, logits = mean_over(
         (gradient, loss, penalty, jax.tree.map(jnp.mean, logits)), game.axis_name
     )
-    change, memory = game.discriminator_optimizer.update(
-        gradient, state.discriminator_optimizer, state.discriminator["params"]
+    updates, opt_state = game.discriminator_optimizer.update(
+        gradient, state.discriminator_opt_state, state.discriminator["params"]
     )
-    params = optax.apply_updates(state.discriminator["params"], change)
-    state = state._replace(discriminator={**variables, "params": params}, discriminator_optimizer=memory)
+    params = optax.apply_updates(state.discriminator["params"], updates)
+    state = state._replace(discriminator={**variables, "params": params}, discriminator_opt_state=opt_state)
     return state, {
         "discriminator": loss,
         "penalty": penalty,
@@ -241,14 +241,14 @@ def _train_generator(game: _Game, key: Key, state: State, real: Array, label: Ar
 
     (loss, variables), gradient = jax.value_and_grad(objective, has_aux=True)(state.generator["params"])
     loss, gradient = mean_over((loss, gradient), game.axis_name)
-    change, memory = game.generator_optimizer.update(gradient, state.generator_optimizer, state.generator["params"])
-    params = optax.apply_updates(state.generator["params"], change)
+    updates, opt_state = game.generator_optimizer.update(gradient, state.generator_opt_state, state.generator["params"])
+    params = optax.apply_updates(state.generator["params"], updates)
     batch = len(real) * game.discriminator_steps * (1 if game.axis_name is None else jax.lax.axis_size(game.axis_name))
     images = state.images + batch
     decay = half_life_decay(batch, images, half_life=game.half_life)
     average = exponential_average(state.average, params, decay=decay)
     state = state._replace(
-        images=images, generator={**variables, "params": params}, generator_optimizer=memory, average=average
+        images=images, generator={**variables, "params": params}, generator_opt_state=opt_state, average=average
     )
     return state, {"loss": loss, "gradient": optax.tree.norm(gradient)}
 

@@ -98,7 +98,7 @@ def walk(stops: Array, *, frames: int) -> jax.Array:
 
 
 def export(generate: Generate, *, latent: int, platforms: Sequence[str] = PLATFORMS) -> bytes:
-    """Serialise a generator with its weights for any batch size; ``jax.export.deserialize(data).call(z, label)`` runs it without jaxart.
+    """Serialize a generator with its weights for any batch size; ``jax.export.deserialize(data).call(z, label)`` runs it without jaxart.
 
     Args:
         generate: from `generator_of` or `decoder_of`.

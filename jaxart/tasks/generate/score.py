@@ -21,7 +21,7 @@ class ClassifierState(NamedTuple):
 
     step: jax.Array
     params: PyTree
-    optimizer: Any
+    opt_state: Any
 
 
 class ClassifierInfo(NamedTuple):
@@ -58,9 +58,9 @@ def _make_step(network: Any, optimizer: optax.GradientTransformation) -> Callabl
             return jnp.mean(losses), jnp.mean(jnp.argmax(logits, -1) == batch.label)
 
         (loss, right), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        change, memory = optimizer.update(gradient, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, change)
-        return ClassifierState(state.step + 1, params, memory), ClassifierInfo(loss, right.astype(jnp.float32))
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return ClassifierState(state.step + 1, params, opt_state), ClassifierInfo(loss, right.astype(jnp.float32))
 
     return step
 

@@ -23,7 +23,7 @@ class VAEState(NamedTuple):
     step: jax.Array
     images: jax.Array
     params: PyTree
-    optimizer: Any
+    opt_state: Any
     average: PyTree
 
 
@@ -33,7 +33,7 @@ class VAEInfo(NamedTuple):
     bound: jax.Array
     log_likelihood: jax.Array
     divergence: jax.Array
-    deviation: jax.Array
+    std: jax.Array
     gradient: jax.Array
 
 
@@ -106,8 +106,8 @@ def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAES
 
         (loss, (likelihood, divergence)), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         loss, likelihood, divergence, gradient = mean_over((loss, likelihood, divergence, gradient), model.axis_name)
-        change, memory = model.optimizer.update(gradient, state.optimizer, state.params)
-        params: Any = optax.apply_updates(state.params, change)
+        updates, opt_state = model.optimizer.update(gradient, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
         batch_size = len(batch.image) * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
         images = state.images + batch_size
         decay = half_life_decay(batch_size, images, half_life=model.half_life)
@@ -115,7 +115,7 @@ def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAES
         info = VAEInfo(
             -loss, likelihood, divergence, jnp.exp(state.params["log_variance"] / 2), optax.tree.norm(gradient)
         )
-        return VAEState(state.step + 1, images, params, memory, average), info
+        return VAEState(state.step + 1, images, params, opt_state, average), info
 
     return step
 

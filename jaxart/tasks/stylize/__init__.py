@@ -1,13 +1,13 @@
-"""Optimised style transfer: paint a photograph with the statistics of paintings."""
+"""Optimized style transfer: paint a photograph with the statistics of paintings."""
 
 from jaxart.tasks.stylize.plan import (
     FIXED_PIXELS,
-    RungPlan,
+    ModePlan,
     ScalePlan,
     SheetPlan,
-    choose_rungs,
+    choose_memory_modes,
+    compare_memory_modes,
     estimate,
-    ladder,
     memory_limit,
     needed_memory,
     plan,
@@ -15,8 +15,8 @@ from jaxart.tasks.stylize.plan import (
     step_work,
 )
 from jaxart.tasks.stylize.prepare import COLORS, INITS, Stylization, prepare
-from jaxart.tasks.stylize.recipe import ADAM, LADDER, LBFGS, WHOLE, Info, Rung, State, Strengths, picture
-from jaxart.tasks.stylize.resume import noted_rungs
+from jaxart.tasks.stylize.recipe import ADAM, LBFGS, MEMORY_MODES, WHOLE, Info, LossWeights, MemoryMode, State, picture
+from jaxart.tasks.stylize.resume import noted_memory_modes
 from jaxart.tasks.stylize.run import Progress, finished, run, scale_recipe, stylize
 from jaxart.tasks.stylize.sheet import run_sheet, sheet_recipe, variations
 
@@ -25,25 +25,25 @@ __all__ = [
     "COLORS",
     "FIXED_PIXELS",
     "INITS",
-    "LADDER",
     "LBFGS",
+    "MEMORY_MODES",
     "WHOLE",
     "Info",
+    "LossWeights",
+    "MemoryMode",
+    "ModePlan",
     "Progress",
-    "Rung",
-    "RungPlan",
     "ScalePlan",
     "SheetPlan",
     "State",
-    "Strengths",
     "Stylization",
-    "choose_rungs",
+    "choose_memory_modes",
+    "compare_memory_modes",
     "estimate",
     "finished",
-    "ladder",
     "memory_limit",
     "needed_memory",
-    "noted_rungs",
+    "noted_memory_modes",
     "picture",
     "plan",
     "plan_sheet",

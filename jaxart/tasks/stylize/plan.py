@@ -1,4 +1,4 @@
-"""What a stylisation will need, told before it starts, from the very programs that it will run."""
+"""What a stylization will need, told before it starts, from the very programs that it will run."""
 
 import time
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxart import memory
 from jaxart.arrays import Key, PyTree
 from jaxart.image import fit_within
-from jaxart.models import vgg_reach
+from jaxart.models import vgg_halo
 from jaxart.ops import tiled_pixels
 from jaxart.tasks.stylize.prepare import Stylization
-from jaxart.tasks.stylize.recipe import LADDER, WHOLE, Rung
+from jaxart.tasks.stylize.recipe import MEMORY_MODES, WHOLE, MemoryMode
 from jaxart.tasks.stylize.rows import rows_of, split_frozen, split_state
 from jaxart.tasks.stylize.run import scale_recipe, scale_step
 from jaxart.tasks.stylize.sheet import group_sizes, sheet_recipe, sheet_step
@@ -30,13 +30,13 @@ _PROBES = (2048, 4096)  # long sides between which memory is interpolated
 
 
 class ScalePlan(NamedTuple):
-    """Prediction for one scale: ``size`` (height, width), ``steps``, ``bytes`` of peak resident memory, ``step_seconds``, its rung."""
+    """Prediction for one scale: ``size`` (height, width), ``steps``, ``bytes`` of peak resident memory, ``step_seconds``, and its mode."""
 
     size: tuple[int, int]
     steps: int
     bytes: int
     step_seconds: float
-    rung: Rung
+    memory_mode: MemoryMode
 
     @property
     def seconds(self) -> float:
@@ -66,47 +66,51 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
         seconds.append(_extrapolated(timed, step_work(job, index)))
     base = _base(job)
     return [
-        ScalePlan(size, steps, base + extra, each, rung)
-        for size, steps, extra, each, rung in zip(job.sizes, job.steps, needed, seconds, job.rungs, strict=True)
+        ScalePlan(size, steps, base + extra, each, memory_mode)
+        for size, steps, extra, each, memory_mode in zip(
+            job.sizes, job.steps, needed, seconds, job.memory_modes, strict=True
+        )
     ]
 
 
-class RungPlan(NamedTuple):
-    """Prediction for one rung at the largest scale: as `ScalePlan`, and the ``largest`` size (height, width) that fits, None if unknown."""
+class ModePlan(NamedTuple):
+    """Prediction for one memory mode at the largest scale: as `ScalePlan`, and the ``largest`` size (height, width) that fits, or None."""
 
-    rung: Rung
+    memory_mode: MemoryMode
     bytes: int
     step_seconds: float
     largest: tuple[int, int] | None
 
 
-def ladder(job: Stylization, *, key: Key, max_memory: int | None = None) -> list[RungPlan]:
-    """Predict memory and time of a step at the largest scale, and the largest size in the same memory, for every rung.
+def compare_memory_modes(job: Stylization, *, key: Key, max_memory: int | None = None) -> list[ModePlan]:
+    """Predict memory and time of a step at the largest scale, and the largest size in the same memory, for every memory mode.
 
     Args:
         job: from `prepare`.
         key: typed key.
-        max_memory: as in `choose_rungs`.
+        max_memory: as in `choose_memory_modes`.
 
     Returns:
-        One `RungPlan` a rung, quick first.
+        One `ModePlan` a memory mode, quick first.
     """
     limit, last = memory_limit(max_memory), len(job.sizes) - 1
     timed = [(step_work(job, 0), _time_step(scale_recipe(job, 0), key))]
     growth = 0 if limit is None else _growth(job, key)
     rows, needed = [], 0
-    for rung in LADDER:
-        there = _on_rung(job, rung)
-        if rung.recompute or rung.tile is None or rung.tile < max(job.sizes[last]):  # else one tile: as the rung before
+    for memory_mode in MEMORY_MODES:
+        there = _in_mode(job, memory_mode)
+        if (
+            memory_mode.recompute or memory_mode.tile is None or memory_mode.tile < max(job.sizes[last])
+        ):  # else one tile: as the memory mode before
             needed = _needed(there, last, key)
         base = _base(job)
         largest = None if limit is None else _largest(there, key, needed, growth, limit - base)
-        rows.append(RungPlan(rung, base + needed, _extrapolated(timed, step_work(there, last)), largest))
+        rows.append(ModePlan(memory_mode, base + needed, _extrapolated(timed, step_work(there, last)), largest))
     return rows
 
 
-def choose_rungs(job: Stylization, *, key: Key, max_memory: int | None = None) -> Stylization:
-    """Take for each scale the quickest rung whose compiled program fits in memory.
+def choose_memory_modes(job: Stylization, *, key: Key, max_memory: int | None = None) -> Stylization:
+    """Take for each scale the quickest memory mode whose compiled program fits in memory.
 
     Args:
         job: from `prepare`.
@@ -114,35 +118,38 @@ def choose_rungs(job: Stylization, *, key: Key, max_memory: int | None = None) -
         max_memory: bytes that the whole process may take (on an accelerator: its arrays); by default what is free.
 
     Returns:
-        The job with its rungs; as it was if nothing is known of the memory.
+        The job with its memory_modes; as it was if nothing is known of the memory.
 
     Raises:
-        ValueError: even the smallest rung does not fit; the message tells what it needs.
+        ValueError: even the smallest memory mode does not fit; the message tells what it needs.
     """
     limit = memory_limit(max_memory)
     if limit is None:
         return job
-    rungs, lowest = [WHOLE] * len(job.sizes), len(LADDER) - 1
+    memory_modes, lowest = [WHOLE] * len(job.sizes), len(MEMORY_MODES) - 1
     for index in reversed(range(len(job.sizes))):
-        lowest = _first_fit(job, index, key, limit, LADDER[: lowest + 1])  # a smaller scale needs no lower rung
-        rungs[index] = LADDER[lowest]
+        lowest = _first_fit(
+            job, index, key, limit, MEMORY_MODES[: lowest + 1]
+        )  # a smaller scale needs no lower memory mode
+        memory_modes[index] = MEMORY_MODES[lowest]
         if lowest == 0:
             break
-    return job._replace(rungs=tuple(rungs))
+    return job._replace(memory_modes=tuple(memory_modes))
 
 
-def _first_fit(job: Stylization, index: int, key: Key, limit: int, rungs: tuple[Rung, ...]) -> int:
+def _first_fit(job: Stylization, index: int, key: Key, limit: int, memory_modes: tuple[MemoryMode, ...]) -> int:
     height, width = job.sizes[index]
     needed = 0
-    for number, rung in enumerate(rungs):
-        if rung.tile is not None and rung.tile >= max(height, width) and rung != rungs[-1]:
-            continue  # a single tile is the rung before
-        needed = _needed(_on_rung(job, rung), index, key)
+    for number, memory_mode in enumerate(memory_modes):
+        if memory_mode.tile is not None and memory_mode.tile >= max(height, width) and memory_mode != memory_modes[-1]:
+            continue  # a single tile is the memory mode before
+        needed = _needed(_in_mode(job, memory_mode), index, key)
         needed += _base(job) + index * _PROGRAM  # only now: compiling leaves something behind
         if needed <= limit:
             return number
     raise ValueError(
-        f"{width} x {height} needs {needed / 2**30:.2f} GiB ({rungs[-1].name}), but {limit / 2**30:.2f} GiB may be used: allow that much, "
+        f"{width} x {height} needs {needed / 2**30:.2f} GiB ({memory_modes[-1].name}), but {limit / 2**30:.2f} GiB may be used: "
+        "allow that much, "
         "or choose a smaller size."
     )
 
@@ -153,8 +160,8 @@ def needed_memory(job: Stylization, *, key: Key) -> int:
     return _needed(job, last, key) + _base(job) + last * _PROGRAM
 
 
-def _on_rung(job: Stylization, rung: Rung) -> Stylization:
-    return job._replace(rungs=(rung,) * len(job.sizes))
+def _in_mode(job: Stylization, memory_mode: MemoryMode) -> Stylization:
+    return job._replace(memory_modes=(memory_mode,) * len(job.sizes))
 
 
 def memory_limit(given: int | None = None) -> int | None:
@@ -173,17 +180,17 @@ def memory_limit(given: int | None = None) -> int | None:
 
 
 def _growth(job: Stylization, key: Key) -> float:
-    """Return the bytes a pixel of what has the picture's size in a rung in tiles. The last rung's are a few fewer."""
-    tiled = _on_rung(job, next(rung for rung in LADDER if rung.tile is not None))
+    """Return the bytes a pixel of what has the picture's size in a memory mode in tiles. The last mode's are a few fewer."""
+    tiled = _in_mode(job, next(memory_mode for memory_mode in MEMORY_MODES if memory_mode.tile is not None))
     small, large = (fit_within(job.content.shape[:2], side) for side in _PROBES)
     low, high = (_needed(tiled._replace(sizes=(size,)), 0, key) for size in (small, large))
     return (high - low) / (large[0] * large[1] - small[0] * small[1])
 
 
 def _largest(job: Stylization, key: Key, needed: int, growth: float, room: int) -> tuple[int, int]:
-    """Return the largest size of this rung that fits: memory is a line in the number of pixels."""
+    """Return the largest size of this memory mode that fits: memory is a line in the number of pixels."""
     shape, size = job.content.shape[:2], job.sizes[-1]
-    if job.rungs[-1].tile is None:
+    if job.memory_modes[-1].tile is None:
         growth = (needed - _SCRATCH) / (size[0] * size[1])
     else:
         size = fit_within(shape, _PROBES[0])
@@ -197,13 +204,17 @@ def step_work(job: Stylization, index: int) -> float:
 
     Of several devices it is that of one; simulated devices take turns.
     """
-    (height, width), rung, rows = job.sizes[index], job.rungs[index], rows_of(job, index)
-    halo, align = vgg_reach(job.network.depth, job.network.layers)
+    (height, width), memory_mode, rows = job.sizes[index], job.memory_modes[index], rows_of(job, index)
+    halo, align = vgg_halo(job.network.depth, job.network.layers)
     read = height if rows is None else rows.read
-    pixels = tiled_pixels((read, width), tile=rung.tile, halo=halo, align=align)
+    pixels = tiled_pixels((read, width), tile=memory_mode.tile, halo=halo, align=align)
     tiled = pixels > read * width
     pixels *= _sharing(job, index)
-    return pixels * (2 + tiled + rung.rematerialise * _REMATERIALISED + rung.recompute * _CONTENT * (1 + tiled)) / 2
+    return (
+        pixels
+        * (2 + tiled + memory_mode.rematerialize * _REMATERIALISED + memory_mode.recompute * _CONTENT * (1 + tiled))
+        / 2
+    )
 
 
 def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
@@ -234,7 +245,7 @@ def plan_sheet(jobs: Sequence[Stylization], *, key: Key, max_memory: int | None 
     Args:
         jobs: as in `run_sheet`.
         key: typed key.
-        max_memory: as in `choose_rungs`.
+        max_memory: as in `choose_memory_modes`.
 
     Raises:
         ValueError: not even one fits; the message tells what it needs.
@@ -266,7 +277,7 @@ def _needed_together(jobs: Sequence[Stylization], key: Key, groups: int) -> int:
         return recipe.frozen, recipe.init(key)
 
     frozen, state = jax.eval_shape(build, key)
-    recipe = Recipe(lambda key: state, sheet_step(jobs, last), frozen, brief=True)
+    recipe = Recipe(lambda key: state, sheet_step(jobs, last), frozen, short_run=True)
     return _taken(recipe, state, jobs[0], key) + (groups - 1) * _bytes(state)
 
 
@@ -285,7 +296,7 @@ def _shapes(job: Stylization, index: int, key: Key):
     frozen, state = jax.eval_shape(build, key)
     rows = rows_of(job, index)
     frozen, state = split_frozen(frozen, rows), split_state(state, rows)
-    return Recipe(lambda key: state, scale_step(job, index), frozen, brief=True), state
+    return Recipe(lambda key: state, scale_step(job, index), frozen, short_run=True), state
 
 
 def _of_same_shapes(job: Stylization) -> Stylization:

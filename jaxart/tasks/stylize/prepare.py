@@ -1,4 +1,4 @@
-"""Checking the arguments of a stylisation before anything is computed."""
+"""Checking the arguments of a stylization before anything is computed."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
@@ -13,7 +13,7 @@ from jaxart.arrays import Image, PyTree, check_choice, check_image
 from jaxart.image import fit_within, pyramid
 from jaxart.losses import WASSERSTEIN, StyleLoss
 from jaxart.models import VGG, vgg_depth
-from jaxart.tasks.stylize.recipe import ADAM, WHOLE, Rung, Strengths
+from jaxart.tasks.stylize.recipe import ADAM, WHOLE, LossWeights, MemoryMode
 from jaxart.training import AXIS
 
 Colors = Literal["style", "luminance", "transport"]
@@ -28,7 +28,7 @@ SMALLEST = 16  # pixels that VGG needs on the short side to reach relu5_1
 
 
 class Stylization(NamedTuple):
-    """A stylisation whose arguments were checked: what `run` runs and `plan` predicts. Made by `prepare`."""
+    """A stylization whose arguments were checked: what `run` runs and `plan` predicts. Made by `prepare`."""
 
     content: np.ndarray
     styles: tuple[np.ndarray, ...]
@@ -38,7 +38,7 @@ class Stylization(NamedTuple):
     result_size: tuple[int, int]
     style_weights: tuple[float, ...]
     style_scale: float
-    strengths: Strengths
+    loss_weights: LossWeights
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     style_loss: StyleLoss
@@ -47,7 +47,7 @@ class Stylization(NamedTuple):
     variables: PyTree
     colors: str
     init: str
-    rungs: tuple[Rung, ...]  # per scale
+    memory_modes: tuple[MemoryMode, ...]  # per scale
     mesh: Mesh | None  # over which the picture's rows are split
 
 
@@ -74,12 +74,12 @@ def prepare(
     optimizer: optax.GradientTransformation = ADAM,
     pooling: Literal["max", "average"] = "max",
     dtype: Any = jnp.float32,
-    rung: Rung = WHOLE,
+    memory_mode: MemoryMode = WHOLE,
     mesh: Mesh | None = None,
 ) -> Stylization:
     """Check the arguments of `stylize` and bring them into the form that `run` and `plan` take.
 
-    Args and Raises: as `stylize`. `rung` is that of every scale; `choose_rungs` takes them by memory.
+    Args and Raises: as `stylize`. `memory_mode` is that of every scale; `choose_memory_modes` takes them by memory.
     """
     photograph = check_image("content", content)
     paintings = [styles] if getattr(styles, "ndim", 0) == 3 else list(styles)
@@ -100,8 +100,8 @@ def prepare(
         dtype=dtype,
     )
     weight = CONTENT_WEIGHT[depth] if content_weight is None else content_weight
-    if rung.tile is not None and rung.tile < 1:
-        raise ValueError(f"tile: expected at least 1 pixel, got {rung.tile}.")
+    if memory_mode.tile is not None and memory_mode.tile < 1:
+        raise ValueError(f"tile: expected at least 1 pixel, got {memory_mode.tile}.")
     if weight < 0 or smoothness_weight < 0:
         raise ValueError(f"expected weights of at least 0, got content {weight} and smoothness {smoothness_weight}.")
     if mesh is not None and (mesh.axis_names != (AXIS,) or mesh.is_multi_process):
@@ -125,14 +125,14 @@ def prepare(
         network.freeze(variables),
         colors,
         init,
-        (rung,) * len(sizes),
+        (memory_mode,) * len(sizes),
         mesh,
     )
 
 
-def _strengths(content: float, style: np.ndarray, smoothness: float) -> Strengths:
-    strengths = [np.asarray(each, np.float32) for each in (content, style / style.sum(), smoothness)]
-    return Strengths(*jax.device_put(strengths))  # which compiles nothing
+def _strengths(content: float, style: np.ndarray, smoothness: float) -> LossWeights:
+    loss_weights = [np.asarray(each, np.float32) for each in (content, style / style.sum(), smoothness)]
+    return LossWeights(*jax.device_put(loss_weights))  # which compiles nothing
 
 
 def _steps(scales: int, first: int, last: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""One scale of a stylisation as a recipe: the pixels are the parameters."""
+"""One scale of a stylization as a recipe: the pixels are the parameters."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxart.arrays import Array, Features, Key, PyTree
 from jaxart.image import resize
 from jaxart.losses import Moments, StyleLoss, blend, content_map, divide_moments, moment_sums, nine_point_map
-from jaxart.models import VGG, vgg_reach, vgg_stride
+from jaxart.models import VGG, vgg_halo, vgg_stride
 from jaxart.ops import avg_pool, sharded_sum, tiled_map, tiled_sum
 from jaxart.training import debias, exponential_average
 
@@ -26,7 +26,7 @@ class State(NamedTuple):
 
     step: jax.Array
     image: jax.Array
-    optimizer: Any
+    opt_state: Any
     average: jax.Array
 
 
@@ -39,7 +39,7 @@ class Info(NamedTuple):
     smoothness: jax.Array
 
 
-class Strengths(NamedTuple):
+class LossWeights(NamedTuple):
     """Weights of the terms; arrays, so that changing one compiles nothing. ``style`` is ``[L]``, one per style layer."""
 
     content: jax.Array
@@ -55,26 +55,26 @@ class Frozen(NamedTuple):
         content: features of the content by layer, or the content itself ``[H, W, 3]``, whose features are then computed in each step.
         styles: per region, targets by layer; one region without masks.
         masks: by layer ``[h, w, R]``, or None.
-        strengths: weights of the terms.
+        loss_weights: weights of the terms.
     """
 
     variables: PyTree
     content: Features | jax.Array
     styles: tuple[dict[str, Any], ...]
     masks: dict[str, jax.Array] | None
-    strengths: Strengths
+    loss_weights: LossWeights
 
 
-class Rung(NamedTuple):
+class MemoryMode(NamedTuple):
     """How a scale is computed; all give the same gradient. Memory is saved at the price of work.
 
     Fields:
-        rematerialise: compute the first block of VGG anew for the derivative: an eighth less memory.
+        rematerialize: compute the first block of VGG anew for the derivative: an eighth less memory.
         tile: largest side of the tiles that are worked on one after another; None takes the picture whole.
         recompute: compute the content's features anew in each step instead of storing them.
     """
 
-    rematerialise: bool = False
+    rematerialize: bool = False
     tile: int | None = None
     recompute: bool = False
 
@@ -82,12 +82,18 @@ class Rung(NamedTuple):
     def name(self) -> str:
         """Return what people call it."""
         where = "whole" if self.tile is None else f"tiled {self.tile}"
-        kept = ["rematerialised"] * (self.rematerialise and self.tile is None) + ["targets recomputed"] * self.recompute
+        kept = ["rematerialized"] * (self.rematerialize and self.tile is None) + ["targets recomputed"] * self.recompute
         return ", ".join([where, *kept])
 
 
-WHOLE = Rung()
-LADDER = (WHOLE, Rung(True), Rung(True, 1024), Rung(True, 512), Rung(True, 256, True))  # quick first, small last
+WHOLE = MemoryMode()
+MEMORY_MODES = (
+    WHOLE,
+    MemoryMode(True),
+    MemoryMode(True, 1024),
+    MemoryMode(True, 512),
+    MemoryMode(True, 256, True),
+)  # quick first, small last
 
 
 class Rows(NamedTuple):
@@ -97,7 +103,7 @@ class Rows(NamedTuple):
         mesh: the devices.
         height: rows of the picture.
         padded: rows of the arrays, a multiple of the number of devices.
-        read: rows that each device reads, its neighbours' at its borders included.
+        read: rows that each device reads, its neighbors' at its borders included.
     """
 
     mesh: Mesh
@@ -154,7 +160,7 @@ def carry_over(state: State, size: tuple[int, int], optimizer: optax.GradientTra
     def adams(node):
         return isinstance(node, optax.ScaleByAdamState)
 
-    return fresh._replace(optimizer=jax.tree.map(moments_of, fresh.optimizer, state.optimizer, is_leaf=adams))
+    return fresh._replace(opt_state=jax.tree.map(moments_of, fresh.opt_state, state.opt_state, is_leaf=adams))
 
 
 @functools.lru_cache(maxsize=32)
@@ -173,7 +179,7 @@ def make_step(
     devices. Only the sums know of either.
     """
     update = optax.with_extra_args_support(optimizer).update
-    halo, align = vgg_reach(network.depth, network.layers)
+    halo, align = vgg_halo(network.depth, network.layers)
     measure = functools.partial(measured, network, content_layers, style_layers)
     summed = tiled_sum if rows is None else functools.partial(sharded_sum, mesh=rows.mesh, height=rows.height)
 
@@ -186,9 +192,9 @@ def make_step(
             content += total / _pixels(size, name) / len(content_layers)
         style = [_style_of_layer(sums.style[name], name, size, frozen, style_loss) for name in style_layers]
         terms = (
-            frozen.strengths.content * content,
-            jnp.sum(frozen.strengths.style * jnp.stack(style)),
-            frozen.strengths.smoothness * sums.smoothness / ((size[0] + 1) * (size[1] + 1)),
+            frozen.loss_weights.content * content,
+            jnp.sum(frozen.loss_weights.style * jnp.stack(style)),
+            frozen.loss_weights.smoothness * sums.smoothness / ((size[0] + 1) * (size[1] + 1)),
         )
         loss = terms[0] + terms[1] + terms[2]
         return loss, Info(loss, *terms)
@@ -196,18 +202,18 @@ def make_step(
     def step(key: Key, state: State, batch: None, frozen: Frozen) -> tuple[State, Info]:
         del key, batch
         (loss, info), gradient = jax.value_and_grad(objective, has_aux=True)(state.image, frozen)
-        change: Any
-        change, memory = update(
+        updates: Any
+        updates, opt_state = update(
             gradient,
-            state.optimizer,
+            state.opt_state,
             state.image,
             value=loss,
             grad=gradient,
             value_fn=lambda image: objective(image, frozen)[0],
         )
-        image = jnp.clip(state.image + change, 0, 1)
+        image = jnp.clip(state.image + updates, 0, 1)
         average = exponential_average(state.average, image, decay=DECAY)
-        return State(state.step + 1, image, memory, average), info
+        return State(state.step + 1, image, opt_state, average), info
 
     return step
 
@@ -217,17 +223,17 @@ def measured(
     content_layers: tuple[str, ...],
     style_layers: tuple[str, ...],
     window: jax.Array,
-    counted: jax.Array,
+    valid: jax.Array,
     along: tuple[Features | jax.Array, dict[str, jax.Array] | None],
     variables: PyTree,
 ) -> Sums:
-    """Sum over the pixels of a window that are `counted`; the summand of `tiled_sum`."""
+    """Sum over the pixels of a window that are `valid`; the summand of `tiled_sum`."""
     content, masks = along
     if not isinstance(content, dict):
         content = extract(network.clone(layers=content_layers), variables, content)
 
     def read(name: str, layer: jax.Array) -> tuple[list[Moments], jax.Array]:
-        own = _counted_at(counted, name, layer)
+        own = _valid_at(valid, name, layer)
         style, error = [], jnp.zeros(())
         if name in style_layers:
             regions = [own] if masks is None else own[None] * jnp.moveaxis(masks[name], -1, 0)
@@ -237,7 +243,7 @@ def measured(
         return style, error
 
     found: Any = network.apply(variables, window[None], read=read)
-    corners = jnp.pad(counted, ((0, 1), (0, 1)), mode="edge")
+    corners = jnp.pad(valid, ((0, 1), (0, 1)), mode="edge")
     return Sums(
         {name: found[name][0] for name in style_layers},
         {name: found[name][1] for name in content_layers},
@@ -263,10 +269,10 @@ def _pixels(size: tuple[int, ...], name: str) -> float:
     return float((size[0] // vgg_stride(name)) * (size[1] // vgg_stride(name)))
 
 
-def _counted_at(counted: jax.Array, name: str, layer: jax.Array) -> jax.Array:
+def _valid_at(valid: jax.Array, name: str, layer: jax.Array) -> jax.Array:
     """Return which pixels of a layer ``[1, h, w, C]`` count: those whose first pixel in the picture does."""
     stride = vgg_stride(name)
-    return counted[::stride, ::stride][: layer.shape[1], : layer.shape[2]]
+    return valid[::stride, ::stride][: layer.shape[1], : layer.shape[2]]
 
 
 def extract(network: VGG, variables: PyTree, image: Array) -> Features:
@@ -278,7 +284,7 @@ def extract(network: VGG, variables: PyTree, image: Array) -> Features:
 @functools.partial(jax.jit, static_argnames=("network", "tile"))
 def content_features(network: VGG, variables: PyTree, image: Array, tile: int | None = None) -> Features:
     """Return the features of the content ``[H, W, 3]`` by layer, ``[h, w, C]``."""
-    halo, align = vgg_reach(network.depth, network.layers)
+    halo, align = vgg_halo(network.depth, network.layers)
     return tiled_map(
         lambda window, variables: extract(network, variables, window),
         image,
@@ -292,11 +298,11 @@ def content_features(network: VGG, variables: PyTree, image: Array, tile: int | 
 @functools.partial(jax.jit, static_argnames=("network", "tile"))
 def style_moments(network: VGG, variables: PyTree, image: Array, tile: int | None = None) -> dict[str, Moments]:
     """Return the moments of one painting ``[H, W, 3]`` by layer."""
-    halo, align = vgg_reach(network.depth, network.layers)
+    halo, align = vgg_halo(network.depth, network.layers)
 
-    def sums(window: jax.Array, counted: jax.Array, along: None, variables: PyTree) -> Any:
+    def sums(window: jax.Array, valid: jax.Array, along: None, variables: PyTree) -> Any:
         def read(name: str, layer: jax.Array) -> Moments:
-            return moment_sums(layer[0], _counted_at(counted, name, layer))
+            return moment_sums(layer[0], _valid_at(valid, name, layer))
 
         return network.apply(variables, window[None], read=read)
 

@@ -1,4 +1,4 @@
-"""Resuming: which checkpoints belong to a stylisation, and the state of the newest intact one."""
+"""Resuming: which checkpoints belong to a stylization, and the state of the newest intact one."""
 
 import hashlib
 from pathlib import Path
@@ -10,12 +10,12 @@ import numpy as np
 
 from jaxart.arrays import Key
 from jaxart.tasks.stylize.prepare import Stylization
-from jaxart.tasks.stylize.recipe import Rung, State, initial_state
+from jaxart.tasks.stylize.recipe import MemoryMode, State, initial_state
 from jaxart.training import Checkpoints, DifferentRunError
 
 
 def fingerprint(job: Stylization, key: Key) -> dict[str, str]:
-    """Return short strings that are equal only for runs with the same result, by name, so that a mismatch can be told."""
+    """Return short strings that are equal only for runs with the same result, by name, so that an error can name what differs."""
 
     def digest(*arrays: Any) -> str:
         sha = hashlib.sha256()
@@ -29,7 +29,7 @@ def fingerprint(job: Stylization, key: Key) -> dict[str, str]:
         "styles": digest(*job.styles),
         "masks": digest(job.masks if job.masks is not None else 0),
         "sizes and steps": str([*zip(job.sizes, job.steps, strict=True)]),
-        "weights of the terms": str([np.asarray(value).tolist() for value in job.strengths]),
+        "weights of the terms": str([np.asarray(value).tolist() for value in job.loss_weights]),
         "weights and scale of the styles": str((job.style_weights, job.style_scale)),
         "layers, network": str((job.content_layers, job.style_layers, job.network)),
         "features": digest(*kernels),
@@ -39,34 +39,34 @@ def fingerprint(job: Stylization, key: Key) -> dict[str, str]:
     }
 
 
-def resumed(job: Stylization, kept: Checkpoints, mark: dict[str, str]) -> tuple[int, State]:
+def resumed(job: Stylization, checkpoints: Checkpoints, identity: dict[str, str]) -> tuple[int, State]:
     """Return (scale, state) of the newest intact checkpoint; warn of damaged ones.
 
     Raises:
-        ValueError: there is none, or they belong to another stylisation.
+        ValueError: there is none, or they belong to another stylization.
     """
 
     def like(notes: dict[str, Any]) -> State:
-        _check_same(notes["stylization"], mark)
+        _check_same(notes["stylization"], identity)
         image = jax.ShapeDtypeStruct((*job.sizes[notes["scale"]], 3), jnp.float32)
         return jax.eval_shape(lambda x: initial_state(x, job.optimizer), image)
 
-    state, notes = kept.newest(like)
+    state, notes = checkpoints.newest(like)
     return notes["scale"], state
 
 
-def noted_rungs(folder: Path) -> tuple[Rung, ...] | None:
-    """Return the rungs of the run whose checkpoints are in a folder; None if there is none. On other rungs it continues to rounding."""
-    kept = Checkpoints(folder)
+def noted_memory_modes(folder: Path) -> tuple[MemoryMode, ...] | None:
+    """Return the memory modes of the run whose checkpoints are in a folder, or None. In other modes it continues to rounding."""
+    checkpoints = Checkpoints(folder)
     try:
-        for step in kept.steps():
+        for step in checkpoints.steps():
             try:
-                return tuple(Rung(*each) for each in kept.notes(step)["rungs"])
+                return tuple(MemoryMode(*each) for each in checkpoints.notes(step)["memory_modes"])
             except Exception:  # a damaged checkpoint; `resumed` says so
                 continue
         return None
     finally:
-        kept.close()
+        checkpoints.close()
 
 
 def _check_same(saved: dict[str, str], now: dict[str, str]) -> None:

@@ -5,16 +5,16 @@ from typing import Any
 import jax
 
 from jaxart.arrays import PyTree
-from jaxart.models import vgg_reach, vgg_stride
+from jaxart.models import vgg_halo, vgg_stride
 from jaxart.ops import sharded_rows
 from jaxart.tasks.stylize.prepare import Stylization
 from jaxart.tasks.stylize.recipe import Frozen, Rows, State
-from jaxart.training import data_mesh, place, replicated, shard_padded
+from jaxart.training import data_mesh, put, replicated, shard_padded
 
 
 def rows_of(job: Stylization, index: int) -> Rows | None:
     """Return how the rows of a scale are split: over as many devices as each get the rows that features look beyond; None for one."""
-    height, (halo, align) = job.sizes[index][0], vgg_reach(job.network.depth, job.network.layers)
+    height, (halo, align) = job.sizes[index][0], vgg_halo(job.network.depth, job.network.layers)
     devices = [] if job.mesh is None else list(job.mesh.devices.flat)[: height // halo]
     if len(devices) < 2:
         return None
@@ -30,7 +30,7 @@ def split_state(state: State, rows: Rows | None) -> State:
 
     def split(leaf: Any) -> Any:
         if leaf.ndim < 3:
-            return place(leaf, replicated(rows.mesh))
+            return put(leaf, replicated(rows.mesh))
         return shard_padded(leaf, rows.mesh, length=rows.padded, axis=leaf.ndim - 3)  # L-BFGS keeps several pictures
 
     return jax.tree.map(split, state)
@@ -49,11 +49,11 @@ def split_frozen(frozen: Frozen, rows: Rows | None) -> Frozen:
 
     content = by_layer(frozen.content) if isinstance(frozen.content, dict) else split(frozen.content, "image")
     masks = None if frozen.masks is None else by_layer(frozen.masks)
-    placed = place(frozen._replace(content=None, masks=None), replicated(rows.mesh))
+    placed = put(frozen._replace(content=None, masks=None), replicated(rows.mesh))
     return placed._replace(content=content, masks=masks)
 
 
-def together(tree: PyTree, rows: Rows | None) -> PyTree:
+def gather(tree: PyTree, rows: Rows | None) -> PyTree:
     """Bring a state, or a picture, of any number of devices to the first of them, without its padding."""
     if rows is None:
         return tree

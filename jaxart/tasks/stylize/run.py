@@ -23,7 +23,7 @@ from jaxart.tasks.stylize.recipe import (
     WHOLE,
     Frozen,
     Info,
-    Rung,
+    MemoryMode,
     State,
     carry_over,
     content_features,
@@ -35,7 +35,7 @@ from jaxart.tasks.stylize.recipe import (
     style_targets,
 )
 from jaxart.tasks.stylize.resume import fingerprint, resumed
-from jaxart.tasks.stylize.rows import rows_of, split_frozen, split_state, together
+from jaxart.tasks.stylize.rows import gather, rows_of, split_frozen, split_state
 from jaxart.training import Checkpoints, NotFiniteError, Recipe, fit, one_blas_thread
 
 _PREPARED = 1024  # side of the tiles in which one device extracts features for several
@@ -76,13 +76,13 @@ def stylize(
     optimizer: optax.GradientTransformation = ADAM,
     pooling: Literal["max", "average"] = "max",
     dtype: Any = jnp.float32,
-    rung: Rung = WHOLE,
+    memory_mode: MemoryMode = WHOLE,
     mesh: Mesh | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> np.ndarray:
     """Paint `content` in the style of `styles`.
 
-    ``loss = w_c mean (F - F_c)^2 + sum_l w_l W2(N(F), N(F_s)) + w_tv TV9``, minimised over pixels, coarse to fine.
+    ``loss = w_c mean (F - F_c)^2 + sum_l w_l W2(N(F), N(F_s)) + w_tv TV9``, minimized over pixels, coarse to fine.
 
     Args:
         content: ``[H, W, 3]``, float in [0, 1] or uint8.
@@ -90,7 +90,7 @@ def stylize(
         key: typed key, for `init` with noise.
         variables: of VGG-16 or VGG-19, from `weights.load`.
         size: long side of the result, pixels.
-        min_size: long side of the first scale at least; neighbouring scales differ by the root of two.
+        min_size: long side of the first scale at least; neighboring scales differ by the root of two.
         steps: per scale; the first and cheapest takes twice as many.
         last_steps: at the largest scale; from the first to it the number falls by equal factors. As `steps` by default. Large scales only
             refine what small ones have settled, and cost the most.
@@ -98,19 +98,20 @@ def stylize(
         content_weight: strength of the content; lower is more painterly. By default 0.01 with VGG-16, 0.015 with VGG-19.
         smoothness_weight: of the nine-point total variation.
         style_scale: size of the paintings relative to the result: larger makes larger strokes. Paintings are never enlarged.
-        colors: "style" takes the painting's colours; "luminance" keeps the content's chroma; "transport" first gives the painting the
-            mean and covariance of the content's colours.
+        colors: "style" takes the painting's colors; "luminance" keeps the content's chroma; "transport" first gives the painting the
+            mean and covariance of the content's colors.
         masks: ``[S, H', W']`` in [0, 1], where each style acts; resized to the content. Soft masks blend; where all are zero no style acts.
-        init: "content", "gray", "uniform", "normal" noise, or "style" (noise with the colours of the styles).
+        init: "content", "gray", "uniform", "normal" noise, or "style" (noise with the colors of the styles).
         content_layers: of VGG; their errors are averaged.
         style_layers: of VGG.
-        style_layer_weights: one per style layer; normalised to a sum of one.
+        style_layer_weights: one per style layer; normalized to a sum of one.
         style_loss: how statistics are compared: `losses.WASSERSTEIN`, `WASSERSTEIN_CONVERGED`, `GRAM`, `ADAIN` or your own.
         optimizer: any Optax transformation; `optax.lbfgs` gets its value function.
         pooling: of VGG.
         dtype: of VGG's activations; their statistics are float32.
-        rung: one of `tasks.stylize.LADDER`: how memory is saved at the price of work, with the same gradient. For pictures of any size, let
-            `choose_rungs` take it by memory: ``run(choose_rungs(prepare(...), key=key), key=key)``.
+        memory_mode: one of `tasks.stylize.MEMORY_MODES`: how memory is saved at the price of work, with the same gradient.
+            For pictures of any size, let
+            `choose_memory_modes` take it by memory: ``run(choose_memory_modes(prepare(...), key=key), key=key)``.
         mesh: from `training.data_mesh`: the picture's rows are split over its devices, with the same gradient. A scale takes as many of
             them as get at least the rows that features look beyond, 64 each for relu5_1. By default one device.
         on_step: called with a `Progress` about twice a second.
@@ -147,7 +148,7 @@ def stylize(
         optimizer=optimizer,
         pooling=pooling,
         dtype=dtype,
-        rung=rung,
+        memory_mode=memory_mode,
         mesh=mesh,
     )
     return run(job, key=key, on_step=on_step)
@@ -162,32 +163,40 @@ def scale_recipe(job: Stylization, index: int) -> Recipe:
 
 
 def _scale_recipe(job: Stylization, index: int) -> Recipe:
-    size, rung, rows = job.sizes[index], job.rungs[index], rows_of(job, index)
-    tile = rung.tile if rows is None else rung.tile or _PREPARED  # one device prepares what all of them use
+    size, memory_mode, rows = job.sizes[index], job.memory_modes[index], rows_of(job, index)
+    tile = (
+        memory_mode.tile if rows is None else memory_mode.tile or _PREPARED
+    )  # one device prepares what all of them use
     style_network, content_network = (job.network.clone(layers=each) for each in (job.style_layers, job.content_layers))
     look = _Look(size, job.style_scale, job.colors)
-    content = _content(job.content, job.variables, None if rung.recompute else content_network, look, tile)
+    content = _content(job.content, job.variables, None if memory_mode.recompute else content_network, look, tile)
     per_style = [_moments(style, job.content, job.variables, style_network, look, tile) for style in job.styles]
     if job.masks is None:
         masks, targets = None, (style_targets(per_style, job.style_weights, job.style_loss),)
     else:
         masks = layer_masks(_masks_at(job.masks, size), job.style_layers)
         targets = tuple(style_targets([each], (1.0,), job.style_loss) for each in per_style)
-    frozen = split_frozen(Frozen(job.variables, content, targets, masks, job.strengths), rows)
+    frozen = split_frozen(Frozen(job.variables, content, targets, masks, job.loss_weights), rows)
 
     def init(key: Key) -> State:
         pictures = (job.content, job.styles, job.style_weights)
         return split_state(_start(key, *pictures, look, job.init, job.optimizer), rows)
 
-    return Recipe(init, scale_step(job, index), frozen, brief=True)
+    return Recipe(init, scale_step(job, index), frozen, short_run=True)
 
 
 def scale_step(job: Stylization, index: int) -> Callable:
-    """Return the step function, the same for every scale and stylisation with these layers, loss, optimiser and rung."""
-    rung = job.rungs[index]
-    network: Any = job.network.clone(rematerialise=rung.rematerialise)
+    """Return the step function, the same for every scale and stylization with these layers, loss, optimizer and memory mode."""
+    memory_mode = job.memory_modes[index]
+    network: Any = job.network.clone(rematerialize=memory_mode.rematerialize)
     return make_step(
-        network, job.content_layers, job.style_layers, job.style_loss, job.optimizer, rung.tile, rows_of(job, index)
+        network,
+        job.content_layers,
+        job.style_layers,
+        job.style_loss,
+        job.optimizer,
+        memory_mode.tile,
+        rows_of(job, index),
     )
 
 
@@ -291,7 +300,7 @@ def run(
     resume: bool = False,
     stop: Callable[[], bool] | None = None,
 ) -> np.ndarray:
-    """Run a prepared stylisation.
+    """Run a prepared stylization.
 
     Args:
         job: from `prepare`.
@@ -308,45 +317,45 @@ def run(
 
     Raises:
         training.NotFiniteError: a loss term was not finite.
-        ValueError: `resume` with checkpoints of another stylisation, or without any.
+        ValueError: `resume` with checkpoints of another stylization, or without any.
     """
-    kept = None if checkpoints is None else Checkpoints(checkpoints)
+    store = None if checkpoints is None else Checkpoints(checkpoints)
     start, *keys = jax.random.split(key, len(job.sizes) + 1)
-    every = every if kept is None else int(np.gcd(every, save_every))
-    mark = fingerprint(job, key) if kept else {}
+    every = every if store is None else int(np.gcd(every, save_every))
+    identity = fingerprint(job, key) if store else {}
     first, rows = 0, None
     state: Any = None
     if resume:
-        if kept is None:
+        if store is None:
             raise ValueError("resume: expected the folder of the checkpoints.")
-        first, state = resumed(job, kept, mark)
+        first, state = resumed(job, store, identity)
     try:
         for index in range(first, len(job.sizes)):
             recipe, rows = scale_recipe(job, index), rows_of(job, index)
             state = _entered(state, job, index, recipe, start)
-            hooks = (*_report(job, index, on_step), *_save(job, index, kept, save_every, mark))
+            hooks = (*_report(job, index, on_step), *_save(job, index, store, save_every, identity))
             state, _ = fit(
                 recipe,
                 key=keys[index],
                 steps=job.steps[index],
                 state=state,
-                consume=True,
+                donate=True,
                 every=every,
                 hooks=hooks,
                 stop=stop,
             )
             del recipe  # with the devices' copies of the network, before the next scale's are made
-            state = together(state, rows)
+            state = gather(state, rows)
             if int(state.step) < job.steps[index]:
-                _checkpoint(job, index, kept, mark, state)
+                _checkpoint(job, index, store, identity, state)
                 return finished(job, picture(state))
         return finished(job, _of_size(picture(state), job.result_size))
     except NotFiniteError as error:
-        error.state = together(error.state, rows)
+        error.state = gather(error.state, rows)
         raise
     finally:
-        if kept is not None:
-            kept.close()
+        if store is not None:
+            store.close()
 
 
 def _entered(state: State | None, job: Stylization, index: int, recipe: Recipe, key: Key) -> State:
@@ -371,7 +380,7 @@ def _report(job: Stylization, index: int, on_step: Callable[[Progress], None] | 
 
     def report(state: State, info: Info) -> None:
         def image() -> np.ndarray:
-            return finished(job, together(picture(state), rows_of(job, index)))
+            return finished(job, gather(picture(state), rows_of(job, index)))
 
         on_step(Progress(index, job.sizes, int(state.step), job.steps, info, image))
 
@@ -379,20 +388,22 @@ def _report(job: Stylization, index: int, on_step: Callable[[Progress], None] | 
 
 
 def _save(
-    job: Stylization, index: int, kept: Checkpoints | None, save_every: int, mark: dict[str, str]
+    job: Stylization, index: int, store: Checkpoints | None, save_every: int, identity: dict[str, str]
 ) -> tuple[Hook, ...]:
-    if kept is None:
+    if store is None:
         return ()
 
     def save(state: State, info: Info) -> None:
         del info
         if int(state.step) % save_every == 0 or int(state.step) == job.steps[index]:
-            _checkpoint(job, index, kept, mark, together(state, rows_of(job, index)))
+            _checkpoint(job, index, store, identity, gather(state, rows_of(job, index)))
 
     return (save,)
 
 
-def _checkpoint(job: Stylization, index: int, kept: Checkpoints | None, mark: dict[str, str], state: State) -> None:
-    if kept is not None:
+def _checkpoint(
+    job: Stylization, index: int, store: Checkpoints | None, identity: dict[str, str], state: State
+) -> None:
+    if store is not None:
         step = sum(job.steps[:index]) + int(state.step)
-        kept.save(step, state, {"scale": index, "stylization": mark, "rungs": job.rungs})
+        store.save(step, state, {"scale": index, "stylization": identity, "memory_modes": job.memory_modes})

@@ -1,4 +1,4 @@
-"""A contact sheet: one photograph in many styles and strengths, stylised together by one program."""
+"""A contact sheet: one photograph in many styles and strengths, stylized together by one program."""
 
 import functools
 import itertools
@@ -17,13 +17,13 @@ from jaxart.tasks.stylize.recipe import Frozen, Info, State, carry_over, picture
 from jaxart.tasks.stylize.run import Progress, finished, scale_recipe, scale_step
 from jaxart.training import NotFiniteError, Recipe, Step, fit
 
-OWN = ("styles", "style_weights", "style_scale", "strengths", "init")  # what the pictures of a sheet may differ in
+OWN = ("styles", "style_weights", "style_scale", "loss_weights", "init")  # what the pictures of a sheet may differ in
 _STATE: Any = State._make((None, 0, 0, 0))  # axes of the pictures: they share the count of steps,
 _FROZEN: Any = Frozen._make((None, None, 0, None, 0))  # the network, the content and the masks
 
 
 def variations(job: Stylization, styles: Sequence[Image], content_weights: Sequence[float]) -> list[Stylization]:
-    """Return a stylisation in every style with every content weight, style by style; everything else is that of `job`.
+    """Return a stylization in every style with every content weight, style by style; everything else is that of `job`.
 
     Args:
         job: from `prepare`.
@@ -38,11 +38,11 @@ def variations(job: Stylization, styles: Sequence[Image], content_weights: Seque
     if not all(0 <= weight < float("inf") for weight in content_weights):
         raise ValueError(f"content weights: expected numbers of at least 0, got {tuple(content_weights)}.")
     paintings = [check_image(f"style {number}", style) for number, style in enumerate(styles, 1)]
-    strengths = [job.strengths._replace(content=jnp.float32(weight)) for weight in content_weights]
+    loss_weights = [job.loss_weights._replace(content=jnp.float32(weight)) for weight in content_weights]
     return [
-        job._replace(styles=(painting,), style_weights=(1.0,), strengths=each)
+        job._replace(styles=(painting,), style_weights=(1.0,), loss_weights=each)
         for painting in paintings
-        for each in strengths
+        for each in loss_weights
     ]
 
 
@@ -55,7 +55,7 @@ def run_sheet(
     every: int = 10,
     stop: Callable[[], bool] | None = None,
 ) -> np.ndarray:
-    """Run several stylisations of one photograph together, as one program; each gives, to rounding, what `run` gives for it.
+    """Run several stylizations of one photograph together, as one program; each gives, to rounding, what `run` gives for it.
 
     Args:
         jobs: from `variations`, or others that differ in nothing but `OWN`.
@@ -94,7 +94,7 @@ def run_sheet(
                 key=keys[index],
                 steps=job.steps[index],
                 state=_entered(states[number], job, index, recipe, start),
-                consume=True,
+                donate=True,
                 every=every,
                 hooks=(functools.partial(report, index, number),),
                 stop=stop,
@@ -109,7 +109,7 @@ def run_sheet(
 
 
 def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
-    """Return the recipe of one scale of several stylisations at once: the step of `scale_recipe`, mapped over the pictures.
+    """Return the recipe of one scale of several stylizations at once: the step of `scale_recipe`, mapped over the pictures.
 
     Args:
         jobs: as in `run_sheet`.
@@ -117,13 +117,15 @@ def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
     """
     recipes = [scale_recipe(job, index) for job in jobs]
     inits = [recipe.init for recipe in recipes]
-    styles, strengths = (_stack([getattr(each.frozen, name) for each in recipes]) for name in ("styles", "strengths"))
-    frozen = recipes[0].frozen._replace(styles=styles, strengths=strengths)
+    styles, loss_weights = (
+        _stack([getattr(each.frozen, name) for each in recipes]) for name in ("styles", "loss_weights")
+    )
+    frozen = recipes[0].frozen._replace(styles=styles, loss_weights=loss_weights)
 
     def init(key: Key) -> State:
         return _stack([each(key) for each in inits])._replace(step=jnp.int32(0))
 
-    return Recipe(init, sheet_step(jobs, index), frozen, brief=True)
+    return Recipe(init, sheet_step(jobs, index), frozen, short_run=True)
 
 
 def sheet_step(jobs: Sequence[Stylization], index: int) -> Step:
@@ -142,9 +144,9 @@ def _stack(trees: Sequence[Any]) -> Any:
 
 def _check_alike(jobs: Sequence[Stylization]) -> None:
     if not jobs:
-        raise ValueError("sheet: expected at least one stylisation.")
+        raise ValueError("sheet: expected at least one stylization.")
     if jobs[0].mesh is not None:
-        raise ValueError("sheet: expected stylisations on one device, got a mesh; leave `mesh` out.")
+        raise ValueError("sheet: expected stylizations on one device, got a mesh; leave `mesh` out.")
 
     def same(one: Any, other: Any) -> bool:
         return one is other or (not isinstance(one, np.ndarray | dict) and one == other)
@@ -154,13 +156,13 @@ def _check_alike(jobs: Sequence[Stylization]) -> None:
         other = [name for name in shared if not same(getattr(jobs[0], name), getattr(job, name))]
         if other:
             raise ValueError(
-                f"sheet: stylisation {number} and the first differ in {', '.join(other)}; they may differ in {', '.join(OWN)}. "
+                f"sheet: stylization {number} and the first differ in {', '.join(other)}; they may differ in {', '.join(OWN)}. "
                 "Make them of one by `variations`, so that they share the arrays of content and network."
             )
 
 
 def group_sizes(count: int, most: int) -> tuple[int, int]:
-    """Return (groups, pictures in each) for so many pictures, at most so many at once; the last group may need filling up."""
+    """Return (groups, pictures in each) for `count` pictures, at most `most` at once; the last group may need filling up."""
     if most < 1:
         raise ValueError(f"group: expected at least 1, got {most}.")
     groups = -(-count // most)
