@@ -83,7 +83,7 @@ def test_no_device_holds_the_picture(variables, pictures):
     assert "collective-permute" in program.as_text()
     after, _ = fit(recipe, key=KEY, steps=2)
     for each in (state, after):
-        for leaf in (each.image, each.average, each.optimizer[0].mu, each.optimizer[0].nu):
+        for leaf in (each.image, each.average, each.opt_state[0].mu, each.opt_state[0].nu):
             assert {part.data.shape for part in leaf.addressable_shards} == {(20, 101, 3)}
 
 

@@ -157,7 +157,7 @@ def test_adam_keeps_its_moments_over_scales(variables, photo, painting):
     recipe = stylize.scale_recipe(job, 0)
     state, _ = fit(recipe, key=KEY, steps=1)
     carried = recipe_module.carry_over(state, job.sizes[1], job.optimizer)
-    adam = carried.optimizer[0]
+    adam = carried.opt_state[0]
     assert int(adam.count) == 1
     assert adam.mu.shape == adam.nu.shape == carried.image.shape == (*job.sizes[1], 3)
     assert float(adam.nu.min()) >= 0
