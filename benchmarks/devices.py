@@ -8,23 +8,16 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from timing import describe, ratio, table
 
-from jaxart import losses, models, training
+from jaxart import data, losses, models, training
 from jaxart.tasks import generate
 
 BATCH, REPEATS, COUNTS = 64, 9, (1, 2, 4, 8)
-
-
-class Batch(NamedTuple):
-    """Pictures and labels."""
-
-    image: np.ndarray
-    label: np.ndarray
 
 
 def recipe(axis_name: str | None = None) -> training.Recipe:
@@ -33,7 +26,7 @@ def recipe(axis_name: str | None = None) -> training.Recipe:
     return generate.gan(*networks, shape=(32, 32, 3), loss=losses.NON_SATURATING, axis_name=axis_name)
 
 
-def call_of(step: Callable, mesh: Any, batch: Batch) -> Callable[[], Any]:
+def call_of(step: Callable, mesh: Any, batch: data.Batch) -> Callable[[], Any]:
     """Return a call that takes one step from where the last ended."""
     key = jax.random.key(0)
     state = jax.jit(recipe().init)(key)
@@ -51,7 +44,7 @@ def main() -> None:
     """Print milliseconds a step."""
     training.simulate_devices(max(COUNTS))
     rng = np.random.default_rng(0)
-    batch = Batch(rng.integers(0, 255, (BATCH, 32, 32, 3), np.uint8), np.zeros(BATCH, np.int32))
+    batch = {"image": rng.integers(0, 255, (BATCH, 32, 32, 3), np.uint8), "label": np.zeros(BATCH, np.int32)}
     runs = {"one device": call_of(jax.jit(recipe().step), None, batch)}
     for count in COUNTS:
         mesh = training.data_mesh(jax.devices()[:count])

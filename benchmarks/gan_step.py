@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import gan_torch
 import jax
@@ -24,13 +24,6 @@ from jaxart.training import Limits, compile_steps
 BATCH, LATENT, REPEATS, PAUSE = 32, 128, 7, 0.02
 
 
-class Batch(NamedTuple):
-    """Pictures ``[K, B, S, S, 3]`` and labels."""
-
-    image: np.ndarray
-    label: np.ndarray
-
-
 class Ours:
     """One of our pairs, with programs that take one step and four."""
 
@@ -43,7 +36,7 @@ class Ours:
     def steps(self, count: int) -> Callable[[], None]:
         """Return a call that takes `count` steps."""
         image = np.random.default_rng(0).integers(0, 255, (count, BATCH, self.size, self.size, 3), np.uint8)
-        stack = Batch(image, np.zeros((count, BATCH), np.int32))
+        stack = {"image": image, "label": np.zeros((count, BATCH), np.int32)}
         begin = time.perf_counter()
         program = compile_steps(self.recipe, key=self.key, state=self.state, batches=stack)
         self.seconds[count] = time.perf_counter() - begin

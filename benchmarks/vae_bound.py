@@ -39,14 +39,15 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     program = jax.jit(functools.partial(generate.evidence, encoder, decoder, state.average))
     bounds = []
-    for first in range(0, len(test.images) // 500 * 500, 500):
+    images, labels = test.column("image"), test.column("label")
+    for first in range(0, test.count // 500 * 500, 500):
         part = slice(first, first + 500)
-        terms = program(jax.random.split(jax.random.fold_in(keys[2], first), 500), test.images[part], test.labels[part])
+        terms = program(jax.random.split(jax.random.fold_in(keys[2], first), 500), images[part], labels[part])
         bounds.append(np.asarray(terms[0] - terms[1], np.float64))
     spread = np.random.default_rng(0)
     flat = [
-        ((each.images + spread.random(each.images.shape, np.float32)) / 256).reshape(len(each.images), -1)
-        for each in (train, test)
+        ((each + spread.random(each.shape, np.float32)) / 256).reshape(len(each), -1)
+        for each in (train.column("image"), images)
     ]
     linear = generate.pca_log_likelihood(*flat, latent=LATENT).mean()
     bound = np.concatenate(bounds).mean()

@@ -10,7 +10,6 @@ should be one clean ring.
 
 import itertools
 import sys
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +22,6 @@ from jaxart.tasks import generate
 SEED, STEPS, BATCH, LATENT, SHAPE = 0, 1500, 64, 16, (16, 16, 1)
 
 
-class Batch(NamedTuple):
-    image: np.ndarray
-    label: np.ndarray
-
-
 def batches(first):
     """Yield pictures of rings; batch number n is the same whenever it is asked for."""
     rows, columns = np.mgrid[:16, :16] - 7.5
@@ -35,7 +29,7 @@ def batches(first):
         rng = np.random.default_rng([SEED, number])
         radius, x, y = rng.uniform(2.5, 5, (BATCH, 1, 1)), *rng.uniform(-2, 2, (2, BATCH, 1, 1))
         distance = np.abs(np.hypot(columns - x, rows - y) - radius)
-        yield Batch((255 * np.exp(-(distance**2))).astype(np.uint8)[..., None], np.zeros(BATCH, np.int32))
+        yield {"image": (255 * np.exp(-(distance**2))).astype(np.uint8)[..., None], "label": np.zeros(BATCH, np.int32)}
 
 
 def recipe(axis_name=None):

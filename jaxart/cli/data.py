@@ -40,21 +40,22 @@ def preview(
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         dataset = _load(data, size=size, channels=channels, fit=fit, labels=labels, split=split)
-    count, height, width, _ = dataset.images.shape
+    images, classes = dataset.column("image"), dataset.classes.get("label", ())
+    count, height, width, _ = images.shape
     say(f"{data}: {count} pictures, {width} x {height}, {len(dataset.failures)} left out")
-    if dataset.classes:
-        counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
-        said = ", ".join(f"{name} {number}" for name, number in zip(dataset.classes, counts, strict=True))
-        say(f"{len(dataset.classes)} classes: {said}")
+    if classes:
+        counts = np.bincount(dataset.column("label"), minlength=len(classes))
+        said = ", ".join(f"{name} {number}" for name, number in zip(classes, counts, strict=True))
+        say(f"{len(classes)} classes: {said}")
     for line in (*(str(note.message) for note in notes), *(f"left out: {reason}" for reason in dataset.failures)):
         say(f"  {line}")
     chosen = _chosen(dataset, rows, columns, seed)
-    cells = np.ones((len(chosen), *dataset.images.shape[1:3], 3), np.float32)
+    cells = np.ones((len(chosen), height, width, 3), np.float32)
     there = chosen >= 0
-    pictures = shelf.with_channels(dataset.images[chosen[there]], channels) / np.float32(255)
+    pictures = shelf.with_channels(images[chosen[there]], channels) / np.float32(255)
     cells[there] = _augmented(pictures, transforms, seed)
     io.write(output, io.grid(cells, columns=columns))
-    order = f": {', '.join(dataset.classes[:rows])}, from top to bottom" if dataset.classes else ""
+    order = f": {', '.join(classes[:rows])}, from top to bottom" if classes else ""
     say(f"{output}: {there.sum()} of them{order}")
     return 0
 
@@ -71,12 +72,13 @@ def _load(data: Path, **options) -> shelf.Dataset:
 
 def _chosen(dataset: shelf.Dataset, rows: int, columns: int, seed: int) -> np.ndarray:
     """Return random examples for the sheet, row by row; with classes, a row of each, -1 where it has no more."""
-    mixed = np.random.default_rng(seed).permutation(len(dataset.images))
-    if not dataset.classes:
+    mixed = np.random.default_rng(seed).permutation(dataset.count)
+    classes, labels = dataset.classes.get("label", ()), dataset.column("label")
+    if not classes:
         return mixed[: rows * columns]
-    sheet = np.full((min(rows, len(dataset.classes)), columns), -1)
+    sheet = np.full((min(rows, len(classes)), columns), -1)
     for number, row in enumerate(sheet):
-        members = mixed[dataset.labels[mixed] == number][:columns]
+        members = mixed[labels[mixed] == number][:columns]
         row[: len(members)] = members
     return sheet.reshape(-1)
 

@@ -21,6 +21,7 @@ from jaxart import io, losses, metrics, models, training, weights
 from jaxart.arrays import check_choice
 from jaxart.cli.generate import GanOptions, Options, VaeOptions
 from jaxart.cli.progress import Steps, duration, interruptible, keep_compiled_programs
+from jaxart.data.legacy import picture_digest
 from jaxart.tasks import generate as task
 
 FORMAT = 1  # of a run's folder
@@ -64,11 +65,11 @@ def train(kind: str, data: Path, output: Path, options: Options) -> int:
         )
     mesh = _devices(options)
     dataset = _read(data, options)
-    if options.conditional and not dataset.classes:
+    if options.conditional and "label" not in dataset.classes:
         raise ValueError(
             f"--conditional: {data} has no classes. Put pictures into one folder a class, or give --labels."
         )
-    run = Run(output, kind, data.absolute(), options, dataset.classes)
+    run = Run(output, kind, data.absolute(), options, dataset.classes.get("label", ()))
     if options.dry_run:
         return _dry_run(run, dataset)
     if training.this_process()[0] == 0:
@@ -84,7 +85,7 @@ def resume(folder: Path, steps: int | None, placed: dict[str, Any]) -> int:
     mesh = _devices(run.options)
     dataset = _read(run.data, run.options)
     facts = json.loads((folder / "run.json").read_text())
-    if dataset.digest != facts["digest"]:
+    if picture_digest(dataset) != facts["digest"]:
         raise ValueError(f"{run.data} has changed since the run began; it would not be the same run. Start a new one.")
     if steps is not None and training.this_process()[0] == 0:
         _write_facts(run, dataset)
@@ -128,8 +129,8 @@ def _write_facts(run: Run, dataset: shelf.Dataset) -> None:
         "jaxart": jaxart.__version__,
         "kind": run.kind,
         "data": str(run.data),
-        "digest": dataset.digest,
-        "examples": len(dataset.images),
+        "digest": picture_digest(dataset),
+        "examples": dataset.count,
         "classes": run.classes,
         "options": options,
     }
@@ -168,8 +169,8 @@ def _read(data: Path, options: Options, *, split: str | None = None) -> shelf.Da
         split=split or options.split,
     )
     if training.this_process()[0] == 0:
-        told = f", {len(dataset.classes)} classes" if dataset.classes else ""
-        console.print(f"{data}: {len(dataset.images)} pictures{told}", highlight=False, markup=False, soft_wrap=True)
+        told = f", {len(dataset.classes['label'])} classes" if dataset.classes else ""
+        console.print(f"{data}: {dataset.count} pictures{told}", highlight=False, markup=False, soft_wrap=True)
         for reason in dataset.failures:
             console.print(f"  left out: {reason}", highlight=False, markup=False, soft_wrap=True)
     return dataset
@@ -246,7 +247,7 @@ def _train(run: Run, dataset: shelf.Dataset, mesh: Mesh | None) -> int:
     kept = training.Checkpoints(run.folder / "checkpoints")
     begin = kept.steps()[:1] or [0]
     every = int(np.gcd(np.gcd(options.save_every, options.sample_every), 100))
-    with Steps(console, begin[0], options.steps, dataset_size=len(dataset.images), batch=options.batch) as progress:
+    with Steps(console, begin[0], options.steps, dataset_size=dataset.count, batch=options.batch) as progress:
         with interruptible() as interrupted:
             hooks = [progress, *_hooks(run, every)]
             try:
@@ -313,7 +314,7 @@ def _dry_run(run: Run, dataset: shelf.Dataset) -> int:
         needed: Any = training.compile_steps(recipe, key=key, state=state, batches=stack, step=step).memory_analysis()
         size = needed.temp_size_in_bytes + needed.argument_size_in_bytes
         console.print(f"{name}: {facts['flops'] / 1e9:.2f} GFLOP as compiled, {size / 2**20:.0f} MiB", highlight=False)
-    image, counts = batch.image, np.bincount(batch.label, minlength=len(run.classes) or 1)
+    image, counts = batch["image"], np.bincount(batch["label"], minlength=len(run.classes) or 1)
     console.print(f"first batch: {image.dtype} {image.shape}, {image.min()} to {image.max()}, mean {image.mean():.1f}")
     if run.classes:
         console.print(", ".join(f"{name} {n}" for name, n in zip(run.classes, counts, strict=True)), highlight=False)
@@ -402,7 +403,7 @@ def score(folder: Path, data: Path, *, count: int, seed: int, split: str, output
     run, console = read_run(folder), Console(stderr=True)
     keep_compiled_programs()
     seen, real = _read(run.data, run.options), _read(data, run.options, split=split)
-    if seen.digest == real.digest:
+    if picture_digest(seen) == picture_digest(real):
         raise ValueError(f"{data} is what the run was trained on; scores need pictures that it has not seen.")
     keys = jax.random.split(jax.random.key(seed), 3)
     fake = _fakes(run, count, seed)
@@ -413,9 +414,9 @@ def score(folder: Path, data: Path, *, count: int, seed: int, split: str, output
     else:
         judge, digest = _vgg()
         name = f"vgg16 {_VGG_LAYER} mean"
-    sets = {"real": real.images[:count], "fake": fake.images, "train": seen.images}
+    sets = {"real": real.column("image")[:count], "fake": fake.column("image"), "train": seen.column("image")}
     judged = {part: task.apply_in_batches(judge, images) for part, images in sets.items()}
-    setting = task.Setting(name, digest, real.digest, "as loaded", seed)
+    setting = task.Setting(name, digest, picture_digest(real), "as loaded", seed)
     cards = task.score_features(keys[1], **{part: features for part, (_, features) in judged.items()}, setting=setting)
     if run.conditional_on:
         _say(console, "training the same classifier on made pictures")
@@ -434,16 +435,16 @@ def _fakes(run: Run, count: int, seed: int) -> shelf.Dataset:
     z = task.draw_latents(jax.random.key(seed), count, latent=run.options.latent)
     label = np.arange(count, dtype=np.int32) % max(len(run.conditional_on), 1)
     images = np.rint(255 * _make(run, _trained(run), z, label)).astype(np.uint8)
-    return shelf.Dataset(images, label, run.conditional_on, (), "")
+    return shelf.Dataset({"image": images, "label": label}, {"label": run.conditional_on} if run.conditional_on else {})
 
 
 def _classifier(key: jax.Array, dataset: shelf.Dataset) -> tuple[Callable, str]:
     """Train a classifier for about three epochs; return ``images -> (logits, features)`` and its hash."""
     key_order, key_steps = jax.random.split(key)
-    network = models.SmallClassifier(classes=len(dataset.classes), width=16)
-    steps = int(np.clip(3 * len(dataset.images) // _CLASSIFIER_BATCH, 600, 1500))
+    network = models.SmallClassifier(classes=len(dataset.classes["label"]), width=16)
+    steps = int(np.clip(3 * dataset.count // _CLASSIFIER_BATCH, 600, 1500))
     batches = functools.partial(_classifier_batches, key_order, dataset)
-    params = task.train_classifier(key_steps, network, batches, shape=dataset.images.shape[1:], steps=steps)
+    params = task.train_classifier(key_steps, network, batches, shape=dataset.column("image").shape[1:], steps=steps)
     return lambda images: network.apply({"params": params}, images), metrics.content_hash(params)
 
 
@@ -469,11 +470,13 @@ def _by_class(
 ) -> list[metrics.ScoreCard]:
     """Return cards of accuracies: of the classifier on made pictures, and of one trained on those on real pictures."""
     rows = {
-        "accuracy on made pictures": metrics.jackknife(key, lambda pair: metrics.accuracy(*pair), (logits, fake.labels))
+        "accuracy on made pictures": metrics.jackknife(
+            key, lambda pair: metrics.accuracy(*pair), (logits, fake.column("label"))
+        )
     }
     after, _ = _classifier(key, fake)
     for name, function in (("classification accuracy score", after), ("accuracy after real pictures", judge)):
-        told = task.apply_in_batches(lambda images, f=function: f(images)[0], real.images)
-        rows[name] = metrics.jackknife(key, lambda pair: metrics.accuracy(*pair), (told, real.labels))
-    numbers = {"n_real": len(real.images), "n_fake": len(fake.images), **setting._asdict()}
+        told = task.apply_in_batches(lambda images, f=function: f(images)[0], real.column("image"))
+        rows[name] = metrics.jackknife(key, lambda pair: metrics.accuracy(*pair), (told, real.column("label")))
+    numbers = {"n_real": real.count, "n_fake": fake.count, **setting._asdict()}
     return [metrics.score_card(name, value, **numbers) for name, value in rows.items()]

@@ -1,6 +1,6 @@
-"""Data: pictures and labels from wherever they are kept, batches in an order that can be resumed, augmentation on the device."""
+"""Data: named columns from wherever they are kept, splits, batches in an order that can be resumed, augmentation on the device."""
 
-from jaxart.data.augment import (
+from jaxart.data.augmentation import (
     AUGMENTATIONS,
     POLICIES,
     augment,
@@ -18,32 +18,47 @@ from jaxart.data.augment import (
     translate,
     vertical_flip,
 )
-from jaxart.data.batches import Batch, batches
-from jaxart.data.dataset import Dataset, from_arrays
+from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take
+from jaxart.data.samplers import Order, Sampler, balanced, mixture, shuffled, weighted
 from jaxart.data.shape import with_channels
 from jaxart.data.sources import load
+from jaxart.data.splits import split_by_group, split_by_time, split_randomly
+from jaxart.data.stream import batches
 
 __all__ = [
     "AUGMENTATIONS",
     "POLICIES",
     "Batch",
     "Dataset",
+    "Order",
+    "Sampler",
+    "as_classes",
     "augment",
+    "balanced",
     "batches",
     "brightness",
+    "concatenate",
     "contrast",
     "crop",
     "cutout",
     "diff_augment",
+    "digest",
     "from_arrays",
     "horizontal_flip",
     "hue",
     "load",
+    "mixture",
     "noise",
     "quarter_turn",
     "rotate",
     "saturation",
+    "shuffled",
+    "split_by_group",
+    "split_by_time",
+    "split_randomly",
+    "take",
     "translate",
     "vertical_flip",
+    "weighted",
     "with_channels",
 ]

@@ -1,59 +1,224 @@
-"""What the rest of the shelf works on: examples, labels, names of classes."""
+"""What the rest of the shelf works on: examples as named columns, and the names of classes."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import numpy as np
+
+from jaxart.arrays import check_choice
+
+Batch: TypeAlias = dict[str, jax.Array | np.ndarray]  # by column, [B, ...]
 
 
 class Dataset(NamedTuple):
-    """Examples in a fixed order: ``images [N, ...]``, ``labels [N]``, the names of classes, and what could not be read."""
+    """Examples in a fixed order, as named columns: pictures, token sequences, numbers, categories, several targets.
 
-    images: np.ndarray  # uint8 [N, H, W, C], mapped from the cache if it comes from there; or float32 [N, ...]
-    labels: np.ndarray  # int32 [N], zeros where there are no classes
-    classes: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()  # "file: reason", a line each
-    digest: str = ""  # sha256 of images, labels and classes: equal for equal pixels, wherever they came from
+    Fields:
+        columns: each ``[N, ...]``, of any dtype but object. Pictures are "image", uint8 ``[N, H, W, C]``, mapped from the cache if they
+            come from there; their "label" is int32 ``[N]``, zeros where there are no classes.
+        classes: of the integer columns that are categories, the names of their values 0, 1, ...
+        failures: what could not be read, as "file: reason".
+    """
+
+    columns: dict[str, np.ndarray]
+    classes: dict[str, tuple[str, ...]] = {}  # noqa: RUF012  never written to
+    failures: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The number of examples."""
+        return len(next(iter(self.columns.values())))
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a column.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        return self.columns[check_choice("column", name, self.columns)]
 
 
-def from_arrays(images: np.ndarray, labels: Sequence | np.ndarray | None = None) -> Dataset:
-    """Make a dataset of arrays in memory.
+def from_arrays(
+    columns: Mapping[str, Any] | np.ndarray, labels: Sequence | np.ndarray | None = None, *, classes: Sequence[str] = ()
+) -> Dataset:
+    """Make a dataset of arrays in memory: ``from_arrays({"tokens": ..., "price": ...})``, or short ``from_arrays(images, labels)``.
+
+    Columns are kept as they are. (On a device, unless JAX is told to use 64 bits, float64 becomes float32 and int64 int32.)
 
     Args:
-        images: ``[N, ...]``, uint8 or float32, kept as they are: pictures ``[N, H, W, C]``, or points of any dimension.
-        labels: optional ``[N]``, numbers or names. The classes are the values that occur: names by the alphabet, whole numbers by value.
+        columns: by name, anything NumPy reads as ``[N, ...]`` with one N: numbers, truth values, times or text. An array stands for the
+            column "image": uint8 or float32, pictures ``[N, H, W, C]`` or points of any dimension.
+        labels: with such an array only: ``[N]``, names or whole numbers, which become the classes of the column "label". None makes
+            it zero.
+        classes: the columns to turn into classes, see `as_classes`.
 
     Returns:
         A `Dataset`.
 
     Raises:
-        ValueError: no examples, another type, or another number of labels.
+        ValueError: no examples, columns of unequal lengths, objects, numbers that are not finite, an unknown name in `classes`, or
+            values that cannot be classes.
 
-    >>> from_arrays(np.zeros((3, 8, 8, 1), np.uint8), ["10", "9", "10"])[1:3]
-    (array([1, 0, 1], dtype=int32), ('9', '10'))
+    >>> paintings = from_arrays({"year": [1889, 1503], "artist": ["van Gogh", "Leonardo"]}, classes=["artist"])
+    >>> paintings.columns["artist"], paintings.classes
+    (array([1, 0], dtype=int32), {'artist': ('Leonardo', 'van Gogh')})
     """
-    images = np.asarray(images)
-    if images.ndim < 2 or len(images) == 0 or images.dtype not in (np.uint8, np.float32):
+    if isinstance(columns, Mapping):
+        if labels is not None:
+            raise ValueError('labels: expected with an array of pictures only; name a column instead, {"label": ...}.')
+    else:
+        columns, classes = _picture_columns(np.asarray(columns), labels)
+    dataset = Dataset(_checked({name: _as_array(name, values) for name, values in columns.items()}))
+    for name in classes:
+        dataset = as_classes(dataset, name)
+    return dataset
+
+
+def _picture_columns(images: np.ndarray, labels: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    if images.ndim < 2 or images.dtype not in (np.uint8, np.float32):
         raise ValueError(
-            f"images: expected uint8 or float32 [N, ...] with N of at least 1, got {images.dtype} {list(images.shape)}."
+            f"images: expected uint8 or float32 [N, ...], got {images.dtype} {list(images.shape)}. Other columns have names: "
+            'from_arrays({"price": ...}).'
         )
-    numbers, classes = (np.zeros(len(images), np.int32), ()) if labels is None else _numbered(labels)
-    if numbers.shape != (len(images),):
-        raise ValueError(f"labels: expected one for each of {len(images)} images, got shape {list(numbers.shape)}.")
-    return Dataset(images, numbers, classes, (), _digest(images, numbers, classes))
+    if labels is None:
+        return {"image": images, "label": np.zeros(len(images), np.int32)}, ()
+    return {"image": images, "label": labels}, ("label",)
 
 
-def _numbered(labels: Sequence | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    values = np.asarray(labels)
+def _as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"column {name!r}: expected rows of one shape, got {error}. Pad sequences to one length."
+        ) from error
+    if array.dtype == object or array.dtype.names:
+        raise ValueError(
+            f"column {name!r}: expected numbers, times or text of one type, got {array.dtype}. Convert it: np.asarray(values, str)."
+        )
+    return array
+
+
+def _checked(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    lengths = {name: len(array) if array.ndim else 0 for name, array in columns.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        told = ", ".join(f"{length} in {name!r}" for name, length in lengths.items()) or "no columns"
+        raise ValueError(f"columns: expected one number of examples [N, ...] of at least 1, got {told}.")
+    for name, array in columns.items():
+        if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+            rows = np.flatnonzero(~finite.reshape(len(array), -1).all(1))
+            raise ValueError(
+                f"column {name!r}: expected finite numbers, got {array[rows[0]].tolist()} in row {rows[0]}, {len(rows)} such rows in all. "
+                "Leave them out, or fill them and say where in a column of their own."
+            )
+    return columns
+
+
+def as_classes(dataset: Dataset, column: str, *, names: Sequence[str] | None = None) -> Dataset:
+    """Turn a column of names or whole numbers into classes: int32 from 0, with their names in `Dataset.classes`.
+
+    Args:
+        dataset: a column that is classes already stays as it is, unless `names` are given.
+        column: its name; the column may have any shape.
+        names: of all classes, in order, such as those of the training data. By default the values that occur: names by the
+            alphabet, whole numbers by value.
+
+    Raises:
+        ValueError: an unknown column, floats, or a value that is not in `names`.
+    """
+    values, known = dataset.column(column), dataset.classes.get(column)
+    if known is not None:
+        if names is None:
+            return dataset
+        values = np.array(known)[values]
+    if values.dtype.kind not in "biuU":
+        raise ValueError(
+            f"column {column!r}: expected names or whole numbers for classes, got {values.dtype}. "
+            "Keep it as a number to predict, or cut it into bins first (np.digitize)."
+        )
     found, numbers = np.unique(values, return_inverse=True)
     if values.dtype.kind == "U" and all(str(name).isdecimal() for name in found):
         found, numbers = np.unique(values.astype(np.int64), return_inverse=True)
-    return numbers.astype(np.int32), tuple(str(name) for name in found)
+    occurring = tuple(str(name) for name in found)
+    if names is not None:
+        places = [tuple(names).index(check_choice(f"column {column!r}", name, names)) for name in occurring]
+        occurring, numbers = tuple(names), np.asarray(places)[numbers]
+    columns = dataset.columns | {column: numbers.reshape(values.shape).astype(np.int32)}
+    return dataset._replace(columns=columns, classes=dataset.classes | {column: occurring})
 
 
-def _digest(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> str:
-    content = hashlib.sha256(repr((images.dtype.name, images.shape, classes)).encode())
-    for array in (images, labels):
-        content.update(np.ascontiguousarray(array).data.cast("B"))
+def take(dataset: Dataset, indices: Sequence[int] | np.ndarray) -> Dataset:
+    """Return some examples, copied; classes and their numbers stay the same.
+
+    Args:
+        dataset: where to take from.
+        indices: ``[M]``, such as one part of a split.
+
+    Raises:
+        ValueError: no indices, or not whole numbers below the number of examples.
+    """
+    chosen = np.asarray(indices)
+    whole = chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu"
+    if not whole or chosen.min() < 0 or chosen.max() >= dataset.count:
+        raise ValueError(
+            f"indices: expected whole numbers [M] from 0 to {dataset.count - 1}, got {chosen.dtype} {list(chosen.shape)}"
+            f"{f' from {chosen.min()} to {chosen.max()}' if whole else ''}."
+        )
+    return dataset._replace(columns={name: array[chosen] for name, array in dataset.columns.items()})
+
+
+def concatenate(datasets: Mapping[str, Dataset], *, source: str = "source") -> Dataset:
+    """Join datasets of the same columns into one, with a column that says where each example is from; arrays are copied.
+
+    Args:
+        datasets: by the name of the source. Classes must be the same in all (`as_classes` with `names` sees to that).
+        source: the name of the new column, whose classes are the names of the sources.
+
+    Raises:
+        ValueError: none, columns that differ in name, dtype or shape, other classes, or `source` is a column already.
+    """
+    if not datasets:
+        raise ValueError("datasets: expected at least one, got none.")
+    kinds = {name: _kind(each) for name, each in datasets.items()}
+    first, expected = next(iter(kinds.items()))
+    for name, kind in kinds.items():
+        if kind != expected:
+            raise ValueError(f"datasets: expected all as {first!r}: {expected}, got {name!r}: {kind}.")
+    if source in expected:
+        raise ValueError(
+            f"source: expected the name of a new column, got {source!r}, which is one already. Name another."
+        )
+    parts = list(datasets.values())
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    columns[source] = np.repeat(np.arange(len(parts), dtype=np.int32), [part.count for part in parts])
+    failures = tuple(f"{name}: {line}" for name, part in datasets.items() for line in part.failures)
+    return Dataset(columns, parts[0].classes | {source: tuple(datasets)}, failures)
+
+
+def _kind(dataset: Dataset) -> dict[str, tuple]:
+    def dtype(array: np.ndarray) -> str:
+        return "text" if array.dtype.kind == "U" else array.dtype.name
+
+    columns = sorted(dataset.columns.items())
+    return {name: (dtype(array), array.shape[1:], dataset.classes.get(name, ())) for name, array in columns}
+
+
+def digest(dataset: Dataset) -> str:
+    """Return the SHA-256 of the columns and classes: equal for equal values, wherever and on whatever machine they were read.
+
+    The order of the examples counts, that of the columns does not.
+    """
+    content = hashlib.sha256()
+    for name, array in sorted(dataset.columns.items()):
+        text = array.dtype.kind in "USMm"
+        facts = [name, "text" if text else array.dtype.name, array.shape, dataset.classes.get(name)]
+        content.update(json.dumps(facts).encode())
+        if text:
+            content.update(json.dumps(array.astype(str).tolist()).encode())
+        else:
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            content.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
     return content.hexdigest()

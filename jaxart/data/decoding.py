@@ -79,8 +79,8 @@ def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = N
 
 
 def _keep_facts(stem: Path, dataset: Dataset) -> None:
-    facts = {"classes": dataset.classes, "failures": dataset.failures, "digest": dataset.digest}
-    facts["labels"] = dataset.labels.tolist()
+    facts = {"classes": dataset.classes.get("label", ()), "failures": dataset.failures}
+    facts["labels"] = dataset.column("label").tolist()
     with replacing(stem.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(facts), encoding="utf-8")
 
@@ -97,7 +97,8 @@ def _kept(stem: Path, shape: Shape) -> Dataset | None:
         images, labels = _mapped(stem, shape), np.asarray(facts["labels"], np.int32)
         if len(images) != len(labels):
             return None
-        return Dataset(images, labels, tuple(facts["classes"]), tuple(facts["failures"]), facts["digest"])
+        classes = {"label": tuple(facts["classes"])} if facts["classes"] else {}
+        return Dataset({"image": images, "label": labels}, classes, tuple(facts["failures"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,4 +1,4 @@
-"""`load`: pictures and labels, whatever they are kept in."""
+"""`load`: pictures and what belongs to them, whatever they are kept in."""
 
 import warnings
 from collections.abc import Callable
@@ -39,9 +39,9 @@ def load(
     Classes with a single picture are warned of, and pictures beside the folders of others, which leave all without a class.
 
     Args:
-        path: a folder or .zip of pictures, whose subfolders are classes; .npz (arrays "images" and perhaps "labels") or .npy, floats in
-            [0, 1] or whole numbers in [0, 255], ``[N, H, W]`` or ``[N, H, W, C]``; an IDX file (``train-images-idx3-ubyte.gz``, with
-            ``train-labels-idx1-ubyte.gz`` beside it) or a folder of them.
+        path: a folder or .zip of pictures, whose subfolders are classes; .npz (arrays "images", perhaps "labels", and others, which become
+            columns of their names) or .npy, floats in [0, 1] or whole numbers in [0, 255], ``[N, H, W]`` or ``[N, H, W, C]``; an IDX
+            file (``train-images-idx3-ubyte.gz``, with ``train-labels-idx1-ubyte.gz`` beside it) or a folder of them.
         size: side in pixels. None keeps that of arrays and is 64 for pictures.
         channels: 1 (luminance), 3 (RGB) or 4 (RGBA).
         fit: "crop" or "pad".
@@ -51,7 +51,8 @@ def load(
         on_progress: called ``on_progress(done, total)`` while pictures are decoded.
 
     Returns:
-        A `Dataset`. What could not be read is left out and in its `failures`.
+        A `Dataset` with the columns "image" and "label". Names and whole numbers as labels are classes, floats stay what they are; where
+        there are none, "label" is zero. What could not be read is left out and in `failures`.
 
     Raises:
         ValueError: nothing there, nothing that can be read, a manifest with files that are missing, damaged arrays, an unknown option.
@@ -61,16 +62,24 @@ def load(
     if tables.holds_arrays(path):
         if labels is not None:
             raise ValueError(f"labels: {path} holds arrays, which have theirs beside them; a CSV file is for pictures.")
-        images, values = tables.read(path, split=split)
+        columns = tables.read(path, split=split)
         shape = None if size is None else Shape(size, channels, fit)
+        images = columns.pop("image")
         images = with_channels(images, channels) if shape is None else shaped_arrays(images, shape)
-        dataset = from_arrays(images, values)
+        dataset = _with_others(images, columns)
     else:
         shape = Shape(_PICTURE_SIZE if size is None else size, channels, fit)
         with open_pictures(path, labels=None if labels is None else Path(labels), split=split) as pictures:
             dataset = (decode_once if cache else decode)(pictures, shape, on_progress=on_progress)
     _warn_of_single_pictures(path, dataset)
     return dataset
+
+
+def _with_others(images: np.ndarray, others: dict[str, np.ndarray]) -> Dataset:
+    labels = others.pop("label", None)
+    numbers = labels is not None and labels.dtype.kind == "f"
+    pictures = from_arrays({"image": images, "label": labels}) if numbers else from_arrays(images, labels)
+    return pictures._replace(columns=from_arrays(pictures.columns | others).columns)
 
 
 def _check(path: Path, size: int | None, channels: int, fit: str, split: str) -> None:
@@ -85,11 +94,14 @@ def _check(path: Path, size: int | None, channels: int, fit: str, split: str) ->
 
 
 def _warn_of_single_pictures(path: Path, dataset: Dataset) -> None:
-    counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
-    single = [name for name, count in zip(dataset.classes, counts, strict=False) if count == 1]
+    names = dataset.classes.get("label", ())
+    if not names:
+        return
+    counts = np.bincount(dataset.column("label"), minlength=len(names))
+    single = [name for name, count in zip(names, counts, strict=True) if count == 1]
     if single:
         warnings.warn(
-            f"{path}: {len(single)} of {len(dataset.classes)} classes have a single picture ({', '.join(single[:5])}"
+            f"{path}: {len(single)} of {len(names)} classes have a single picture ({', '.join(single[:5])}"
             f"{', ...' if len(single) > 5 else ''}), which a model can only repeat. Add pictures or merge classes.",
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Files that hold pictures as arrays: NumPy's, and IDX, in which the digits and the clothes come."""
+"""Files that hold pictures and what belongs to them as arrays: NumPy's, and IDX, in which the digits and the clothes come."""
 
 import gzip
 import math
@@ -11,6 +11,7 @@ import numpy as np
 
 _IDX = re.compile(r"(?P<part>.*)images(?P<dot>[-.])idx\d-ubyte(?P<gz>\.gz)?", re.IGNORECASE)
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
+_COLUMNS = {"images": "image", "labels": "label"}  # the names in an .npz, which may be those of the columns too
 _MOST_RATIO = 1100  # deflate packs 1032 equal bytes into one at best
 
 
@@ -19,41 +20,45 @@ def holds_arrays(path: Path) -> bool:
     return path.suffix.lower() in (".npy", ".npz") or bool(_idx_files(path))
 
 
-def read(path: Path, *, split: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read pictures and their labels, if there are any. Nothing in the files is run.
+def read(path: Path, *, split: str) -> dict[str, np.ndarray]:
+    """Read pictures, their labels if there are any, and other columns. Nothing in the files is run.
 
     Args:
-        path: .npy, .npz with "images" and perhaps "labels", an IDX file, or a folder of them.
+        path: .npy, .npz with "images", perhaps "labels" and others, an IDX file, or a folder of them.
         split: "train" or "test", where an IDX folder has both.
 
     Returns:
-        (uint8 ``[N, H, W, C]``, ``[N]`` or None).
+        The columns: "image", uint8 ``[N, H, W, C]``, perhaps "label" ``[N]``, and the others of an .npz under their names.
 
     Raises:
         ValueError: damaged, not pictures, or no such part.
     """
     if path.suffix.lower() in (".npy", ".npz"):
         try:
-            images, labels = _numpy(path)
+            columns = _numpy(path)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
-        return _as_pixels(path, images), labels
+        return columns | {"image": _as_pixels(path, columns["image"])}
     file = _of_split(path, _idx_files(path), split)
     labels = _labels_beside(file)
-    return _as_pixels(file, _read_idx(file)), None if labels is None else _read_idx(labels)
+    images = {"image": _as_pixels(file, _read_idx(file))}
+    return images if labels is None else images | {"label": _read_idx(labels)}
 
 
-def _numpy(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _numpy(path: Path) -> dict[str, np.ndarray]:
     if path.suffix.lower() == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False), None
+        return {"image": np.load(path, mmap_mode="r", allow_pickle=False)}
     with zipfile.ZipFile(path) as file:
         declared = sum(each.file_size for each in file.infolist())
     if declared > _MOST_RATIO * path.stat().st_size:
         raise ValueError(f"declares {declared} bytes, more than can be in it")
     with np.load(path, allow_pickle=False) as file:
-        if "images" not in file:
+        names = {_COLUMNS.get(name) or name: name for name in file.files}
+        if "image" not in names:
             raise ValueError(f'expected an array "images" and perhaps "labels", got {", ".join(file) or "none"}')
-        return file["images"], file.get("labels")
+        if len(names) < len(file):
+            raise ValueError(f"expected each column once, got {', '.join(file)}")
+        return {column: file[name] for column, name in names.items()}
 
 
 def _as_pixels(path: Path, array: np.ndarray) -> np.ndarray:

@@ -178,10 +178,10 @@ def _make_step(game: _Game) -> Callable[[Key, State, Any, None], tuple[State, In
         del frozen
         turns = game.discriminator_steps
         *keys, key_generator, key_transform = jax.random.split(key, turns + 2)
-        images = signed(batch.image)
+        images = signed(batch["image"])
         if game.transform is not None:
             images = game.transform(example_keys(key_transform, len(images), axis_name=game.axis_name), images)
-        images, labels = (leaf.reshape(-1, turns, *leaf.shape[1:]) for leaf in (images, batch.label))
+        images, labels = (leaf.reshape(-1, turns, *leaf.shape[1:]) for leaf in (images, batch["label"]))
         for turn in range(turns):
             state, judged = _train_discriminator(game, keys[turn], state, images[:, turn], labels[:, turn])
         state, made = _train_generator(game, key_generator, state, images[:, -1], labels[:, -1])

@@ -53,9 +53,9 @@ def _make_step(network: Any, optimizer: optax.GradientTransformation) -> Callabl
         del key, frozen
 
         def objective(params):
-            logits, _ = network.apply({"params": params}, unit(batch.image))
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.label)
-            return jnp.mean(losses), jnp.mean(jnp.argmax(logits, -1) == batch.label)
+            logits, _ = network.apply({"params": params}, unit(batch["image"]))
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+            return jnp.mean(losses), jnp.mean(jnp.argmax(logits, -1) == batch["label"])
 
         (loss, right), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)

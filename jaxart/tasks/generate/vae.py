@@ -94,13 +94,13 @@ def _init(model: _Model, shape: tuple[int, ...], latent: int, key: Key) -> VAESt
 def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAEState, VAEInfo]]:
     def step(key: Key, state: VAEState, batch: Any, frozen: None) -> tuple[VAEState, VAEInfo]:
         del frozen
-        keys = example_keys(key, len(batch.image), axis_name=model.axis_name)
+        keys = example_keys(key, len(batch["image"]), axis_name=model.axis_name)
         keys = jax.vmap(lambda each: jax.random.split(each, 3))(keys)
-        images = _dequantized(keys[:, 0], batch.image)
+        images = _dequantized(keys[:, 0], batch["image"])
         images = images if model.transform is None else model.transform(keys[:, 1], images)
 
         def objective(params):
-            terms = evidence(model.encoder, model.decoder, params, keys[:, 2], images, batch.label)
+            terms = evidence(model.encoder, model.decoder, params, keys[:, 2], images, batch["label"])
             likelihood, divergence = (jnp.mean(term) for term in terms)
             return divergence - likelihood, (likelihood, divergence)
 
@@ -108,7 +108,7 @@ def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAES
         loss, likelihood, divergence, gradient = mean_over((loss, likelihood, divergence, gradient), model.axis_name)
         updates, opt_state = model.optimizer.update(gradient, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
-        batch_size = len(batch.image) * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
+        batch_size = len(batch["image"]) * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
         images = state.images + batch_size
         decay = half_life_decay(batch_size, images, half_life=model.half_life)
         average = exponential_average(state.average, params, decay=decay)
