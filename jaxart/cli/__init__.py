@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 import jaxart
-from jaxart.cli import generate, sheet
+from jaxart.cli import runs, sheet
 from jaxart.cli.options import Colors, Features, Init, StyleScale, look, running
 
 app = App(
@@ -23,7 +23,7 @@ weights_app = App(name="weights", help="Pretrained weights: list them, get them,
 app.command(weights_app)
 data_app = App(name="data", help="Look at the pictures that a model would learn from.")
 app.command(data_app)
-generate.add_to(app)
+runs.add_to(app)
 
 PRESETS: dict[str, dict[str, int]] = {
     "quality": {"size": 512, "min_size": 128, "steps": 500},
@@ -234,7 +234,7 @@ def add(
 
 @data_app.command
 def preview(
-    data: generate.Data,
+    data: runs.Data,
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="The sheet: .png .jpg .webp .tif.")],

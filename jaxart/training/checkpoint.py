@@ -27,10 +27,11 @@ class Checkpoints:
         folder: created on the first save.
         keep: how many of the latest.
         best: how many of those with the highest score.
+        read_only: never write to the folder, not even to clean it up.
     """
 
-    def __init__(self, folder: str | Path, *, keep: int = 2, best: int = 0):
-        self.folder, self._keep, self._best = Path(folder).absolute(), keep, best
+    def __init__(self, folder: str | Path, *, keep: int = 2, best: int = 0, read_only: bool = False):
+        self.folder, self._keep, self._best, self._read_only = Path(folder).absolute(), keep, best, read_only
         self._manager = None
 
     def _open(self) -> Any:
@@ -42,7 +43,10 @@ class Checkpoints:
             if self._best:
                 kept.append(policies.BestN(get_metric_fn=lambda scores: scores["score"], n=self._best))
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(kept), enable_async_checkpointing=False, create=True
+                preservation_policy=policies.AnyPreservationPolicy(kept),
+                enable_async_checkpointing=False,
+                create=not self._read_only,
+                read_only=self._read_only,
             )
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager

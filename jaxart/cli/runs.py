@@ -1,0 +1,331 @@
+"""The commands about runs: train, resume, generate, interpolate, score, export, runs. Flags and printing; the work is in `jaxart.runs`."""
+
+import dataclasses
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Group, Parameter
+
+from jaxart.runs import KINDS, Kind, RunOptions
+from jaxart.runs.options import DATA, NETWORK, TRAINING
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from jaxart.runs import Run
+
+_GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate((DATA, NETWORK, TRAINING), 1)}
+_PLACE = Group("Devices", sort_key=len(_GROUPS) + 1)
+
+Data = Annotated[
+    Path,
+    Parameter(
+        help="A folder of pictures (classes in subfolders), a .zip of one, .npy/.npz arrays, or IDX files; "
+        "one for each source of the kind."
+    ),
+]
+RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
+Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The result.")]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run runs: nothing of what it is."""
+
+    devices: Annotated[
+        int | None, Parameter(group=_PLACE, help="How many to use; on a CPU, how many to simulate. [all]")
+    ] = None
+    coordinator: Annotated[
+        str | None,
+        Parameter(group=_PLACE, help="HOST:PORT of process 0, for a run of several processes; auto on Slurm and TPU."),
+    ] = None
+    processes: Annotated[int | None, Parameter(group=_PLACE, help="How many processes.")] = None
+    process: Annotated[int | None, Parameter(group=_PLACE, help="The number of this process, from 0.")] = None
+
+
+def train_app() -> App:
+    """Return the command `train` with one command for each kind in `KINDS`."""
+    app = App(name="train", help=f"Train on your own data: {' or '.join(KINDS)}.")
+    for name, kind in KINDS.items():
+        app.command(_training_of(name, kind), name=name)
+    return app
+
+
+def _training_of(name: str, kind: Kind) -> Callable[..., int]:
+    """Return the function whose signature has the kind's options as flags."""
+    flags = _flags(kind.options)
+
+    def train(
+        *data: Data,
+        output: Annotated[Path, Parameter(name=["--output", "-o"], help="The folder of the run, new.")],
+        options: Annotated[flags, Parameter(name="*")] = flags(),  # pyright: ignore[reportInvalidTypeForm]
+        place: Annotated[Place, Parameter(name="*")] = Place(),
+        dry_run: Annotated[
+            bool,
+            Parameter(
+                group=_GROUPS[TRAINING],
+                help="Print parameters, operations, memory and the first batch; train nothing.",
+            ),
+        ] = False,
+    ) -> int:
+        chosen = kind.options(**{field.name: getattr(options, field.name) for field in dataclasses.fields(options)})
+        return _begin(name, data, output, chosen, place, dry_run)
+
+    train.__doc__ = kind.summary
+    return train
+
+
+def _flags(options: type[RunOptions]) -> type:
+    """Return a dataclass like `options` with the help of each field where the parser of flags looks for it."""
+    fields = []
+    for name, hint in typing.get_type_hints(options, include_extras=True).items():
+        kind, option = typing.get_args(hint)
+        many = typing.get_origin(kind) is tuple
+        parameter = Parameter(group=_GROUPS[option.group], help=option.help, consume_multiple=True if many else None)
+        default = next(field.default for field in dataclasses.fields(options) if field.name == name)
+        fields.append((name, Annotated[kind, parameter], dataclasses.field(default=default)))
+    return dataclasses.make_dataclass(options.__name__, fields, frozen=True)
+
+
+def _begin(
+    name: str, data: tuple[Path, ...], output: Path, options: RunOptions, place: Place, dry_run: bool
+) -> int:
+    from jaxart import runs
+
+    mesh = _mesh(place)
+    if (output / "run.json").exists():
+        raise ValueError(
+            f"{output} holds a run already: `jaxart resume {output}` carries it on, or choose another folder."
+        )
+    run = runs.prepare(name, _by_source(name, data), output, options)
+    _say_data(run)
+    return _print_dry_run(run) if dry_run else _train(runs.write(run), mesh)
+
+
+def resume(
+    run: RunFolder,
+    /,
+    *,
+    steps: Annotated[int | None, Parameter(help="A new count at which to end.")] = None,
+    data: Annotated[
+        tuple[Path, ...] | None, Parameter(consume_multiple=True, help="Where its data is now, if it moved.")
+    ] = None,
+    place: Annotated[Place, Parameter(name="*")] = Place(),
+) -> int:
+    """Carry on with an interrupted run, exactly as if it had not been interrupted. Devices may differ from those so far."""
+    from jaxart import runs
+
+    mesh, found = _mesh(place), runs.open_run(run)
+    moved = None if data is None else _by_source(found.kind, data)
+    return _train(found, mesh, steps=steps, data=moved)
+
+
+def _train(run: "Run", mesh: "Mesh | None", *, steps: int | None = None, data: Any = None) -> int:
+    from jaxart import runs, training
+    from jaxart.cli.progress import Steps, duration, interruptible
+
+    run = runs.with_data(run, data)
+    options = run.options if steps is None else dataclasses.replace(run.options, steps=steps)
+    begin, size = next(iter(runs.saved_steps(run.folder)), 0), sum(source.examples for source in run.sources.values())
+    console = _console()
+    with Steps(console, begin, options.steps, dataset_size=size, batch=options.batch) as progress:
+        with interruptible() as interrupted:
+            try:
+                state = runs.train(run, steps=steps, mesh=mesh, hooks=(progress,), stop=interrupted)
+            except training.NotFiniteError as error:
+                raise ValueError(
+                    f"{error} The last checkpoint is in {run.folder}. Begin a new run with a lower --learning-rate."
+                ) from error
+    done = int(state.step)
+    if training.this_process()[0] == 0:
+        _say(f"{run.folder}: {done} of {options.steps} steps, {duration(progress.seconds)}")
+        if done < options.steps:
+            _say(f"Interrupted and saved: `jaxart resume {run.folder}` carries on.")
+    return 130 if done < options.steps else 0
+
+
+def _print_dry_run(run: "Run") -> int:
+    import numpy as np
+
+    from jaxart import runs
+
+    found = runs.dry_run(run)
+    for name, count in found.parameters.items():
+        print(f"{name}: {count:,} parameters")
+    for program in found.programs:
+        print(f"{program.name}: {program.operations / 1e9:.2f} GFLOP as compiled, {program.bytes / 2**20:.0f} MiB")
+    for name, column in found.batch.items():
+        values = np.asarray(column)
+        print(f"first batch: {name} {values.dtype} {values.shape}, {values.min()} to {values.max()}, mean {values.mean():.1f}")
+    return 0
+
+
+def generate(
+    run: RunFolder,
+    /,
+    *,
+    output: Output,
+    count: Annotated[int, Parameter(name=["--count", "-n"], help="How many pictures.")] = 64,
+    seed: Annotated[int, Parameter(help="Picture i depends on the seed and i alone.")] = 0,
+    label: Annotated[str | None, Parameter(help="One class; by default a row of each.")] = None,
+    separate: Annotated[bool, Parameter(help="Write each picture to its own file in the folder OUTPUT.")] = False,
+) -> int:
+    """Make pictures with a trained generator, on one sheet or as files."""
+    from jaxart import io, runs
+
+    if not separate:
+        io.check_writable(output)
+    images = runs.sample(runs.open_run(run), count, seed=seed, label=label)
+    if separate:
+        output.mkdir(parents=True, exist_ok=True)
+        for number, image in enumerate(images):
+            io.write(output / f"{number:05d}.png", io.grid(image[None], columns=1))
+    else:
+        io.write(output, io.grid(images, columns=8))
+    _say(f"{output}: {count} pictures")
+    return 0
+
+
+def interpolate(
+    run: RunFolder,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="A .gif or .webp that loops.")],
+    stops: Annotated[int, Parameter(help="Random pictures that it passes.")] = 8,
+    frames: Annotated[int, Parameter(help="From one to the next.")] = 12,
+    fps: Annotated[int, Parameter(help="Frames a second.")] = 12,
+    scale: Annotated[int, Parameter(help="Enlarge by this factor.")] = 4,
+    seed: Annotated[int, Parameter(help="Of the stops.")] = 0,
+    label: Annotated[str | None, Parameter(help="One class; by default the first.")] = None,
+) -> int:
+    """Walk through what a generator can make."""
+    from jaxart import io, runs
+
+    io.check_writable(output, suffixes=io.ANIMATIONS)
+    images = runs.walk(runs.open_run(run), stops=stops, frames=frames, seed=seed, label=label)
+    io.write_animation(output, images.repeat(scale, axis=1).repeat(scale, axis=2), fps=fps)
+    _say(f"{output}: {len(images)} frames")
+    return 0
+
+
+def score(
+    run: RunFolder,
+    /,
+    *data: Data,
+    count: Annotated[int, Parameter(name=["--count", "-n"], help="Pictures to make and to compare with.")] = 5000,
+    seed: Annotated[int, Parameter(help="Of what is drawn.")] = 0,
+    split: Annotated[Literal["train", "test"], Parameter(help="Of IDX files that come in two.")] = "test",
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Cards as JSON. [RUN/scores.json]")] = None,
+) -> int:
+    """Score a run on DATA, which it should not have seen.
+
+    For generators, distances are on features of a small classifier that is trained on the run's own data where that has classes, else
+    of VGG-16. They compare runs with each other; they are no FID.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from jaxart import runs
+    from jaxart.cli.progress import keep_compiled_programs
+
+    keep_compiled_programs()
+    found = runs.open_run(run)
+    changes = {"split": split} if hasattr(found.options, "split") else {}
+    path = output or run / "scores.json"
+    cards = runs.score(found, _by_source(found.kind, data), count=count, seed=seed, output=path, **changes)
+    table = Table("score", "value", "95 % interval", "made")
+    for card in cards:
+        table.add_row(card.name, f"{card.value:.4g}", f"{card.low:.4g} to {card.high:.4g}", str(card.n_fake))
+    Console().print(table)
+    _say(str(path))
+    return 0
+
+
+def export(
+    run: RunFolder,
+    /,
+    *,
+    output: Output,
+    platforms: Annotated[tuple[str, ...], Parameter(consume_multiple=True, help="cpu cuda tpu.")] = (
+        "cpu",
+        "cuda",
+        "tpu",
+    ),
+) -> int:
+    """Write what a run has learned as one file that JAX runs without this program (jax.export)."""
+    from jaxart import runs
+
+    path = runs.export(runs.open_run(run), output, platforms=platforms)
+    _say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB for {', '.join(platforms)}")
+    return 0
+
+
+def list_runs(folder: Annotated[Path, Parameter(help="Where to look, with all folders in it.")] = Path(), /) -> int:
+    """List the runs in a folder: kind, steps, state (finished, interrupted, running, unreadable) and newest score."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from jaxart import runs
+
+    found = [runs.summarize(each) for each in runs.find(folder)]
+    if not found:
+        _say(f"{folder}: no runs in it.")
+        return 0
+    table = Table("run", "kind", "steps", "state", "newest score")
+    for each in found:
+        scored = "" if each.score is None else f"{each.score[0]} {each.score[1]:.4g}"
+        table.add_row(str(each.folder), each.kind or "", f"{each.done} of {each.steps}", each.state, scored)
+    Console().print(table)
+    return 0
+
+
+def _by_source(kind: str, data: tuple[Path, ...]) -> dict[str, Path]:
+    sources = KINDS[kind].sources
+    if len(data) != len(sources):
+        raise ValueError(f"a run of the kind {kind} takes its data as {' '.join(sources)}; got {len(data)} paths.")
+    return dict(zip(sources, data, strict=True))
+
+
+def _say_data(run: "Run") -> None:
+    from jaxart import training
+
+    if training.this_process()[0] != 0:
+        return
+    for name, dataset in (run.data or {}).items():
+        classes = "".join(f", {len(names)} classes" for names in dataset.classes.values() if names)
+        _say(f"{run.sources[name].path}: {dataset.count} examples{classes}")
+        for reason in dataset.failures:
+            _say(f"  left out: {reason}")
+
+
+def _mesh(place: Place) -> "Mesh | None":
+    """Join other processes, simulate devices; return the mesh, None for a single device."""
+    import jax
+
+    from jaxart import training
+    from jaxart.cli.progress import keep_compiled_programs
+
+    if place.devices is not None:
+        training.simulate_devices(place.devices)
+    if place.coordinator == "auto":
+        training.connect()
+    elif place.coordinator is not None:
+        training.connect(coordinator=place.coordinator, processes=place.processes, process=place.process)
+    keep_compiled_programs()
+    devices = jax.devices()
+    if place.devices is not None and training.this_process()[1] == 1:
+        if len(devices) < place.devices:
+            raise ValueError(f"--devices {place.devices}: this machine has {len(devices)}.")
+        devices = devices[: place.devices]
+    return training.data_mesh(devices) if len(devices) > 1 else None
+
+
+def add_to(app: App) -> None:
+    """Put the commands of this module on the program."""
+    app.command(train_app())
+    for command in (resume, generate, interpolate, score, export):
+        app.command(command)
+    app.command(list_runs, name="runs")

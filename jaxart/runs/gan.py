@@ -1,0 +1,119 @@
+"""Generative adversarial networks as a kind of run."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optax
+
+from jaxart import data as shelf
+from jaxart import losses, metrics, models
+from jaxart.arrays import Key, PyTree, check_choice
+from jaxart.runs import pictures
+from jaxart.runs.kind import Facts, Generator, Trained
+from jaxart.runs.options import GanOptions
+from jaxart.tasks import generate as task
+from jaxart.training import Recipe
+
+LOSSES = {
+    "relativistic": losses.RELATIVISTIC,
+    "non-saturating": losses.NON_SATURATING,
+    "saturating": losses.SATURATING,
+    "hinge": losses.HINGE,
+    "least-squares": losses.LEAST_SQUARES,
+    "wasserstein": losses.WASSERSTEIN_CRITIC,
+}
+NETWORKS = {
+    "dcgan": (models.DCGANGenerator, models.DCGANDiscriminator),
+    "sngan": (models.SNGANGenerator, models.SNGANDiscriminator),
+}
+
+load, facts = pictures.load, pictures.facts
+
+
+def recipe(options: GanOptions, facts: Facts) -> Recipe:
+    """Return the recipe of a GAN.
+
+    Args:
+        options: of the run.
+        facts: the names of the classes.
+    """
+    adam = optax.adam(
+        optax.cosine_decay_schedule(options.learning_rate, options.steps, alpha=0.1),
+        b1=options.beta1,
+        b2=options.beta2,
+    )
+    policies = tuple(check_choice("diff_augment", name, shelf.POLICIES) for name in options.diff_augment)
+    return task.gan(
+        *_networks(options, facts),
+        shape=(options.size, options.size, options.channels),
+        latent=options.latent,
+        loss=LOSSES[options.loss],
+        r1=options.r1,
+        r2=options.r2,
+        gradient_penalty=options.gradient_penalty,
+        penalty_every=options.penalty_every,
+        discriminator_steps=options.discriminator_steps,
+        generator_optimizer=adam,
+        discriminator_optimizer=adam,
+        half_life=options.half_life,
+        transform=pictures.transform_of(options),
+        augment=functools.partial(shelf.diff_augment, policy=policies) if policies else None,
+    )
+
+
+def batches(
+    key: Key, options: GanOptions, data: dict[str, shelf.Dataset], first: int, process: tuple[int, int]
+) -> Iterator[shelf.Batch]:
+    """Return batches for a step: one for the discriminator's every update.
+
+    Args: see `Kind`.
+    """
+    size = options.batch * options.discriminator_steps
+    return shelf.batches(key, data["data"], size, first=first, process=process)
+
+
+def parameters(state: task.State) -> dict[str, PyTree]:
+    """Return the parameters of both networks."""
+    return {name: getattr(state, name)["params"] for name in ("generator", "discriminator")}
+
+
+def generator(trained: Trained) -> Generator:
+    """Return the averaged generator."""
+    network, _ = _networks(trained.options, trained.facts)
+    variables = {**trained.state.generator, "params": trained.state.average}
+    classes = pictures.learned_classes(trained.options, trained.facts)
+    return Generator(task.generator_of(network, variables), trained.options.latent, classes)
+
+
+def sample(trained: Trained, path: Path) -> None:
+    """Write a sheet of pictures to `path`, with the suffix .png.
+
+    Args: see `Kind`.
+    """
+    pictures.write_sheet(generator(trained), path)
+
+
+def score(
+    trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
+) -> list[metrics.ScoreCard]:
+    """Return score cards of generated pictures.
+
+    Args: see `Kind`.
+    """
+    return pictures.score(generator(trained), seen["data"], held_out["data"], count, seed)
+
+
+def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
+    """Return the generator for `jax.export.deserialize`.
+
+    Args: see `Kind`.
+    """
+    return pictures.export(generator(trained), platforms)
+
+
+def _networks(options: GanOptions, facts: Facts) -> tuple[Any, Any]:
+    make_generator, make_discriminator = NETWORKS[options.model]
+    shared = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
+    return make_generator(size=options.size, channels=options.channels, **shared), make_discriminator(**shared)

@@ -1,0 +1,105 @@
+"""The contract of what can be trained, and the kinds that there are.
+
+Importing this module imports nothing heavy: our kinds' functions are imported at their first call.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jaxart.runs.options import GanOptions, RunOptions, VaeOptions
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+
+    from jaxart.arrays import Key, PyTree
+    from jaxart.data import Batch, Dataset
+    from jaxart.metrics import ScoreCard
+    from jaxart.training import Recipe
+
+Facts = dict[str, Any]  # JSON values read off the data
+
+
+class Trained(NamedTuple):
+    """What a run has come to: its options, the facts of its data, and a state."""
+
+    options: Any
+    facts: Facts
+    state: Any
+
+
+class Generator(NamedTuple):
+    """A trained generator of pictures.
+
+    Fields:
+        generate: latents ``[B, latent]`` and labels ``[B]`` int32 to pictures ``[B, H, W, C]`` in [0, 1].
+        latent: dimensions of a latent.
+        classes: names of the classes that it can be asked for; none if it knows none.
+    """
+
+    generate: "Callable[[ArrayLike, ArrayLike], Any]"
+    latent: int
+    classes: tuple[str, ...]
+
+
+class Kind(NamedTuple):
+    """A kind of trained thing: what a run asks it for. O are its options.
+
+    Fields:
+        summary: what help says of it; the first line stands in lists.
+        options: frozen dataclass, a subclass of `RunOptions`.
+        load: ``(O, source, path) -> Dataset``: read one source of data.
+        facts: ``(O, {source: Dataset}) -> facts``: JSON values that the recipe needs; raises ValueError for data that does not serve.
+        recipe: ``(O, facts) -> Recipe``.
+        batches: ``(key, O, {source: Dataset}, first, process) -> batches``, endless, from step `first` on; `process` is (index, count).
+        parameters: ``state -> {network: params}``, to be counted in a dry run.
+        sources: names of its data, in the order of the command line.
+        sample: ``(Trained, path) -> None``: write what the state makes to `path`, which has no suffix yet; or None.
+        score: ``(Trained, {source: Dataset}, {source: Dataset}, count, seed) -> cards``, of data seen and data held out; or None.
+        export: ``(Trained, platforms) -> bytes`` for `jax.export.deserialize`; or None.
+        generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
+    """
+
+    summary: str
+    options: type[RunOptions]
+    load: "Callable[[Any, str, Path], Dataset]"
+    facts: "Callable[[Any, dict[str, Dataset]], Facts]"
+    recipe: "Callable[[Any, Facts], Recipe]"
+    batches: "Callable[[Key, Any, dict[str, Dataset], int, tuple[int, int]], Iterator[Batch]]"
+    parameters: "Callable[[Any], dict[str, PyTree]]"
+    sources: tuple[str, ...] = ("data",)
+    sample: Callable[[Trained, Path], None] | None = None
+    score: "Callable[[Trained, dict[str, Dataset], dict[str, Dataset], int, int], list[ScoreCard]] | None" = None
+    export: Callable[[Trained, tuple[str, ...]], bytes] | None = None
+    generator: Callable[[Trained], Generator] | None = None
+
+
+def _ours(module: str, options: type[RunOptions], summary: str) -> Kind:
+    """Return the kind whose functions stand in a module under the names of the fields."""
+
+    def deferred(name: str) -> Callable[..., Any]:
+        return lambda *arguments: getattr(importlib.import_module(module), name)(*arguments)
+
+    functions = [name for name in Kind._fields if name not in ("summary", "options", "sources")]
+    return Kind(summary=summary, options=options, **{name: deferred(name) for name in functions})
+
+
+KINDS: dict[str, Kind] = {
+    "gan": _ours(
+        "jaxart.runs.gan",
+        GanOptions,
+        """Train a generative adversarial network.
+
+        Ctrl-C and SIGTERM save and end; `jaxart resume RUN` carries on exactly from there. RUN holds run.json, log.jsonl, samples and
+        checkpoints.
+
+        Example: `jaxart train gan drawings/ -o run --size 64 --diff-augment color translation cutout`
+        """,
+    ),
+    "vae": _ours(
+        "jaxart.runs.vae",
+        VaeOptions,
+        "Train a variational autoencoder: blurrier pictures than a GAN's, but a likelihood, and never a collapse.",
+    ),
+}

@@ -1,0 +1,92 @@
+"""What a user may choose of a run. Plain frozen dataclasses: the command line makes flags of them, a run's manifest keeps them.
+
+Each field is ``Annotated[type, Option(help, group)]``. Importing this module imports nothing heavy, so that help appears at once.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+DATA, NETWORK, TRAINING = "The data", "The networks", "Training"
+
+
+class Option(NamedTuple):
+    """What help says of a field, and the group under which it does."""
+
+    help: str
+    group: str = TRAINING
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What every run has. A kind's own options inherit from it."""
+
+    batch: Annotated[int, Option("Examples a step, over all devices.")] = 64
+    steps: Annotated[int, Option("Steps in all; `resume --steps` goes on further.")] = 20_000
+    save_every: Annotated[int, Option("Steps between checkpoints.")] = 1000
+    sample_every: Annotated[int, Option("Steps between what is written to RUN/samples.")] = 500
+    max_nonfinite_steps: Annotated[
+        int, Option("Steps in a row that may fail (not finite) before it goes back a checkpoint.")
+    ] = 5
+    seed: Annotated[int, Option("The same seed gives the same run.")] = 0
+    tensorboard: Annotated[bool, Option("Log for TensorBoard too (pip install 'jaxart[tensorboard]').")] = False
+
+
+@dataclass(frozen=True)
+class GeneratorOptions(RunOptions):
+    """What a GAN and a VAE share: pictures in, pictures out."""
+
+    size: Annotated[int, Option("Side of the pictures, a power of two.", DATA)] = 32
+    channels: Annotated[Literal[1, 3], Option("1 for gray, 3 for color.", DATA)] = 3
+    fit: Annotated[Literal["crop", "pad"], Option("Other shapes: crop to the central square, or pad to one.", DATA)] = (
+        "crop"
+    )
+    labels: Annotated[str | None, Option("A CSV with columns file,label, instead of subfolders.", DATA)] = None
+    split: Annotated[Literal["train", "test"], Option("Which part of IDX files that come in two.", DATA)] = "train"
+    augment: Annotated[
+        tuple[str, ...],
+        Option(
+            "More pictures from few, each changed at random: horizontal_flip, crop, rotate, ... (`jaxart data preview`).",
+            DATA,
+        ),
+    ] = ()
+    conditional: Annotated[bool, Option("Learn the classes of the data, so that one can be asked for.", NETWORK)] = (
+        False
+    )
+    width: Annotated[int, Option("Channels at half the size; they double toward 4 x 4.", NETWORK)] = 64
+    latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 128
+    half_life: Annotated[float, Option("Of the averaged generator from which pictures are made, in pictures.")] = 10_000
+
+
+@dataclass(frozen=True)
+class GanOptions(GeneratorOptions):
+    """What a GAN has beside them."""
+
+    model: Annotated[
+        Literal["dcgan", "sngan"], Option("dcgan is small and quick, sngan residual and better.", NETWORK)
+    ] = "dcgan"
+    loss: Annotated[
+        Literal["relativistic", "non-saturating", "saturating", "hinge", "least-squares", "wasserstein"],
+        Option("relativistic wants --r1 and --r2; wasserstein --gradient-penalty 10."),
+    ] = "relativistic"
+    learning_rate: Annotated[float, Option("Of Adam; falls to a tenth by a cosine.")] = 2e-4
+    beta1: Annotated[float, Option("Of Adam.")] = 0.0
+    beta2: Annotated[float, Option("Of Adam.")] = 0.99
+    r1: Annotated[float, Option("Gradient penalty on real pictures; more where classes or samples collapse.")] = 2.0
+    r2: Annotated[float, Option("Gradient penalty on generated pictures.")] = 2.0
+    gradient_penalty: Annotated[float, Option("Gradient penalty of WGAN-GP.")] = 0.0
+    penalty_every: Annotated[int, Option("Steps between penalties, which are multiplied by it; more is faster.")] = 4
+    discriminator_steps: Annotated[int, Option("Per step of the generator.")] = 1
+    diff_augment: Annotated[
+        tuple[str, ...],
+        Option(
+            "For few pictures: color translation cutout. Shown to the discriminator on both sides, so it is not learned."
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True)
+class VaeOptions(GeneratorOptions):
+    """What a VAE has beside them."""
+
+    latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 32
+    learning_rate: Annotated[float, Option("Of Adam; falls to a tenth by a cosine.")] = 1e-3

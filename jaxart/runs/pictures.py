@@ -1,0 +1,145 @@
+"""What the kinds that learn pictures share: their data, their sheets of samples, their scores, their export."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart import data as shelf
+from jaxart import io, metrics, weights
+from jaxart.arrays import Key, check_choice
+from jaxart.runs.kind import Facts, Generator, Trained
+from jaxart.tasks import classify
+from jaxart.tasks import generate as task
+
+latent_walk = task.walk
+_COLUMNS = 8
+
+
+def load(options: Any, source: str, path: Path) -> shelf.Dataset:
+    """Read the pictures of a run."""
+    del source
+    return shelf.load(
+        path,
+        size=options.size,
+        channels=options.channels,
+        fit=options.fit,
+        labels=options.labels,
+        split=options.split,
+    )
+
+
+def facts(options: Any, data: dict[str, shelf.Dataset]) -> Facts:
+    """Return the names of the classes.
+
+    Raises:
+        ValueError: classes are to be learned and there are none.
+    """
+    classes = data["data"].classes.get("label", ())
+    if options.conditional and not classes:
+        raise ValueError("conditional: the data has no classes. Put pictures into one folder a class, or give labels.")
+    return {"classes": list(classes)}
+
+
+def learned_classes(options: Any, facts: Facts) -> tuple[str, ...]:
+    """Return the classes that the networks know; none if they were not asked to learn them."""
+    return tuple(facts["classes"]) if options.conditional else ()
+
+
+def transform_of(options: Any) -> Callable | None:
+    """Return the augmentation that was chosen."""
+    names = [check_choice("augment", name, shelf.AUGMENTATIONS) for name in options.augment]
+    chosen = tuple(shelf.AUGMENTATIONS[name] for name in names)
+    return functools.partial(shelf.augment, transforms=chosen) if chosen else None
+
+
+def draw(generator: Generator, seed: int, count: int, label: str | None) -> tuple[jax.Array, jax.Array]:
+    """Return latents ``[count, latent]`` and labels ``[count]``; without a label, classes come in rows of eight.
+
+    Raises:
+        ValueError: a label that the generator does not know.
+    """
+    z = task.draw_latents(jax.random.key(seed), count, latent=generator.latent)
+    if label is not None:
+        if not generator.classes:
+            raise ValueError("label: this run did not learn classes (conditional).")
+        check_choice("label", label, generator.classes)
+        return z, jnp.full(count, generator.classes.index(label), jnp.int32)
+    return z, jnp.arange(count, dtype=jnp.int32) // _COLUMNS % max(len(generator.classes), 1)
+
+
+def make(generator: Generator, z: Any, label: Any) -> np.ndarray:
+    """Return float32 pictures ``[N, H, W, C]`` in [0, 1]."""
+    return task.pictures(generator.generate, z, label)
+
+
+def write_sheet(generator: Generator, path: Path) -> None:
+    """Write a sheet of pictures, a row of each class, to `path` with the suffix .png."""
+    count = _COLUMNS * max(_COLUMNS, len(generator.classes))
+    io.write(path.with_suffix(".png"), io.grid(make(generator, *draw(generator, 0, count, None)), columns=_COLUMNS))
+
+
+def export(generator: Generator, platforms: tuple[str, ...]) -> bytes:
+    """Return the generator for `jax.export.deserialize`.
+
+    Args:
+        generator: trained.
+        platforms: of "cpu", "cuda" and "tpu".
+    """
+    return task.export(generator.generate, latent=generator.latent, platforms=platforms)
+
+
+def score(
+    generator: Generator, seen: shelf.Dataset, real: shelf.Dataset, count: int, seed: int
+) -> list[metrics.ScoreCard]:
+    """Score generated pictures on features of a judge that is made here: a classifier of the data's classes, or VGG-16.
+
+    Args:
+        generator: trained.
+        seen: pictures that it was trained on.
+        real: pictures that it was not.
+        count: pictures to generate, and to compare with at most; 100 or more.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: fewer than 100 pictures.
+    """
+    if count < 100:
+        raise ValueError(f"count: expected at least 100, got {count}.")
+    key = jax.random.key(seed)
+    judge = _judge(jax.random.split(key, 3)[0], seen)
+    fake = task.draw_examples(
+        key, generator.generate, count, latent=generator.latent, classes=len(generator.classes)
+    )
+    return task.score_pictures(
+        key,
+        judge,
+        real=real.columns,
+        fake=fake,
+        train=seen.columns,
+        data_hash=shelf.digest(real),
+        resize="as loaded",
+        seed=seed,
+    )
+
+
+def _judge(key: Key, seen: shelf.Dataset) -> task.Judge:
+    """Return a small classifier of the run's own data where that has classes, else VGG-16."""
+    classes = seen.classes.get("label", ())
+    if not classes:
+        return task.vgg_judge(weights.load("vgg16"))
+    return _trained_judge(key, seen.columns, classes=len(classes))
+
+
+def _trained_judge(key: Key, examples: dict[str, np.ndarray], *, classes: int) -> task.Judge:
+    trained = classify.train_small_classifier(key, examples["image"], examples["label"], classes=classes)
+    return task.Judge(
+        "small classifier",
+        metrics.content_hash(trained.params),
+        functools.partial(classify.predict, trained),
+        functools.partial(_trained_judge, classes=classes),
+    )

@@ -1,0 +1,90 @@
+"""Variational autoencoders as a kind of run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optax
+
+from jaxart import data as shelf
+from jaxart import metrics, models
+from jaxart.arrays import Key, PyTree
+from jaxart.runs import pictures
+from jaxart.runs.kind import Facts, Generator, Trained
+from jaxart.runs.options import VaeOptions
+from jaxart.tasks import generate as task
+from jaxart.training import Recipe
+
+load, facts = pictures.load, pictures.facts
+
+
+def recipe(options: VaeOptions, facts: Facts) -> Recipe:
+    """Return the recipe of a VAE.
+
+    Args:
+        options: of the run.
+        facts: the names of the classes.
+    """
+    rate = optax.cosine_decay_schedule(options.learning_rate, options.steps, alpha=0.1)
+    return task.vae(
+        *_networks(options, facts),
+        shape=(options.size, options.size, options.channels),
+        latent=options.latent,
+        optimizer=optax.adam(rate),
+        half_life=options.half_life,
+        transform=pictures.transform_of(options),
+    )
+
+
+def batches(
+    key: Key, options: VaeOptions, data: dict[str, shelf.Dataset], first: int, process: tuple[int, int]
+) -> Iterator[shelf.Batch]:
+    """Return batches of pictures.
+
+    Args: see `Kind`.
+    """
+    return shelf.batches(key, data["data"], options.batch, first=first, process=process)
+
+
+def parameters(state: task.VAEState) -> dict[str, PyTree]:
+    """Return the parameters of both networks."""
+    return dict(state.params)
+
+
+def generator(trained: Trained) -> Generator:
+    """Return the averaged decoder."""
+    _, network = _networks(trained.options, trained.facts)
+    classes = pictures.learned_classes(trained.options, trained.facts)
+    return Generator(task.decoder_of(network, trained.state.average["decoder"]), trained.options.latent, classes)
+
+
+def sample(trained: Trained, path: Path) -> None:
+    """Write a sheet of pictures to `path`, with the suffix .png.
+
+    Args: see `Kind`.
+    """
+    pictures.write_sheet(generator(trained), path)
+
+
+def score(
+    trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
+) -> list[metrics.ScoreCard]:
+    """Return score cards of generated pictures.
+
+    Args: see `Kind`.
+    """
+    return pictures.score(generator(trained), seen["data"], held_out["data"], count, seed)
+
+
+def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
+    """Return the decoder for `jax.export.deserialize`.
+
+    Args: see `Kind`.
+    """
+    return pictures.export(generator(trained), platforms)
+
+
+def _networks(options: VaeOptions, facts: Facts) -> tuple[Any, Any]:
+    shared = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
+    encoder = models.VAEEncoder(latent=options.latent, **shared)
+    return encoder, models.VAEDecoder(size=options.size, channels=options.channels, **shared)

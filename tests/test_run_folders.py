@@ -1,0 +1,258 @@
+"""Runs from Python, in one process: the verbs, folders of older versions, and what is refused with one clear line."""
+
+import hashlib
+import json
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxart import cli, io, runs, training
+from jaxart.runs import folder as files
+
+OLD = Path(__file__).with_name("run_format_1.tar.gz")
+TINY = {"size": 8, "channels": 1, "width": 4, "latent": 4, "batch": 8, "save_every": 10, "sample_every": 10}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Pictures of two classes, in a file for training and one held out."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("data")
+    for name, count in (("bars", 40), ("others", 120)):
+        images = rng.integers(0, 90, (count, 8, 8, 1), np.uint8)
+        labels = np.arange(count) % 2
+        images[labels == 0, :4] += 150
+        images[labels == 1, 4:] += 150
+        np.savez(folder / f"{name}.npz", images=images, labels=labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A GAN that was trained without a break for 20 steps."""
+    run = runs.begin("gan", data / "bars.npz", tmp_path_factory.mktemp("runs") / "run", steps=20, **TINY)
+    runs.train(run)
+    return run.folder
+
+
+def command(monkeypatch, capsys, *arguments) -> tuple[int, str]:
+    """Run a command in this process; return its exit code and what it said."""
+    monkeypatch.setattr(sys, "argv", ["jaxart", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    told = capsys.readouterr()
+    return stopped.value.code, " ".join((told.out + told.err).split())
+
+
+def contents(folder: Path) -> dict[str, tuple[str, int]]:
+    """Return the digest and the time of every file."""
+    return {
+        str(path): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def leaves(state) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
+
+
+def test_ten_lines_of_python(data, trained, tmp_path):
+    run = runs.begin("gan", data / "bars.npz", tmp_path / "run", steps=20, conditional=False, **TINY)
+    runs.train(run, stop=lambda: True)
+    assert 0 < runs.saved_steps(run.folder)[0] < 20
+    state = runs.train(runs.open_run(run.folder))
+    pictures = runs.sample(run, 16)
+    io.write(tmp_path / "grid.png", io.grid(pictures, columns=8))
+    assert leaves(state) == leaves(runs.newest_state(runs.open_run(trained)))
+    assert pictures.shape == (16, 8, 8, 1)
+    assert runs.summarize(run.folder).state == "finished"
+
+
+def test_the_steps_of_a_resumed_run_are_kept(data, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    assert int(runs.train(runs.open_run(tmp_path / "run"), steps=30).step) == 30
+    assert runs.open_run(tmp_path / "run").options.steps == 30
+    assert runs.open_run(trained).options.steps == 20
+
+
+def test_two_devices_go_on_as_one(trained, tmp_path):
+    logs = []
+    for name, mesh in (("one", None), ("two", training.data_mesh(jax.devices()[:2]))):
+        shutil.copytree(trained, tmp_path / name)
+        runs.train(runs.open_run(tmp_path / name), steps=30, mesh=mesh)
+        logs.append([json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()][-1])
+    assert logs[1]["step"] == 30
+    assert logs[1]["discriminator"] == pytest.approx(logs[0]["discriminator"], rel=1e-5)
+
+
+def test_a_vae_trains_and_resumes_from_its_folder_alone(data, tmp_path):
+    run = runs.begin("vae", data / "bars.npz", tmp_path / "run", steps=20, **TINY)
+    runs.train(run)
+    runs.train(runs.open_run(run.folder), steps=40)
+    rows = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 40
+    assert rows[-1]["bound"] > rows[0]["bound"]
+    assert runs.sample(run, 4).shape == (4, 8, 8, 1)
+
+
+def test_a_dry_run_tells_and_writes_nothing(data, tmp_path):
+    run = runs.prepare("gan", data / "bars.npz", tmp_path / "run", steps=20, **TINY)
+    found = runs.dry_run(run)
+    assert set(found.parameters) == {"generator", "discriminator"}
+    assert min(found.parameters.values()) > 100
+    assert [program.name for program in found.programs] == ["a step", "every 4 steps"]
+    assert found.batch["image"].shape == (8, 8, 8, 1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_pictures_walks_and_exports(data, tmp_path, monkeypatch, capsys):
+    folder, sheet, again = tmp_path / "run", tmp_path / "sheet.png", tmp_path / "again.png"
+    runs.train(runs.begin("gan", data / "bars.npz", folder, steps=10, conditional=True, **TINY))
+    before = contents(folder)
+    for path in (sheet, again):
+        assert command(monkeypatch, capsys, "generate", folder, "-n", 16, "-o", path)[0] == 0
+    assert sheet.read_bytes() == again.read_bytes()
+    assert io.read(sheet).shape == (18, 78, 3)
+    command(monkeypatch, capsys, "generate", folder, "-n", 3, "--label", "1", "--separate", "-o", tmp_path / "many")
+    assert len(list((tmp_path / "many").glob("*.png"))) == 3
+    code, told = command(monkeypatch, capsys, "generate", folder, "--label", "x", "-o", sheet)
+    assert (code, "unknown value 'x'; known: 0, 1" in told) == (2, True)
+    command(monkeypatch, capsys, "interpolate", folder, "--stops", 2, "--frames", 3, "-o", tmp_path / "walk.gif")
+    assert (tmp_path / "walk.gif").read_bytes()[:3] == b"GIF"
+    command(monkeypatch, capsys, "export", folder, "-o", tmp_path / "generator.jax")
+    loaded = jax.export.deserialize(bytearray((tmp_path / "generator.jax").read_bytes()))
+    assert loaded.platforms == ("cpu", "cuda", "tpu")
+    assert loaded.call(np.zeros((5, 4), np.float32), np.zeros(5, np.int32)).shape == (5, 8, 8, 1)
+    code, told = command(monkeypatch, capsys, "runs", tmp_path)
+    assert (code, "10 of 10" in told, "finished" in told) == (0, True, True)
+    assert contents(folder) == before
+
+
+def test_a_flipped_byte_falls_back_with_a_warning(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    newest = folder / "checkpoints" / "20"
+    largest = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    with pytest.warns(UserWarning, match="checkpoint of step 20 cannot be read"):
+        state = runs.train(runs.open_run(folder))
+    assert leaves(state) == leaves(runs.newest_state(runs.open_run(trained)))
+
+
+class TestFolderOfFormat1:
+    """A folder that version 0.1.0 wrote: pictures as in `data`, ten steps."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        with tarfile.open(OLD) as archive:
+            archive.extractall(tmp_path, filter="data")
+        return tmp_path / "run"
+
+    def test_it_is_read_and_not_written(self, folder, data):
+        before = contents(folder)
+        run = runs.open_run(folder)
+        assert run.options.max_nonfinite_steps == 5
+        assert int(runs.newest_state(run).step) == 10  # whose checksums agree, or it would not be read
+        assert runs.sample(run, 2).shape == (2, 8, 8, 1)
+        assert runs.summarize(folder)[1:5] == ("gan", 10, 10, "finished")
+        assert contents(folder) == before
+
+    def test_it_goes_on_and_becomes_one_of_today(self, folder, data):
+        with pytest.raises(ValueError, match=r"its data .*bars.npz is gone"):
+            runs.train(runs.open_run(folder), steps=20)
+        runs.train(runs.open_run(folder), steps=20, data=data / "bars.npz")
+        assert json.loads((folder / "run.json").read_text())["format"] == files.FORMAT
+        assert int(runs.train(runs.open_run(folder), steps=30).step) == 30
+        rows = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert rows == [10, 20, 30]
+
+    def test_other_pictures_are_refused(self, folder, data):
+        with pytest.raises(ValueError, match=r"others.npz has changed since the run began"):
+            runs.train(runs.open_run(folder), steps=20, data=data / "others.npz")
+
+
+class TestRefusals:
+    """Each says in one line what is wrong, and nothing of the run is touched."""
+
+    @pytest.fixture
+    def folder(self, trained, tmp_path):
+        shutil.copytree(trained, tmp_path / "run")
+        return tmp_path / "run"
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            ({"kind": "dream"}, r"a run of the kind 'dream', written by jaxart .*; known here: gan, vae"),
+            ({"format": 99, "jaxart": "9.0"}, r"written by jaxart 9.0 in format 99; this is .*, which reads formats 1 to 2"),
+            ({"options": {"sise": 8, "speed": 3}}, r"options that this version does not know: sise, speed"),
+            ({"sources": 3}, r"run.json: cannot be read"),
+        ],
+    )
+    def test_a_manifest_of_another_version(self, folder, change, told):
+        manifest = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(manifest | change))
+        before = contents(folder)
+        with pytest.raises(ValueError, match=told) as refused:
+            runs.open_run(folder)
+        assert "\n" not in str(refused.value)
+        assert contents(folder) == before
+
+    def test_a_damaged_manifest(self, folder):
+        (folder / "run.json").write_text("{")
+        with pytest.raises(ValueError, match="cannot be read"):
+            runs.open_run(folder)
+        assert runs.summarize(folder).state.startswith("unreadable")
+
+    def test_no_run(self, tmp_path):
+        with pytest.raises(ValueError, match="no run there"):
+            runs.open_run(tmp_path)
+        with pytest.raises(ValueError, match="not a folder"):
+            runs.find(tmp_path / "missing")
+
+    def test_a_moved_folder_is_opened(self, folder, tmp_path):
+        folder.rename(tmp_path / "elsewhere")
+        assert int(runs.train(runs.open_run(tmp_path / "elsewhere"), steps=21).step) == 21
+
+    def test_data_that_is_gone(self, folder, data, tmp_path):
+        manifest = json.loads((folder / "run.json").read_text())
+        manifest["sources"]["data"]["path"] = str(tmp_path / "gone.npz")
+        (folder / "run.json").write_text(json.dumps(manifest))
+        with pytest.raises(ValueError, match=r"its data .*gone.npz is gone. If it moved, say where it is now"):
+            runs.train(runs.open_run(folder), steps=21)
+        runs.train(runs.open_run(folder), steps=21, data=data / "bars.npz")
+        assert runs.open_run(folder).sources["data"].path == str(data / "bars.npz")
+
+    def test_a_second_process(self, folder):
+        with files.locked(folder):
+            assert runs.summarize(folder).state == "running"
+            with pytest.raises(runs.LockedError, match=r"another process trains this run \(process \d+\)"):
+                runs.train(runs.open_run(folder), steps=21)
+        assert runs.summarize(folder).state == "finished"
+        assert int(runs.train(runs.open_run(folder), steps=21).step) == 21
+
+    def test_a_folder_that_holds_a_run(self, folder, data):
+        with pytest.raises(ValueError, match="holds a run already"):
+            runs.begin("gan", data / "bars.npz", folder, steps=20, **TINY)
+
+    def test_what_cannot_be_begun(self, data, tmp_path):
+        with pytest.raises(ValueError, match="kind: unknown value 'dream'; known: gan, vae"):
+            runs.begin("dream", data / "bars.npz", tmp_path / "run")
+        with pytest.raises(ValueError, match="options: unknown value 'stepps'"):
+            runs.begin("gan", data / "bars.npz", tmp_path / "run", stepps=3)
+        with pytest.raises(ValueError, match="a run of the kind gan needs data, got a, b"):
+            runs.begin("gan", {"a": data, "b": data}, tmp_path / "run")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ValueError, match="no pictures"):
+            runs.begin("gan", tmp_path / "empty", tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_scores_need_data_that_was_not_seen(self, folder, data):
+        with pytest.raises(ValueError, match="scores need examples that it has not seen"):
+            runs.score(runs.open_run(folder), data / "bars.npz", count=100)
