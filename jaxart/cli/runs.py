@@ -87,7 +87,9 @@ def _flags(options: type[RunOptions]) -> type:
         parameter = Parameter(group=_GROUPS[option.group], help=option.help, consume_multiple=True if many else None)
         default = next(field.default for field in dataclasses.fields(options) if field.name == name)
         fields.append((name, Annotated[kind, parameter], dataclasses.field(default=default)))
-    return dataclasses.make_dataclass(options.__name__, fields, frozen=True)
+    made = dataclasses.make_dataclass(options.__name__, fields, frozen=True)
+    made.__module__ = __name__  # or it passes for one of Python's own types, which have no flags
+    return made
 
 
 def _begin(

@@ -20,6 +20,7 @@ from jaxart.runs import legacy
 from jaxart.runs.kind import KINDS, Facts, Generator, Kind, Trained
 from jaxart.runs.options import RunOptions
 from jaxart.runs.pictures import draw, latent_walk, make
+from jaxart.training.sharding import Hook
 
 Paths = str | Path | Mapping[str, str | Path]
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -154,7 +155,7 @@ def train(
     steps: int | None = None,
     data: Paths | None = None,
     mesh: Mesh | None = None,
-    hooks: tuple[training.Hook, ...] = (),
+    hooks: tuple[Hook, ...] = (),
     stop: Callable[[], bool] | None = None,
 ) -> Any:
     """Train a run to its end: from its newest intact checkpoint, or from the beginning. Both give the same bits.
@@ -361,7 +362,7 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
     return Path(output)
 
 
-def _train(run: Run, mesh: Mesh | None, hooks: tuple[training.Hook, ...], stop: Callable[[], bool] | None) -> Any:
+def _train(run: Run, mesh: Mesh | None, hooks: tuple[Hook, ...], stop: Callable[[], bool] | None) -> Any:
     options, (order, key) = run.options, _keys(run)
     every = int(np.gcd(np.gcd(options.save_every, options.sample_every), _REPORT_EVERY))
     batches = functools.partial(_batches, KINDS[run.kind], order, options, run.data)
@@ -390,7 +391,7 @@ def _batches(kind: Kind, key: jax.Array, options: Any, data: dict[str, shelf.Dat
     return kind.batches(key, options, data, first, training.this_process())
 
 
-def _hooks(run: Run, every: int) -> list[training.Hook]:
+def _hooks(run: Run, every: int) -> list[Hook]:
     kind, last = KINDS[run.kind], run.options.steps
     logs = [training.log_jsonl(run.folder / "log.jsonl")]
     if run.options.tensorboard:
