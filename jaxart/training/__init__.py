@@ -2,7 +2,7 @@
 
 from jaxart.training.average import debias, exponential_average, half_life_decay
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
-from jaxart.training.hooks import log_jsonl, log_tensorboard, periodically
+from jaxart.training.hooks import evaluate, log_jsonl, log_tensorboard, periodically
 from jaxart.training.loop import Limits, NotFiniteError, compile_steps, fit, one_blas_thread
 from jaxart.training.recipe import Recipe, Step
 from jaxart.training.sharding import (
@@ -41,6 +41,7 @@ __all__ = [
     "connect",
     "data_mesh",
     "debias",
+    "evaluate",
     "example_keys",
     "exponential_average",
     "fit",

@@ -1,16 +1,25 @@
-"""Plain functions ``hook(state, info)`` that `fit` calls: what is logged, and how often."""
+"""Plain functions ``hook(state, info)`` that `fit` calls: what is measured and logged, and how often."""
 
 import json
 import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jaxart.training.sharding import Hook
 
 
 def periodically(every: int, hook: Hook, *, last: int | None = None) -> Hook:
-    """Call a hook only at multiples of `every` steps, which `fit(every=...)` must divide, and at step `last`."""
+    """Call a hook only at multiples of `every` steps, and at step `last`.
+
+    Args:
+        every: steps; `fit(every=...)` must divide it.
+        hook: what to call.
+        last: a step at which to call it too, such as the last of the run.
+    """
 
     def call(state: Any, info: Any) -> None:
         if int(state.step) % every == 0 or int(state.step) == last:
@@ -19,25 +28,61 @@ def periodically(every: int, hook: Hook, *, last: int | None = None) -> Hook:
     return call
 
 
+def evaluate(measure: Callable[[Any], Mapping[str, Any]], *hooks: Hook) -> Hook:
+    """Hand the scores of a state to hooks, in the place of the step's info.
+
+    ``periodically(500, evaluate(measure, log_jsonl("scores.jsonl")))`` scores every 500th state, on held-out data say; training goes on as
+    it would without. With several processes all must measure and only the first should write:
+    ``evaluate(measure, on_first_process(log_jsonl(...)))``.
+
+    Args:
+        measure: ``measure(state) -> {name: scalar}``. It must not keep the state, whose buffers the next step uses up.
+        hooks: called ``hook(state, scores)``, such as `log_jsonl` and `log_tensorboard`.
+
+    Raises:
+        ValueError: when it is called: what was measured is no dict of scalars.
+    """
+
+    def call(state: Any, info: Any) -> None:
+        del info
+        scores = measure(state)
+        if not isinstance(scores, Mapping):
+            raise ValueError(f"measure: expected a dict of scalars by name, got {type(scores).__name__}.")
+        for name, value in scores.items():
+            if np.shape(value):
+                raise ValueError(
+                    f"measure: expected scalars, got {name!r} of shape {list(np.shape(value))}. Take its mean."
+                )
+        for hook in hooks:
+            hook(state, scores)
+
+    return call
+
+
+def _terms(info: Any) -> dict[str, float]:
+    """Return the terms of an info, or scores, by name."""
+    named = info if isinstance(info, Mapping) else info._asdict()
+    return {name: float(value) for name, value in named.items()}
+
+
 def log_jsonl(path: str | Path) -> Hook:
     """Write step, seconds and the terms of info as one JSON object a line; a value that is not finite becomes null.
 
-    A resumed run drops the lines of the steps that it is about to repeat.
+    A run that is resumed, or goes back to a checkpoint, drops the lines of the steps that it is about to repeat. So a file has one writer.
 
     Args:
         path: of the file; appended to.
     """
     path, begin = Path(path), time.perf_counter()
-    begun = False
+    newest = None
 
     def log(state: Any, info: Any) -> None:
-        nonlocal begun
+        nonlocal newest
         step = int(state.step)
-        if not begun:
+        if newest is None or step <= newest:
             _drop_from(path, step)
-            begun = True
-        terms = {name: float(value) for name, value in info._asdict().items()}
-        row = {name: value if math.isfinite(value) else None for name, value in terms.items()}
+        newest = step
+        row = {name: value if math.isfinite(value) else None for name, value in _terms(info).items()}
         with path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, "seconds": round(time.perf_counter() - begin, 3)} | row) + "\n")
 
@@ -72,8 +117,8 @@ def log_tensorboard(folder: str | Path) -> Hook:
     writer = SummaryWriter(str(folder))
 
     def log(state: Any, info: Any) -> None:
-        for name, value in info._asdict().items():
-            writer.add_scalar(name, float(value), int(state.step))
+        for name, value in _terms(info).items():
+            writer.add_scalar(name, value, int(state.step))
         writer.flush()
 
     return log
