@@ -21,6 +21,7 @@ from jaxart import io, losses, metrics, models, training, weights
 from jaxart.arrays import check_choice
 from jaxart.cli.generate import GanOptions, Options, VaeOptions
 from jaxart.cli.progress import Steps, duration, interruptible, keep_compiled_programs
+from jaxart.tasks import classify
 from jaxart.tasks import generate as task
 
 FORMAT = 1  # of a run's folder
@@ -37,7 +38,7 @@ NETWORKS = {
     "sngan": (models.SNGANGenerator, models.SNGANDiscriminator),
 }
 OPTIONS = {"gan": GanOptions, "vae": VaeOptions}
-_BATCHES_PER_CALL, _CLASSIFIER_BATCH, _VGG_LAYER = 4, 128, "relu4_3"
+_BATCHES_PER_CALL = 4
 _PLACES = ("devices", "coordinator", "processes", "process")  # where it runs, not what
 
 
@@ -313,7 +314,7 @@ def _dry_run(run: Run, dataset: shelf.Dataset) -> int:
         needed: Any = training.compile_steps(recipe, key=key, state=state, batches=stack, step=step).memory_analysis()
         size = needed.temp_size_in_bytes + needed.argument_size_in_bytes
         console.print(f"{name}: {facts['flops'] / 1e9:.2f} GFLOP as compiled, {size / 2**20:.0f} MiB", highlight=False)
-    image, counts = batch.image, np.bincount(batch.label, minlength=len(run.classes) or 1)
+    image, counts = batch["image"], np.bincount(batch["label"], minlength=len(run.classes) or 1)
     console.print(f"first batch: {image.dtype} {image.shape}, {image.min()} to {image.max()}, mean {image.mean():.1f}")
     if run.classes:
         console.print(", ".join(f"{name} {n}" for name, n in zip(run.classes, counts, strict=True)), highlight=False)
@@ -404,22 +405,18 @@ def score(folder: Path, data: Path, *, count: int, seed: int, split: str, output
     seen, real = _read(run.data, run.options), _read(data, run.options, split=split)
     if seen.digest == real.digest:
         raise ValueError(f"{data} is what the run was trained on; scores need pictures that it has not seen.")
-    keys = jax.random.split(jax.random.key(seed), 3)
-    fake = _fakes(run, count, seed)
+    key, classes = jax.random.key(seed), len(run.conditional_on)
+    generator = _generate(run, _trained(run))
+    fake = task.draw_examples(key, generator, count, latent=run.options.latent, classes=classes)
     if seen.classes:
         _say(console, "training a classifier on the run's data, for its features")
-        judge, digest = _classifier(keys[0], seen)
-        name = "small classifier"
+        judge = _classifier(jax.random.split(key, 3)[0], _examples(seen), classes=len(seen.classes))
     else:
-        judge, digest = _vgg()
-        name = f"vgg16 {_VGG_LAYER} mean"
-    sets = {"real": real.images[:count], "fake": fake.images, "train": seen.images}
-    judged = {part: task.apply_in_batches(judge, images) for part, images in sets.items()}
-    setting = task.Setting(name, digest, real.digest, "as loaded", seed)
-    cards = task.score_features(keys[1], **{part: features for part, (_, features) in judged.items()}, setting=setting)
-    if run.conditional_on:
-        _say(console, "training the same classifier on made pictures")
-        cards += _by_class(keys[2], judged["fake"][0], fake, real, judge, setting)
+        judge = task.vgg_judge(weights.load("vgg16"))
+    if classes:
+        _say(console, "scoring, and training the same classifier on made pictures")
+    sets = {"real": _examples(real), "fake": fake, "train": _examples(seen)}
+    cards = task.score_pictures(key, judge, **sets, data_hash=real.digest, resize="as loaded", seed=seed)
     path = metrics.write_cards(output or folder / "scores.json", cards)
     table = Table("score", "value", "95 % interval", "made")
     for card in cards:
@@ -429,51 +426,16 @@ def score(folder: Path, data: Path, *, count: int, seed: int, split: str, output
     return 0
 
 
-def _fakes(run: Run, count: int, seed: int) -> shelf.Dataset:
-    """Return made pictures as a dataset, as many of each class."""
-    z = task.draw_latents(jax.random.key(seed), count, latent=run.options.latent)
-    label = np.arange(count, dtype=np.int32) % max(len(run.conditional_on), 1)
-    images = np.rint(255 * _make(run, _trained(run), z, label)).astype(np.uint8)
-    return shelf.Dataset(images, label, run.conditional_on, (), "")
+def _examples(dataset: shelf.Dataset) -> task.Examples:
+    return {"image": dataset.images, "label": dataset.labels}
 
 
-def _classifier(key: jax.Array, dataset: shelf.Dataset) -> tuple[Callable, str]:
-    """Train a classifier for about three epochs; return ``images -> (logits, features)`` and its hash."""
-    key_order, key_steps = jax.random.split(key)
-    network = models.SmallClassifier(classes=len(dataset.classes), width=16)
-    steps = int(np.clip(3 * len(dataset.images) // _CLASSIFIER_BATCH, 600, 1500))
-    batches = functools.partial(_classifier_batches, key_order, dataset)
-    params = task.train_classifier(key_steps, network, batches, shape=dataset.images.shape[1:], steps=steps)
-    return lambda images: network.apply({"params": params}, images), metrics.content_hash(params)
-
-
-def _classifier_batches(key: jax.Array, dataset: shelf.Dataset, first: int) -> Iterator[shelf.Batch]:
-    return shelf.batches(key, dataset, _CLASSIFIER_BATCH, first=first)
-
-
-def _vgg() -> tuple[Callable, str]:
-    """Return ``images -> (nothing, features)`` of VGG-16 and its hash."""
-    variables = weights.load("vgg16")
-    network = models.VGG(layers=(_VGG_LAYER,))
-
-    def judge(images):
-        features: Any = network.apply(variables, jnp.broadcast_to(images, (*images.shape[:3], 3)))
-        layer = features[_VGG_LAYER]
-        return layer[:, 0, 0, :0], jnp.mean(layer, (1, 2))
-
-    return judge, metrics.content_hash(variables)
-
-
-def _by_class(
-    key: jax.Array, logits: np.ndarray, fake: shelf.Dataset, real: shelf.Dataset, judge: Callable, setting: task.Setting
-) -> list[metrics.ScoreCard]:
-    """Return cards of accuracies: of the classifier on made pictures, and of one trained on those on real pictures."""
-    rows = {
-        "accuracy on made pictures": metrics.jackknife(key, lambda pair: metrics.accuracy(*pair), (logits, fake.labels))
-    }
-    after, _ = _classifier(key, fake)
-    for name, function in (("classification accuracy score", after), ("accuracy after real pictures", judge)):
-        told = task.apply_in_batches(lambda images, f=function: f(images)[0], real.images)
-        rows[name] = metrics.jackknife(key, lambda pair: metrics.accuracy(*pair), (told, real.labels))
-    numbers = {"n_real": len(real.images), "n_fake": len(fake.images), **setting._asdict()}
-    return [metrics.score_card(name, value, **numbers) for name, value in rows.items()]
+def _classifier(key: jax.Array, examples: task.Examples, *, classes: int) -> task.Judge:
+    """Train a classifier to judge by."""
+    trained = classify.train_small_classifier(key, examples["image"], examples["label"], classes=classes)
+    return task.Judge(
+        name="small classifier",
+        digest=metrics.content_hash(trained.params),
+        describe=functools.partial(classify.predict, trained),
+        retrain=functools.partial(_classifier, classes=classes),
+    )

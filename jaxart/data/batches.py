@@ -6,7 +6,6 @@ of it, so that a run that carries on at batch k, on any number of processes, see
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import grain
 import jax
@@ -19,11 +18,7 @@ _READING = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
 _FOREVER = 2**62  # batches
 
 
-class Batch(NamedTuple):
-    """Some examples: ``image [B, ...]`` as in the dataset, ``label [B]`` int32, zeros where there are no classes."""
-
-    image: np.ndarray
-    label: np.ndarray
+Batch = dict[str, np.ndarray]  # "image [B, ...]" as in the dataset, "label [B]" int32, zeros where there are no classes
 
 
 def batches(
@@ -48,7 +43,7 @@ def batches(
         ValueError: a batch size that is below one or does not divide by the processes, a negative `first`, no such process.
 
     >>> points = Dataset(np.arange(3, dtype=np.float32)[:, None], np.zeros(3, np.int32))
-    >>> sorted(next(batches(jax.random.key(0), points, 6)).image[:, 0].tolist())
+    >>> sorted(next(batches(jax.random.key(0), points, 6))["image"][:, 0].tolist())
     [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]
     """
     index, count = process
@@ -65,7 +60,7 @@ def batches(
     def read(number: int) -> Batch:
         start = number * batch_size + index * part
         chosen = order(start, start + part)
-        return Batch(np.asarray(dataset.images[chosen]), dataset.labels[chosen])
+        return {"image": np.asarray(dataset.images[chosen]), "label": dataset.labels[chosen]}
 
     return _closing(grain.MapDataset.range(first, _FOREVER).map(read).to_iter_dataset(_READING))
 
