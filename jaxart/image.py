@@ -1,4 +1,4 @@
-"""Geometry of pictures: sizes of a coarse-to-fine pyramid and resizing. Arrays are ``[..., H, W, C]``."""
+"""Geometry and range of pictures: sizes of a coarse-to-fine pyramid, resizing, bytes as floats. Arrays are ``[..., H, W, C]``."""
 
 import functools
 from collections.abc import Sequence
@@ -54,3 +54,21 @@ def resize(images: Array, size: tuple[int, int], *, method: str = "bicubic") -> 
     """
     shape = (*images.shape[:-3], *size, images.shape[-1])
     return jax.image.resize(jnp.asarray(images), shape, method=method)
+
+
+def unit(images: Array) -> jax.Array:
+    """Map uint8 to [0, 1]; leave floats as they are.
+
+    >>> unit(jnp.array([0, 51, 255], jnp.uint8)).tolist()
+    [0.0, 0.20000000298023224, 1.0]
+    """
+    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else jnp.asarray(images)
+
+
+def signed(images: Array) -> jax.Array:
+    """Map uint8 to [-1, 1]; leave floats as they are.
+
+    >>> signed(jnp.array([0, 255], jnp.uint8)).tolist()
+    [-1.0, 1.0]
+    """
+    return images.astype(jnp.float32) / 127.5 - 1 if images.dtype == jnp.uint8 else jnp.asarray(images)

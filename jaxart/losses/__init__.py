@@ -8,8 +8,10 @@ from jaxart.losses.adversarial import (
     SATURATING,
     WASSERSTEIN_CRITIC,
     AdversarialLoss,
+    deinterleave,
     gradient_norm_penalty,
     gradient_penalty,
+    interleave,
 )
 from jaxart.losses.latent import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
 from jaxart.losses.pixel import content, content_map
@@ -56,6 +58,7 @@ __all__ = [
     "blend",
     "content",
     "content_map",
+    "deinterleave",
     "divide_moments",
     "gaussian_log_likelihood",
     "gaussian_target",
@@ -64,6 +67,7 @@ __all__ = [
     "gram_gatys",
     "gram_johnson",
     "gram_matrix",
+    "interleave",
     "kl_to_standard_normal",
     "moment_sums",
     "moments",

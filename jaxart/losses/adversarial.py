@@ -1,8 +1,11 @@
 """Losses of generator and discriminator, as functions of logits, and penalties on the discriminator's gradient.
 
 D is a logit: the larger, the more real. sp(x) = log(1 + e^x). ``paired`` losses compare the i-th fake with the i-th real picture.
+A discriminator may give an example one logit, ``[B]``, or one for each of its patches, ``[B, h, w, 1]``: then losses are averaged over the
+patches of an example, and in penalties D(x) is their mean.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +16,7 @@ from jaxart.arrays import Array
 
 
 class AdversarialLoss(NamedTuple):
-    """What either side minimizes, ``(real [B], fake [B]) -> [B]`` of logits.
+    """What either side minimizes: ``(real [B, ...], fake [B, ...]) -> [B]``, of logits of any shape.
 
     `paired` tells whether the generator's loss looks at the real logits; otherwise anything may be given for them.
     """
@@ -23,46 +26,69 @@ class AdversarialLoss(NamedTuple):
     paired: bool = False
 
 
+def _of_example(values: Array) -> jax.Array:
+    """Average over all axes but the first."""
+    return values if values.ndim < 2 else jnp.mean(values, axis=tuple(range(1, values.ndim)))
+
+
+def _per_example(loss: Callable[[Array, Array], jax.Array]) -> Callable[[Array, Array], jax.Array]:
+    @functools.wraps(loss)
+    def averaged(real, fake):
+        return _of_example(loss(real, fake))
+
+    return averaged
+
+
+@_per_example
 def _logistic(real, fake):
     return jax.nn.softplus(-real) + jax.nn.softplus(fake)
 
 
+@_per_example
 def _logistic_generator(real, fake):
     del real
     return jax.nn.softplus(-fake)
 
 
+@_per_example
 def _saturating_generator(real, fake):
     del real
     return -jax.nn.softplus(fake)
 
 
+@_per_example
 def _hinge(real, fake):
     return jax.nn.relu(1 - real) + jax.nn.relu(1 + fake)
 
 
+@_per_example
 def _least_squares(real, fake):
     return (real - 1) ** 2 + fake**2
 
 
+@_per_example
 def _least_squares_generator(real, fake):
     del real
     return (fake - 1) ** 2
 
 
+@_per_example
 def _critic(real, fake):
     return fake - real
 
 
+@_per_example
 def _critic_generator(real, fake):
     del real
     return -fake
 
 
+@_per_example
 def _relativistic(real, fake):
     return jax.nn.softplus(fake - real)
 
 
+@_per_example
 def _relativistic_generator(real, fake):
     return jax.nn.softplus(real - fake)
 
@@ -87,8 +113,37 @@ WASSERSTEIN_CRITIC = AdversarialLoss(_critic, _critic_generator)
 RELATIVISTIC = AdversarialLoss(_relativistic, _relativistic_generator, paired=True)
 
 
+def interleave(first: Array, second: Array) -> jax.Array:
+    """Return one batch in which the examples of two alternate, so that a sharded batch keeps each pair on its device.
+
+    A discriminator that sees reals and fakes in one batch normalizes both by the same statistics.
+
+    Args:
+        first: ``[B, ...]``.
+        second: as `first`.
+
+    Returns:
+        ``[2 B, ...]``: first[0], second[0], first[1], ...
+
+    >>> interleave(jnp.array([1, 2]), jnp.array([-1, -2])).tolist()
+    [1, -1, 2, -2]
+    """
+    return jnp.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
+
+
+def deinterleave(both: Array) -> tuple[jax.Array, jax.Array]:
+    """Undo `interleave`: ``[2 B, ...]`` -> ``[B, ...]`` and ``[B, ...]``, such as the logits of reals and of fakes.
+
+    >>> first, second = deinterleave(jnp.array([1, -1, 2, -2]))
+    >>> first.tolist(), second.tolist()
+    ([1, 2], [-1, -2])
+    """
+    pairs = both.reshape(-1, 2, *both.shape[1:])  # [B, 2, ...]
+    return pairs[:, 0], pairs[:, 1]
+
+
 def _squared_slope(apply: Callable[[Array], jax.Array], images: Array) -> jax.Array:
-    gradient = jax.grad(lambda images: jnp.sum(apply(images)))(images)
+    gradient = jax.grad(lambda images: jnp.sum(_of_example(apply(images))))(images)
     return jnp.sum(gradient.reshape(gradient.shape[0], -1).astype(jnp.float32) ** 2, axis=-1)
 
 
@@ -98,7 +153,7 @@ def gradient_norm_penalty(apply: Callable[[Array], jax.Array], images: Array) ->
     The factor gamma / 2 is the caller's. It can be differentiated again, in the parameters that `apply` holds.
 
     Args:
-        apply: pictures -> logits ``[B]``; an example's logit must depend on that example alone (no batch normalization).
+        apply: pictures -> logits ``[B, ...]``; an example's logits must depend on that example alone (no batch normalization).
         images: ``[B, ...]``, on the scale that D sees ([-1, 1] for the networks of `models`); fakes under `jax.lax.stop_gradient`.
 
     Returns:
@@ -119,7 +174,7 @@ def gradient_penalty(apply: Callable[[Array], jax.Array], real: Array, fake: Arr
     caller's.
 
     Args:
-        apply: pictures -> logits ``[B]``; an example's logit must depend on that example alone (no batch normalization).
+        apply: pictures -> logits ``[B, ...]``; an example's logits must depend on that example alone (no batch normalization).
         real: ``[B, ...]``.
         fake: as `real`, under `jax.lax.stop_gradient`.
         mix: ``[B]``, uniform in [0, 1].

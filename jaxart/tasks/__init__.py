@@ -1,5 +1,19 @@
-"""What the pieces are for: each task reads as a story and never imports another."""
+"""What the pieces are for: each task reads as a story and never imports another. They load when used."""
 
-from jaxart.tasks import stylize
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["stylize"]
+if TYPE_CHECKING:
+    from jaxart.tasks import classify, generate, stylize
+
+__all__ = ["classify", "generate", "stylize"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return importlib.import_module(f"jaxart.tasks.{name}")
+    raise AttributeError(f"module 'jaxart.tasks' has no attribute {name!r}; known: {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,9 +1,11 @@
-"""The loop that runs every recipe, the devices it runs on, and what it keeps on disk."""
+"""The loop that runs every recipe, what its steps are made of, the devices it runs on, and what it keeps on disk."""
 
+from jaxart.training.apply import apply_in_batches, apply_train
 from jaxart.training.average import debias, exponential_average, half_life_decay
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.hooks import evaluate, log_jsonl, log_tensorboard, periodically
 from jaxart.training.loop import Limits, NotFiniteError, compile_steps, fit, one_blas_thread
+from jaxart.training.pool import ImagePool, image_pool, query_pool
 from jaxart.training.recipe import Recipe, Step
 from jaxart.training.sharding import (
     AXIS,
@@ -24,16 +26,21 @@ from jaxart.training.sharding import (
     simulate_devices,
     this_process,
 )
+from jaxart.training.update import Update, gradient_update
 
 __all__ = [
     "AXIS",
     "Checkpoints",
     "DifferentRunError",
+    "ImagePool",
     "Limits",
     "NotFiniteError",
     "Recipe",
     "Step",
+    "Update",
     "any_process",
+    "apply_in_batches",
+    "apply_train",
     "batch_sharding",
     "by_pmap",
     "by_shard_map",
@@ -45,7 +52,9 @@ __all__ = [
     "example_keys",
     "exponential_average",
     "fit",
+    "gradient_update",
     "half_life_decay",
+    "image_pool",
     "log_jsonl",
     "log_tensorboard",
     "mean_over",
@@ -53,6 +62,7 @@ __all__ = [
     "one_blas_thread",
     "periodically",
     "put",
+    "query_pool",
     "replicate",
     "replicated",
     "shard_batch",

@@ -1,6 +1,17 @@
 """Generating pictures: adversarial networks, variational autoencoders, and what is done with a trained one."""
 
-from jaxart.tasks.generate.gan import Info, Penalties, State, gan, signed
+from jaxart.image import signed
+from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
+from jaxart.tasks.generate.evaluate import (
+    Examples,
+    Judge,
+    Setting,
+    draw_examples,
+    score_classes,
+    score_features,
+    score_pictures,
+    vgg_judge,
+)
 from jaxart.tasks.generate.sample import (
     PLATFORMS,
     Generate,
@@ -12,21 +23,21 @@ from jaxart.tasks.generate.sample import (
     slerp,
     walk,
 )
-from jaxart.tasks.generate.score import Setting, apply_in_batches, classifier, score_features, train_classifier
-from jaxart.tasks.generate.vae import VAEInfo, VAEState, evidence, pca_log_likelihood, vae
+from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_log_likelihood, vae
 
 __all__ = [
     "PLATFORMS",
+    "Examples",
     "Generate",
     "Info",
+    "Judge",
     "Penalties",
     "Setting",
     "State",
     "VAEInfo",
     "VAEState",
-    "apply_in_batches",
-    "classifier",
     "decoder_of",
+    "draw_examples",
     "draw_latents",
     "evidence",
     "export",
@@ -34,10 +45,12 @@ __all__ = [
     "generator_of",
     "pca_log_likelihood",
     "pictures",
+    "score_classes",
     "score_features",
+    "score_pictures",
     "signed",
     "slerp",
-    "train_classifier",
     "vae",
+    "vgg_judge",
     "walk",
 ]

@@ -2,48 +2,79 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxart.arrays import Array, Key, PyTree
+from jaxart.training import apply_in_batches
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-Generate = Callable[[Array, Array], jax.Array]  # z [B, L], label [B] -> pictures [B, H, W, C] in [0, 1]
+
+
+class Generate(NamedTuple):
+    """A trained generator: ``generate(z [B, L], label [B]) -> [B, H, W, C]`` in [0, 1].
+
+    Fields:
+        apply: ``(network, variables, z, label) -> pictures``; the same function for all generators of a kind.
+        network: its module.
+        variables: of the network, an argument of the program that draws, so that other weights compile nothing.
+    """
+
+    apply: Callable[[Any, PyTree, Array, Array], jax.Array]
+    network: Any
+    variables: PyTree
+
+    def __call__(self, z: Array, label: Array) -> jax.Array:
+        """Return the pictures of latents ``[B, L]`` and labels ``[B]``."""
+        return self.apply(self.network, self.variables, z, label)
 
 
 def generator_of(network: Any, variables: PyTree) -> Generate:
-    """Return the function ``(z [B, L], label [B]) -> [B, H, W, C]`` in [0, 1] of a GAN's generator.
+    """Return a GAN's generator, ready to draw.
 
     Args:
-        network: the module.
+        network: the module, ``(z, label, train) -> pictures`` in [-1, 1].
         variables: such as ``{**state.generator, "params": state.average}``.
     """
-    variables = jax.tree.map(jnp.asarray, variables)
-    return lambda z, label: (network.apply(variables, z, label, train=False).astype(jnp.float32) + 1) / 2
+    return Generate(_apply_generator, network, jax.tree.map(jnp.asarray, variables))
+
+
+def _apply_generator(network: Any, variables: PyTree, z: Array, label: Array) -> jax.Array:
+    return (network.apply(variables, z, label, train=False).astype(jnp.float32) + 1) / 2
 
 
 def decoder_of(network: Any, params: PyTree) -> Generate:
-    """Return the function ``(z [B, L], label [B]) -> [B, H, W, C]`` in [0, 1] of a VAE's decoder.
+    """Return a VAE's decoder, ready to draw.
 
     Args:
-        network: the module.
+        network: the module, ``(z, label) -> pictures`` in [0, 1].
         params: such as ``state.average["decoder"]``.
     """
-    params = jax.tree.map(jnp.asarray, params)
-    return lambda z, label: network.apply({"params": params}, z, label)
+    return Generate(_apply_decoder, network, {"params": jax.tree.map(jnp.asarray, params)})
+
+
+def _apply_decoder(network: Any, variables: PyTree, z: Array, label: Array) -> jax.Array:
+    return network.apply(variables, z, label)
 
 
 def draw_latents(key: Key, count: int, *, latent: int, first: int = 0) -> jax.Array:
-    """Draw standard normal ``[count, latent]``; row i depends on the key and `first` + i alone, so more rows change none."""
+    """Draw standard normal ``[count, latent]``; row i depends on the key and `first` + i alone, so more rows change none.
+
+    Args:
+        key: typed key.
+        count: rows.
+        latent: dimensions.
+        first: number of the first row.
+    """
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(first, first + count))
     return jax.vmap(lambda each: jax.random.normal(each, (latent,)))(keys)
 
 
 def pictures(generate: Generate, z: Array, label: Array, *, batch: int = 64) -> np.ndarray:
-    """Make pictures in batches of one size, so that one program serves all.
+    """Make pictures in batches of one size, so that one program serves all, and all weights of the same network.
 
     Args:
         generate: from `generator_of` or `decoder_of`.
@@ -54,14 +85,8 @@ def pictures(generate: Generate, z: Array, label: Array, *, batch: int = 64) -> 
     Returns:
         float32 ``[N, H, W, C]`` in [0, 1].
     """
-    batch, program, made = min(batch, len(z)), jax.jit(generate), []
-    for first in range(0, len(z), batch):
-        part, names = z[first : first + batch], label[first : first + batch]
-        missing = batch - len(part)
-        part = jnp.concatenate([part, jnp.zeros((missing, z.shape[1]))])
-        names = jnp.concatenate([jnp.asarray(names), jnp.zeros(missing, jnp.int32)])
-        made.append(np.asarray(program(part, names))[: batch - missing])
-    return np.clip(np.concatenate(made), 0, 1)
+    made = apply_in_batches(*generate, z, label, batch=max(1, min(batch, len(z))))
+    return np.clip(made, 0, 1)
 
 
 def slerp(start: Array, end: Array, share: Array) -> jax.Array:
@@ -89,7 +114,12 @@ def slerp(start: Array, end: Array, share: Array) -> jax.Array:
 
 
 def walk(stops: Array, *, frames: int) -> jax.Array:
-    """Return a closed walk through latents: ``[S * frames, L]`` from ``[S, L]``, `frames` from each stop to the next."""
+    """Return a closed walk through latents: ``[S * frames, L]`` from ``[S, L]``, `frames` from each stop to the next.
+
+    Args:
+        stops: latents ``[S, L]``.
+        frames: from one stop to the next, the first stop included.
+    """
     shares = jnp.arange(frames) / frames
     after = jnp.roll(stops, -1, axis=0)
     shape = (len(stops), frames, stops.shape[1])

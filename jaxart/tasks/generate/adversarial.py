@@ -13,8 +13,24 @@ import jax.numpy as jnp
 import optax
 
 from jaxart.arrays import Array, Key, PyTree
-from jaxart.losses import RELATIVISTIC, AdversarialLoss, gradient_norm_penalty, gradient_penalty
-from jaxart.training import Recipe, example_keys, exponential_average, half_life_decay, mean_over
+from jaxart.image import signed
+from jaxart.losses import (
+    RELATIVISTIC,
+    AdversarialLoss,
+    deinterleave,
+    gradient_norm_penalty,
+    gradient_penalty,
+    interleave,
+)
+from jaxart.training import (
+    Recipe,
+    apply_train,
+    example_keys,
+    exponential_average,
+    gradient_update,
+    half_life_decay,
+    mean_over,
+)
 
 Augment = Callable[[Key, Array], jax.Array]  # one key per example [B], images [B, ...] -> [B, ...]
 ADAM = optax.adam(2e-4, b1=0.0, b2=0.99)
@@ -98,12 +114,12 @@ def gan(
 ) -> Recipe:
     """Return the recipe of a generator and a discriminator that play against each other.
 
-    A batch has fields ``image [D B, ...]`` and ``label [D B]``, D being `discriminator_steps`: the discriminator takes D steps on B
+    A batch is a dict of ``image [D B, ...]`` and ``label [D B]``, D being `discriminator_steps`: the discriminator takes D steps on B
     examples each, then the generator one. Labels of fakes are those of the batch.
 
     Args:
         generator: module ``(z [B, latent], label [B], train) -> [B, *shape]``.
-        discriminator: module ``([B, *shape], label [B], train) -> [B]``.
+        discriminator: module ``([B, *shape], label [B], train) -> [B, ...]``, a logit for each example or each of its patches.
         shape: of one example, such as (32, 32, 3).
         latent: dimensions of z, standard normal.
         loss: how they play.
@@ -135,18 +151,18 @@ def gan(
     if min(r1, r2, gradient_penalty) < 0 or half_life <= 0:
         raise ValueError("gan: expected penalties of at least 0 and a half-life above 0.")
     game = _Game(
-        generator,
-        discriminator,
-        latent,
-        loss,
-        Penalties(),
-        discriminator_steps,
-        generator_optimizer,
-        discriminator_optimizer,
-        half_life,
-        transform,
-        augment,
-        axis_name,
+        generator=generator,
+        discriminator=discriminator,
+        latent=latent,
+        loss=loss,
+        penalties=Penalties(),
+        discriminator_steps=discriminator_steps,
+        generator_optimizer=generator_optimizer,
+        discriminator_optimizer=discriminator_optimizer,
+        half_life=half_life,
+        transform=transform,
+        augment=augment,
+        axis_name=axis_name,
     )
     init = functools.partial(_init, game, tuple(shape))
     weights = Penalties(r1, r2, gradient_penalty)
@@ -162,19 +178,19 @@ def _init(game: _Game, shape: tuple[int, ...], key: Key) -> State:
     generator = game.generator.init(key_generator, jnp.zeros((2, game.latent)), label, train=True)
     discriminator = game.discriminator.init(key_discriminator, jnp.zeros((2, *shape)), label, train=True)
     return State(
-        jnp.int32(0),
-        jnp.float32(0),
-        generator,
-        discriminator,
-        game.generator_optimizer.init(generator["params"]),
-        game.discriminator_optimizer.init(discriminator["params"]),
-        jax.tree.map(jnp.copy, generator["params"]),
+        step=jnp.int32(0),
+        images=jnp.float32(0),
+        generator=generator,
+        discriminator=discriminator,
+        generator_opt_state=game.generator_optimizer.init(generator["params"]),
+        discriminator_opt_state=game.discriminator_optimizer.init(discriminator["params"]),
+        average=jax.tree.map(jnp.copy, generator["params"]),
     )
 
 
 @functools.lru_cache(maxsize=32)
-def _make_step(game: _Game) -> Callable[[Key, State, Any, None], tuple[State, Info]]:
-    def step(key: Key, state: State, batch: Any, frozen: None) -> tuple[State, Info]:
+def _make_step(game: _Game) -> Callable[[Key, State, dict[str, Array], None], tuple[State, Info]]:
+    def step(key: Key, state: State, batch: dict[str, Array], frozen: None) -> tuple[State, Info]:
         del frozen
         turns = game.discriminator_steps
         *keys, key_generator, key_transform = jax.random.split(key, turns + 2)
@@ -191,14 +207,9 @@ def _make_step(game: _Game) -> Callable[[Key, State, Any, None], tuple[State, In
     return step
 
 
-def signed(images: Array) -> jax.Array:
-    """Map uint8 to [-1, 1]; leave floats as they are."""
-    return images.astype(jnp.float32) / 127.5 - 1 if images.dtype == jnp.uint8 else images
-
-
 def _train_discriminator(game: _Game, key: Key, state: State, real: Array, label: Array) -> tuple[State, dict]:
     key_latent, key_augment, key_mix = jax.random.split(key, 3)
-    fake, _ = _run(game.generator, state.generator, latents(game, key_latent, len(real)), label)
+    fake, _ = apply_train(game.generator, state.generator, latents(game, key_latent, len(real)), label)
     real, fake = _augmented(game, key_augment, real, jax.lax.stop_gradient(fake))
 
     def objective(params):
@@ -208,14 +219,15 @@ def _train_discriminator(game: _Game, key: Key, state: State, real: Array, label
         penalty = _penalty(game, variables, real, fake, label, key_mix)
         return loss + penalty, (variables, loss, penalty, logits)
 
-    gradient, (variables, loss, penalty, logits) = jax.grad(objective, has_aux=True)(state.discriminator["params"])
-    gradient, loss, penalty, logits = mean_over(
-        (gradient, loss, penalty, jax.tree.map(jnp.mean, logits)), game.axis_name
+    params, opt_state, _, aux, gradient = gradient_update(
+        objective,
+        game.discriminator_optimizer,
+        state.discriminator["params"],
+        state.discriminator_opt_state,
+        axis_name=game.axis_name,
     )
-    updates, opt_state = game.discriminator_optimizer.update(
-        gradient, state.discriminator_opt_state, state.discriminator["params"]
-    )
-    params = optax.apply_updates(state.discriminator["params"], updates)
+    variables, *told = aux
+    loss, penalty, logits = mean_over(jax.tree.map(jnp.mean, told), game.axis_name)
     state = state._replace(discriminator={**variables, "params": params}, discriminator_opt_state=opt_state)
     return state, {
         "discriminator": loss,
@@ -231,7 +243,7 @@ def _train_generator(game: _Game, key: Key, state: State, real: Array, label: Ar
     z = latents(game, key_latent, len(real))
 
     def objective(params):
-        fake, variables = _run(game.generator, {**state.generator, "params": params}, z, label)
+        fake, variables = apply_train(game.generator, {**state.generator, "params": params}, z, label)
         judged, made = _augmented(game, key_augment, real, fake)
         if game.loss.paired:
             logits, _ = _judge(game.discriminator, state.discriminator, judged, made, label, train=False)
@@ -239,10 +251,13 @@ def _train_generator(game: _Game, key: Key, state: State, real: Array, label: Ar
             logits = (game.discriminator.apply(state.discriminator, made, label, train=False),) * 2
         return jnp.mean(game.loss.generator(*logits)), variables
 
-    (loss, variables), gradient = jax.value_and_grad(objective, has_aux=True)(state.generator["params"])
-    loss, gradient = mean_over((loss, gradient), game.axis_name)
-    updates, opt_state = game.generator_optimizer.update(gradient, state.generator_opt_state, state.generator["params"])
-    params = optax.apply_updates(state.generator["params"], updates)
+    params, opt_state, loss, variables, gradient = gradient_update(
+        objective,
+        game.generator_optimizer,
+        state.generator["params"],
+        state.generator_opt_state,
+        axis_name=game.axis_name,
+    )
     batch = len(real) * game.discriminator_steps * (1 if game.axis_name is None else jax.lax.axis_size(game.axis_name))
     images = state.images + batch
     decay = half_life_decay(batch, images, half_life=game.half_life)
@@ -259,29 +274,16 @@ def latents(game: _Game, key: Key, count: int) -> jax.Array:
     return jax.vmap(lambda each: jax.random.normal(each, (game.latent,)))(keys)
 
 
-def _run(network: Any, variables: PyTree, *inputs: Array) -> tuple[jax.Array, PyTree]:
-    """Apply a network in training; return its output and its variables with new statistics."""
-    output, new = network.apply(
-        variables, *inputs, train=True, mutable=[name for name in variables if name != "params"]
-    )
-    return output, {**variables, **new}
-
-
 def _judge(
     network: Any, variables: PyTree, real: Array, fake: Array, label: Array, *, train: bool
 ) -> tuple[tuple[jax.Array, jax.Array], PyTree]:
-    """Return the logits of reals and fakes, from one batch in which they alternate: so each device keeps its own examples."""
-    both, labels = _alternating(real, fake), _alternating(label, label)
+    """Return the logits of reals and fakes, judged in one batch, and the variables."""
+    both, labels = interleave(real, fake), interleave(label, label)
     if train:
-        logits, variables = _run(network, variables, both, labels)
+        logits, variables = apply_train(network, variables, both, labels)
     else:
         logits = network.apply(variables, both, labels, train=False)
-    logits = logits.reshape(-1, 2)
-    return (logits[:, 0], logits[:, 1]), variables
-
-
-def _alternating(first: Array, second: Array) -> jax.Array:
-    return jnp.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
+    return deinterleave(logits), variables
 
 
 def _augmented(game: _Game, key: Key, real: Array, fake: Array) -> tuple[Array, Array]:

@@ -11,7 +11,14 @@ import optax
 
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.losses import gaussian_log_likelihood, kl_to_standard_normal
-from jaxart.training import Recipe, example_keys, exponential_average, half_life_decay, mean_over
+from jaxart.training import (
+    Recipe,
+    example_keys,
+    exponential_average,
+    gradient_update,
+    half_life_decay,
+    mean_over,
+)
 
 ADAM = optax.adam(1e-3)
 Transform = Callable[[Key, Array], jax.Array]  # one key per example [B], pictures [B, H, W, C] -> the same
@@ -57,7 +64,7 @@ def vae(
     transform: Transform | None = None,
     axis_name: str | None = None,
 ) -> Recipe:
-    """Return the recipe of a variational autoencoder; a batch has fields ``image [B, H, W, C]``, uint8 or in [0, 1], and ``label [B]``.
+    """Return the recipe of a variational autoencoder; a batch is a dict of ``image [B, H, W, C]``, uint8 or in [0, 1], and ``label [B]``.
 
     ``log p(x) >= E_q log N(x; decoder(z), v) - KL(q(z | x) || N(0, 1))``. The variance v of all pixels is learned, so that no weight
     between the terms has to be chosen. Pixels of uint8 are spread evenly over their 1/256, so that the bound is one on densities.
@@ -75,7 +82,14 @@ def vae(
     Reference: Kingma and Welling 2014; the learned variance is Rybkin et al., Simple and Effective VAE Training with Calibrated Decoders,
     2021.
     """
-    model = _Model(encoder, decoder, optimizer, half_life, transform, axis_name)
+    model = _Model(
+        encoder=encoder,
+        decoder=decoder,
+        optimizer=optimizer,
+        half_life=half_life,
+        transform=transform,
+        axis_name=axis_name,
+    )
     return Recipe(functools.partial(_init, model, tuple(shape), latent), _make_step(model))
 
 
@@ -91,8 +105,8 @@ def _init(model: _Model, shape: tuple[int, ...], latent: int, key: Key) -> VAESt
 
 
 @functools.lru_cache(maxsize=32)
-def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAEState, VAEInfo]]:
-    def step(key: Key, state: VAEState, batch: Any, frozen: None) -> tuple[VAEState, VAEInfo]:
+def _make_step(model: _Model) -> Callable[[Key, VAEState, dict[str, Array], None], tuple[VAEState, VAEInfo]]:
+    def step(key: Key, state: VAEState, batch: dict[str, Array], frozen: None) -> tuple[VAEState, VAEInfo]:
         del frozen
         keys = example_keys(key, len(batch["image"]), axis_name=model.axis_name)
         keys = jax.vmap(lambda each: jax.random.split(each, 3))(keys)
@@ -104,10 +118,10 @@ def _make_step(model: _Model) -> Callable[[Key, VAEState, Any, None], tuple[VAES
             likelihood, divergence = (jnp.mean(term) for term in terms)
             return divergence - likelihood, (likelihood, divergence)
 
-        (loss, (likelihood, divergence)), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        loss, likelihood, divergence, gradient = mean_over((loss, likelihood, divergence, gradient), model.axis_name)
-        updates, opt_state = model.optimizer.update(gradient, state.opt_state, state.params)
-        params: Any = optax.apply_updates(state.params, updates)
+        params, opt_state, loss, terms, gradient = gradient_update(
+            objective, model.optimizer, state.params, state.opt_state, axis_name=model.axis_name
+        )
+        likelihood, divergence = mean_over(terms, model.axis_name)
         batch_size = len(batch["image"]) * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
         images = state.images + batch_size
         decay = half_life_decay(batch_size, images, half_life=model.half_life)
