@@ -25,8 +25,9 @@ def strict():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def rng():
+    """Random numbers that begin anew in each test, so that its inputs do not depend on which tests ran before."""
     return np.random.default_rng(0)
 
 

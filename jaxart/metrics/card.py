@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-import jaxart
 from jaxart.arrays import PyTree
 from jaxart.io import replacing
 from jaxart.metrics.estimate import Estimate
+from jaxart.version import __version__
 
 _INCEPTION = {"Frechet distance": "FID", "kernel distance": "KID"}
 _MUST_MATCH = ("score", "n_real", "n_fake", "features", "features_hash", "data_hash", "resize")
@@ -112,7 +112,7 @@ def score_card(
         )
     score_name(score, features)
     numbers = (float(estimate.value), float(estimate.low), float(estimate.high), int(n_real), int(n_fake))
-    versions = {"jaxart": jaxart.__version__, "jax": jax.__version__, "numpy": np.__version__}
+    versions = {"jaxart": __version__, "jax": jax.__version__, "numpy": np.__version__}
     return ScoreCard(score, *numbers, features, features_hash, data_hash, resize, seed, versions)
 
 
