@@ -119,7 +119,11 @@ def score_card(
 def compare(first: ScoreCard, second: ScoreCard) -> Comparison:
     """Return the difference of two scores, if all that they depend on is the same; seed and versions may differ.
 
-    Intervals that do not overlap differ beyond chance; those that do may differ, or not.
+    Scores whose intervals do not overlap differ beyond chance; those whose intervals overlap may be equal.
+
+    Args:
+        first: the score to compare with.
+        second: the score whose difference from the first is returned.
 
     Returns:
         `Comparison`: ``second.value - first.value``, and whether the intervals overlap.
@@ -137,6 +141,10 @@ def compare(first: ScoreCard, second: ScoreCard) -> Comparison:
 
 def write_cards(path: str | Path, cards: Sequence[ScoreCard]) -> Path:
     """Write cards as a JSON list, each with its full name, atomically.
+
+    Args:
+        path: of the file, in an existing folder.
+        cards: from `score_card`.
 
     Returns:
         The path.

@@ -10,7 +10,13 @@ from jaxart.training.sharding import Hook
 
 
 def periodically(every: int, hook: Hook, *, last: int | None = None) -> Hook:
-    """Call a hook only at multiples of `every` steps, which `fit(every=...)` must divide, and at step `last`."""
+    """Call a hook only at multiples of `every` steps, and at step `last`.
+
+    Args:
+        every: steps, at least 1; a multiple of the `every` given to `fit`, which else does not stop there.
+        hook: ``hook(state, info)``.
+        last: one more step at which it is called.
+    """
 
     def call(state: Any, info: Any) -> None:
         if int(state.step) % every == 0 or int(state.step) == last:

@@ -72,7 +72,7 @@ def load(name: str | Path, *, cache: Path | None = None, hub: bool = True) -> Py
         hub: whether the hub may be asked.
 
     Returns:
-        Float32 NumPy arrays. They never are random: without weights there is an error.
+        Float32 NumPy arrays. If no weights are found there is an error, never a random network.
 
     Raises:
         WeightsNotFound: an unknown name, or none of the sources has it.
@@ -85,12 +85,22 @@ def load(name: str | Path, *, cache: Path | None = None, hub: bool = True) -> Py
 
 
 def locate(name: str, *, cache: Path | None = None) -> Path:
-    """Return where the cache keeps a set, whether it is there or not."""
+    """Return the path of a set in the cache, whether it is there or not.
+
+    Args:
+        name: of the set.
+        cache: folder to keep files in; `cache_folder()` by default.
+    """
     return (cache or cache_folder()) / "weights" / f"{name}.safetensors"
 
 
 def provide(name: str, *, cache: Path | None = None, hub: bool = True) -> Path:
-    """Make sure that the cache holds the set `name`, and return its file.
+    """Return the file of a set in the cache, and put it there first if it is missing.
+
+    Args:
+        name: of the set.
+        cache: as in `load`.
+        hub: as in `load`.
 
     Raises:
         WeightsNotFound: unknown name, or neither package nor hub has it.
@@ -114,7 +124,16 @@ def provide(name: str, *, cache: Path | None = None, hub: bool = True) -> Path:
 
 
 def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
-    """Write variables into the cache under `name`, atomically, with a checksum beside them."""
+    """Write variables into the cache under `name`, atomically, with a checksum beside them.
+
+    Args:
+        name: of the set.
+        variables: as `load` returns them.
+        cache: as in `load`.
+
+    Returns:
+        The file.
+    """
     path = locate(name, cache=cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     license = SETS[name].license if name in SETS else "as stated by whoever gave the file"
