@@ -1,4 +1,4 @@
-"""Names for the arrays that travel through the library, and the checks of public arguments.
+"""Names of array types, and the checks of public arguments.
 
 Images are float32 in [0, 1], ``[..., H, W, C]``, sRGB.
 """
@@ -18,7 +18,7 @@ PyTree = Any
 
 
 def check_image(name: str, image: Any) -> np.ndarray:
-    """Return `image` as float32 ``[H, W, 3]`` in [0, 1], or say what is wrong with it.
+    """Return `image` as float32 ``[H, W, 3]`` in [0, 1]; raise if it cannot be that.
 
     Args:
         name: what the picture is called in the message.
@@ -45,7 +45,12 @@ def check_image(name: str, image: Any) -> np.ndarray:
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
-    """Return `value` if it is among `choices`; otherwise list them, the closest first.
+    """Return `value` if it is among `choices`; otherwise raise an error that lists them, the closest first.
+
+    Args:
+        name: what the argument is called in the message.
+        value: what came.
+        choices: what is accepted.
 
     Raises:
         ValueError: `value` is not one of `choices`.

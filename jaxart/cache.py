@@ -1,4 +1,4 @@
-"""Where what is fetched or built once is kept."""
+"""The cache folder: downloaded weights, compiled programs and the compiled kernel."""
 
 import os
 from pathlib import Path

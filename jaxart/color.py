@@ -21,7 +21,7 @@ _matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # 
 
 
 def rgb_to_yiq(images: Array) -> jax.Array:
-    """Return luminance Y and chroma I, Q (NTSC 1953 primaries' weights) of RGB, ``[..., 3]``."""
+    """Return luminance Y and chroma I, Q (weights of the NTSC 1953 primaries) of RGB pixels ``[..., 3]``, in the last axis."""
     return _matmul(images, jnp.asarray(_RGB_TO_YIQ, jnp.float32).T)
 
 
@@ -31,19 +31,27 @@ def yiq_to_rgb(images: Array) -> jax.Array:
 
 
 def luminance(images: Array) -> jax.Array:
-    """Return the luminance three times over: a gray picture ``[..., H, W, 3]``."""
-    gray = rgb_to_yiq(images)[..., :1]
+    """Return a gray picture ``[..., H, W, 3]``: the luminance in all three channels."""
+    gray = rgb_to_yiq(images)[..., :1]  # [..., H, W, 1]
     return jnp.broadcast_to(gray, (*gray.shape[:-1], 3))
 
 
 def with_chroma_of(images: Array, reference: Array) -> jax.Array:
-    """Return the luminance of `images` with the chroma of `reference`, both ``[..., H, W, 3]``; clipped to [0, 1]."""
+    """Combine the luminance of `images` with the chroma of `reference`; clipped to [0, 1].
+
+    Args:
+        images: ``[..., H, W, 3]`` in [0, 1].
+        reference: the same shape.
+
+    Returns:
+        ``[..., H, W, 3]``.
+    """
     luma, chroma = rgb_to_yiq(images)[..., :1], rgb_to_yiq(reference)[..., 1:]
     return jnp.clip(yiq_to_rgb(jnp.concatenate([luma, chroma], axis=-1)), 0, 1)
 
 
 def _mean_covariance(images: Array) -> tuple[jax.Array, jax.Array]:
-    pixels = jnp.asarray(images).reshape(-1, images.shape[-1])
+    pixels = jnp.asarray(images).reshape(-1, images.shape[-1])  # [H W, C]
     mean = jnp.mean(pixels, axis=0, keepdims=True)
     centered = pixels - mean
     return mean[None], _matmul(centered.T, centered) / pixels.shape[0]
@@ -53,8 +61,11 @@ def match_mean_deviation(images: Array, target: Array) -> jax.Array:
     """Shift and scale each channel of `images` to the mean and standard deviation of `target`; clipped to [0, 1].
 
     Args:
-        images: ``[H, W, C]``.
-        target: ``[h, w, C]``.
+        images: ``[H, W, C]`` in [0, 1].
+        target: ``[h, w, C]`` in [0, 1].
+
+    Returns:
+        ``[H, W, C]``.
     """
     (mean, deviation), (target_mean, target_deviation) = (
         (jnp.mean(each, (0, 1), keepdims=True), jnp.std(each, (0, 1), keepdims=True)) for each in (images, target)
@@ -69,8 +80,8 @@ def match_mean_covariance(images: Array, target: Array) -> jax.Array:
     ``x -> A (x - m_s) + m_t``, ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)``.
 
     Args:
-        images: ``[H, W, C]`` with covariance S.
-        target: ``[h, w, C]`` with covariance T.
+        images: ``[H, W, C]`` in [0, 1], with covariance S.
+        target: ``[h, w, C]`` in [0, 1], with covariance T.
 
     Returns:
         ``[H, W, C]``.

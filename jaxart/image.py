@@ -30,7 +30,11 @@ def pyramid(largest: int, smallest: int, *, ratio: float = 2**0.5) -> tuple[int,
 
 
 def fit_within(shape: Sequence[int], long_side: int) -> tuple[int, int]:
-    """Return (height, width) of the same aspect whose longer side is `long_side`, each at least one pixel.
+    """Return (height, width) of the same aspect ratio whose longer side is `long_side`, each at least one pixel.
+
+    Args:
+        shape: (height, width) of the picture, pixels.
+        long_side: of the result, pixels.
 
     >>> fit_within((300, 451), 128)
     (85, 128)
@@ -52,7 +56,7 @@ def resize(images: Array, size: tuple[int, int], *, method: str = "bicubic") -> 
     Returns:
         ``[..., height, width, C]``, the same dtype.
     """
-    shape = (*images.shape[:-3], *size, images.shape[-1])
+    shape = (*images.shape[:-3], *size, images.shape[-1])  # [..., height, width, C]
     return jax.image.resize(jnp.asarray(images), shape, method=method)
 
 

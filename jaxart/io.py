@@ -27,7 +27,7 @@ _BYTES_PER_PIXEL = 24  # while reading: what the decoder holds, and float32 RGB
 
 
 class ImageError(ValueError):
-    """A picture that cannot be read or written; the message is one line for people."""
+    """A picture that cannot be read or written; the message is one line, ready to be shown."""
 
 
 class Picture(NamedTuple):
@@ -38,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def read(path: str | Path) -> np.ndarray:
-    """Read a picture as float32 sRGB ``[H, W, 3]`` in [0, 1]; transparent parts stand before white.
+    """Read a picture as float32 sRGB ``[H, W, 3]`` in [0, 1], composited on white where it is transparent.
 
     Args:
         path: PNG, JPEG, WebP, TIFF, BMP or GIF (first frame); gray, palette, CMYK, 16-bit, any orientation and color profile.
@@ -241,9 +241,9 @@ def write(path: str | Path, image: Image, *, alpha: Image | None = None, bits: L
     """Write a picture by its extension, with an sRGB profile, atomically: a reader never sees half a file.
 
     Args:
-        path: .png, .jpg, .jpeg, .webp, .tif or .tiff in a folder that exists. A TIFF of more than 4 GiB becomes a BigTIFF.
+        path: .png, .jpg, .jpeg, .webp, .tif or .tiff, in an existing folder. A TIFF of more than 4 GiB becomes a BigTIFF.
         image: ``[H, W, 3]``, float in [0, 1] or uint8.
-        alpha: ``[H, W]`` in [0, 1]; JPEG has none, there the picture is laid on white.
+        alpha: ``[H, W]`` in [0, 1]; JPEG has none: there the picture is composited on white.
         bits: of each channel; 16 for PNG (without the profile) and TIFF.
 
     Returns:
@@ -312,11 +312,11 @@ def _srgb_profile() -> bytes:
 
 
 def check_writable(path: str | Path, *, suffixes: Sequence[str] = WRITABLE, bits: int = 8) -> Path:
-    """Return `path` if a picture can be written there; meant to be asked before hours of work.
+    """Return `path` if a picture can be written there; call it before the work whose result goes there.
 
     Args:
         path: of the picture.
-        suffixes: extensions that will do.
+        suffixes: accepted extensions, with the dot.
         bits: of each channel.
 
     Raises:
@@ -339,7 +339,16 @@ def check_writable(path: str | Path, *, suffixes: Sequence[str] = WRITABLE, bits
 
 
 def side_by_side(images: Sequence[Image], *, height: int, gap: int = 8) -> np.ndarray:
-    """Return pictures ``[H, W, 3]`` in a row on white, each brought to the same height in pixels."""
+    """Lay pictures out in a row on white, each resized to the same height.
+
+    Args:
+        images: each ``[H, W, 3]``, float in [0, 1] or uint8.
+        height: of the row, pixels.
+        gap: between pictures, pixels.
+
+    Returns:
+        float32 ``[height, width, 3]`` in [0, 1].
+    """
     row = []
     for image in images:
         pixels = pillow.fromarray(np.rint(check_image("picture", image) * 255).astype(np.uint8))
@@ -351,7 +360,15 @@ def side_by_side(images: Sequence[Image], *, height: int, gap: int = 8) -> np.nd
 
 
 def grid(images: Image, *, columns: int, gap: int = 2) -> np.ndarray:
-    """Return pictures ``[N, H, W, C]`` in rows on white, ``[rows (H + gap) - gap, columns (W + gap) - gap, 3]``; C is 1 or 3.
+    """Lay pictures out in rows on white.
+
+    Args:
+        images: ``[N, H, W, C]``, float in [0, 1] or uint8; C is 1 or 3.
+        columns: pictures in a row, at least 1.
+        gap: between pictures, pixels.
+
+    Returns:
+        float32 ``[rows (H + gap) - gap, columns (W + gap) - gap, 3]`` in [0, 1].
 
     >>> grid(np.zeros((5, 8, 8, 1), np.float32), columns=3).shape
     (18, 28, 3)
@@ -361,7 +378,7 @@ def grid(images: Image, *, columns: int, gap: int = 2) -> np.ndarray:
     rows = -(-count // columns)
     sheet = np.ones((rows * columns, height + gap, width + gap, channels), np.float32)
     sheet[:count, :height, :width] = np.asarray(images, np.float32) / (255 if images.dtype == np.uint8 else 1)
-    sheet = sheet.reshape(rows, columns, *sheet.shape[1:]).swapaxes(1, 2)
+    sheet = sheet.reshape(rows, columns, *sheet.shape[1:]).swapaxes(1, 2)  # [rows, H + gap, columns, W + gap, C]
     sheet = sheet.reshape(rows * (height + gap), columns * (width + gap), channels)
     return np.broadcast_to(sheet, (*sheet.shape[:2], 3))[: -gap or None, : -gap or None]
 
@@ -421,7 +438,7 @@ def square(pixels: np.ndarray, size: int, *, fit: str = "crop") -> np.ndarray:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, which becomes `path` when the block ends well and is deleted when it does not."""
+    """Yield a temporary path beside `path`; it replaces `path` if the block succeeds and is deleted if it raises."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

@@ -26,7 +26,7 @@ def peak() -> int:
 
 
 def release() -> None:
-    """Give memory that was freed back to the system (glibc keeps it otherwise: a quarter of a gigabyte after compiling a VGG step)."""
+    """Return freed memory to the system; glibc keeps it otherwise, a quarter of a gigabyte after compiling a VGG step."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
@@ -34,7 +34,7 @@ def release() -> None:
 
 
 def available() -> int | None:
-    """Return what a process may still take: the smaller of the kernel's estimate and the control group's limit; None if unknown."""
+    """Return the bytes that can still be allocated: the smaller of MemAvailable and what the control group leaves; None if unknown."""
     figures = []
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

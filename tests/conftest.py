@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from jaxart import weights
 from jaxart.models.vgg import CHANNELS, CONVOLUTIONS
-from jaxart.weights.library import from_arrays
+from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -25,8 +25,9 @@ def strict():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def rng():
+    """Random numbers that begin anew in each test, so that its inputs do not depend on which tests ran before."""
     return np.random.default_rng(0)
 
 

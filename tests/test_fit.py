@@ -23,6 +23,7 @@ from jaxart.training import (
     log_jsonl,
     periodically,
 )
+from jaxart.training import compile as compile_module
 from jaxart.training import loop as loop_module
 
 
@@ -237,9 +238,9 @@ def test_not_finite_names_the_term_and_keeps_the_last_good_state():
 
 def test_second_run_and_other_numbers_compile_nothing():
     fit(walk(), key=KEY, steps=3)
-    before = loop_module._compiled.cache_info().misses
+    before = compile_module._compiled.cache_info().misses
     fit(walk(99), key=jax.random.key(8), steps=12)
-    assert loop_module._compiled.cache_info().misses == before
+    assert compile_module._compiled.cache_info().misses == before
 
 
 def test_compile_from_shapes_is_the_program_that_fit_runs():
@@ -300,9 +301,11 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path):
     kept = Checkpoints(tmp_path / "run")
     kept.save(1, {"a": jnp.asarray(np.random.default_rng(0).random(4096, np.float32))}, {})
     kept.close()
+    like = {"a": jax.ShapeDtypeStruct((4096,), jnp.float32)}
+    assert Checkpoints(tmp_path / "run").restore(1, like)["a"].shape == (4096,)
     flip_a_byte(tmp_path / "run")
-    with pytest.raises(Exception, match=r"."):
-        Checkpoints(tmp_path / "run").restore(1, {"a": jax.ShapeDtypeStruct((4096,), jnp.float32)})
+    with pytest.raises(ValueError, match="checkpoint of step 1 in run is damaged: its checksums do not match"):
+        Checkpoints(tmp_path / "run").restore(1, like)
 
 
 def flip_a_byte(folder: Path) -> None:

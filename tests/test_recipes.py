@@ -76,7 +76,7 @@ def classifying(*unused) -> Case:
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
 
 
-GREY, MIXED = (8, 8, 1), {"r1": 0.1, "r2": 0.1, "penalty_every": 2}
+GRAY, MIXED = (8, 8, 1), {"r1": 0.1, "r2": 0.1, "penalty_every": 2}
 CASES = {
     "stylize adam": stylization(**SHALLOW),
     "stylize lbfgs": stylization(**SHALLOW, optimizer=stylize.LBFGS),
@@ -89,10 +89,10 @@ CASES = {
     ),
     "gan dcgan": adversarial(
         (models.DCGANGenerator(size=8, channels=1, width=4, classes=2), models.DCGANDiscriminator(width=4, classes=2)),
-        bars, GREY, **MIXED,
+        bars, GRAY, **MIXED,
     ),
     "gan sngan": adversarial(
-        (models.SNGANGenerator(size=8, channels=1, width=4), models.SNGANDiscriminator(width=4)), bars, GREY,
+        (models.SNGANGenerator(size=8, channels=1, width=4), models.SNGANDiscriminator(width=4)), bars, GRAY,
         loss=losses.HINGE, discriminator_steps=2,
     ),
     "vae": variational,

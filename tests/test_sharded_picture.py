@@ -13,7 +13,7 @@ from jaxart.tasks import stylize
 from jaxart.tasks.stylize.plan import _needed
 from jaxart.tasks.stylize.rows import rows_of
 from jaxart.training import NotFiniteError, compile_steps, data_mesh, fit
-from jaxart.training.loop import _compiled
+from jaxart.training.compile import _compiled
 
 SIZE = (75, 101)
 

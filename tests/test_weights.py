@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 from jaxart import weights
 from jaxart.cache import cache_folder
 from jaxart.models import VGG
-from jaxart.weights import WeightsError, WeightsNotFound, library, readers
+from jaxart.weights import WeightsError, WeightsNotFound, layouts, library, readers
 
 KINDS = {
     "<f4": "FloatStorage",
@@ -385,7 +385,7 @@ class TestDamage:
     )
     def test_another_network(self, arrays, changes, words):
         with pytest.raises(WeightsError, match=words):
-            library.from_arrays(self.changed(arrays, **changes), "a.pth")
+            layouts.from_arrays(self.changed(arrays, **changes), "a.pth")
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -402,13 +402,13 @@ class TestDamage:
         ],
     )
     def test_our_own_layout_is_checked_too(self, variables, changes, words):
-        flat = self.changed(library._flatten(variables), **changes)
+        flat = self.changed(layouts.flatten(variables), **changes)
         with pytest.raises(WeightsError, match=words):
-            library.from_arrays(flat, "a.safetensors")
+            layouts.from_arrays(flat, "a.safetensors")
 
     def test_nothing(self):
         with pytest.raises(WeightsError, match="found nothing"):
-            library.from_arrays({}, "a.pth")
+            layouts.from_arrays({}, "a.pth")
 
 
 @pytest.fixture(scope="module")
@@ -416,7 +416,7 @@ def palette():
     """A random VGG-19 with 8-bit palettes in Keras' naming, and the float kernels and biases it stands for."""
     rng, files, plain = np.random.default_rng(3), {}, {}
     shapes = [value.shape for key, value in random_torchvision(19).items() if key.endswith("weight")]
-    for name, shape in zip(library.convolution_names("vgg19"), shapes, strict=True):
+    for name, shape in zip(layouts.convolution_names("vgg19"), shapes, strict=True):
         table = (np.sort(rng.standard_normal(256)) * np.sqrt(2 / (9 * shape[1]))).astype(np.float32)
         codes, bias = rng.integers(0, 256, shape, np.uint8), rng.standard_normal(shape[0]).astype(np.float32) * 5
         keras = name.replace("conv", "block").replace("_", "_conv")
@@ -436,7 +436,7 @@ def test_keras_palette_has_the_features_of_the_plain_network_times_a_factor(tmp_
     expected = network.apply(unscaled, jnp.asarray(picture[..., ::-1] * 255))
     features = network.apply(got, jnp.asarray(picture))
     for name, block in (("relu1_1", 0), ("relu3_1", 2)):
-        factor = library._TORCHVISION_RMS[block] / library._OXFORD_RMS[block]
+        factor = layouts._TORCHVISION_RMS[block] / layouts._OXFORD_RMS[block]
         scale = float(jnp.abs(expected[name]).max()) * factor
         assert scale > 0
         np.testing.assert_allclose(features[name], expected[name] * factor, atol=1e-4 * scale)
@@ -445,12 +445,12 @@ def test_keras_palette_has_the_features_of_the_plain_network_times_a_factor(tmp_
 @pytest.mark.parametrize("missing", ["block3_conv2_W_table", "block3_conv2_b", "block3_conv2_W_q"])
 def test_incomplete_palette(palette, missing):
     with pytest.raises(WeightsError, match=r"incomplete|expected VGG"):
-        library.from_arrays({key: value for key, value in palette[0].items() if key != missing}, "a.bin")
+        layouts.from_arrays({key: value for key, value in palette[0].items() if key != missing}, "a.bin")
 
 
 def test_palette_with_codes_beyond_its_table(palette):
     with pytest.raises(WeightsError, match="misshapen"):
-        library.from_arrays(palette[0] | {"block3_conv2_W_table": np.ones(9, np.float32)}, "a.bin")
+        layouts.from_arrays(palette[0] | {"block3_conv2_W_table": np.ones(9, np.float32)}, "a.bin")
 
 
 class TestCache:

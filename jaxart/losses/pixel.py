@@ -7,7 +7,7 @@ from jaxart.arrays import Array
 
 
 def content_map(features: Array, target: Array) -> jax.Array:
-    """Square the error of features at each position: ``mean over c of (F - F_t)^2``, float32 ``[..., H, W]``.
+    """Return the squared error of features at each position: ``mean over c of (F - F_t)^2``.
 
     Args:
         features: ``[..., H, W, C]``, any float type.
@@ -20,7 +20,7 @@ def content_map(features: Array, target: Array) -> jax.Array:
 
 
 def content(features: Array, target: Array) -> jax.Array:
-    """Measure how far features are from those of the content: ``mean over h, w, c of (F - F_t)^2``.
+    """Return the mean squared error of features: ``mean over h, w, c of (F - F_t)^2``.
 
     Args:
         features: ``[..., H, W, C]``, any float type; the error is taken in float32.

@@ -43,12 +43,12 @@ def nine_point_map(images: Array) -> jax.Array:
     padded = jnp.pad(images, [(0, 0)] * (rank - 3) + [(1, 1), (1, 1), (0, 0)], mode="edge")
     here, right = padded[..., :-1, :-1, :], padded[..., :-1, 1:, :]
     below, diagonal = padded[..., 1:, :-1, :], padded[..., 1:, 1:, :]
-    straight = (right - here) ** 2 + (below - here) ** 2
+    straight = (right - here) ** 2 + (below - here) ** 2  # [..., H + 1, W + 1, C]
     return 2 * jnp.mean(straight / 3 + ((diagonal - here) ** 2 + (below - right) ** 2) / 12, axis=-1)
 
 
 def total_variation_nine_point(images: Array) -> jax.Array:
-    """Penalize squared differences to right, lower and both diagonal neighbors, nearly alike in every direction.
+    """Penalize squared differences to right, lower and both diagonal neighbors, with nearly the same weight in every direction.
 
     ``2 (mean dx^2 / 3 + mean dy^2 / 3 + mean d1^2 / 12 + mean d2^2 / 12)``, the picture padded by replication; the means are over all
     pixels of the padded differences, so that the border counts as zero difference along itself.

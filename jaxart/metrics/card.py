@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-import jaxart
 from jaxart.arrays import PyTree
 from jaxart.io import replacing
 from jaxart.metrics.estimate import Estimate
+from jaxart.version import __version__
 
 _INCEPTION = {"Frechet distance": "FID", "kernel distance": "KID"}
 _MUST_MATCH = ("score", "n_real", "n_fake", "features", "features_hash", "data_hash", "resize")
@@ -112,14 +112,18 @@ def score_card(
         )
     score_name(score, features)
     numbers = (float(estimate.value), float(estimate.low), float(estimate.high), int(n_real), int(n_fake))
-    versions = {"jaxart": jaxart.__version__, "jax": jax.__version__, "numpy": np.__version__}
+    versions = {"jaxart": __version__, "jax": jax.__version__, "numpy": np.__version__}
     return ScoreCard(score, *numbers, features, features_hash, data_hash, resize, seed, versions)
 
 
 def compare(first: ScoreCard, second: ScoreCard) -> Comparison:
     """Return the difference of two scores, if all that they depend on is the same; seed and versions may differ.
 
-    Intervals that do not overlap differ beyond chance; those that do may differ, or not.
+    Scores whose intervals do not overlap differ beyond chance; those whose intervals overlap may be equal.
+
+    Args:
+        first: the score to compare with.
+        second: the score whose difference from the first is returned.
 
     Returns:
         `Comparison`: ``second.value - first.value``, and whether the intervals overlap.
@@ -137,6 +141,10 @@ def compare(first: ScoreCard, second: ScoreCard) -> Comparison:
 
 def write_cards(path: str | Path, cards: Sequence[ScoreCard]) -> Path:
     """Write cards as a JSON list, each with its full name, atomically.
+
+    Args:
+        path: of the file, in an existing folder.
+        cards: from `score_card`.
 
     Returns:
         The path.

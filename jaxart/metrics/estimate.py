@@ -1,4 +1,4 @@
-"""What all scores share: checked features, chance from a key, and a number with its standard error."""
+"""What all scores share: checked features, random numbers from a key, and an estimate with its standard error."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class FewExamplesWarning(UserWarning):
 
 
 def check_features(name: str, features: Any, *, least: int = 1) -> np.ndarray:
-    """Return features as float64 ``[N, D]``, or say what is wrong with them.
+    """Return features as float64 ``[N, D]``; raise if they cannot be that.
 
     Args:
         name: what the features are called in the message.
@@ -62,6 +62,10 @@ def check_features(name: str, features: Any, *, least: int = 1) -> np.ndarray:
 
 def check_together(features: Mapping[str, Any], *, least: int = 1) -> list[np.ndarray]:
     """Return several named sets of features as float64, in order, if they all have the same length D.
+
+    Args:
+        features: from a name for messages to features ``[N, D]``.
+        least: the number of examples that each set needs.
 
     Raises:
         ValueError: as `check_features`, or lengths that differ.

@@ -67,7 +67,7 @@ def class_coverage(labels: Samples, classes: int, *, shares: Samples | None = No
 
     Args:
         labels: a classifier's, of fakes: integers ``[N]`` in [0, classes).
-        classes: their number, 1000 for three stacked digits.
+        classes: number of classes, 1000 for three stacked digits.
         shares: expected frequencies ``[classes]``, normalized here; all equal by default.
 
     Raises:

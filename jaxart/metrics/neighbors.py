@@ -32,7 +32,7 @@ class Originality(NamedTuple):
 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return ``|x_i - y_j|^2``, exactly zero where it is below what float32 features can tell."""
+    """Return ``|x_i - y_j|^2 [N, M]``, exactly zero where it is below the precision of float32 features."""
     scale = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1)[None]
     squared = scale - 2 * (x @ y.T)
     return np.where(squared > 1e-13 * scale, squared, 0.0)
@@ -108,7 +108,7 @@ def originality(
     of either. The test is exact for any number of examples and any generator: a poor or uniform one is not accused.
 
     Args:
-        key: typed key, deals the names.
+        key: typed key, draws the permutations.
         fake: features ``[M, D]``.
         train: features ``[N, D]`` of everything the generator was trained on.
         held_out: features ``[H, D]`` of examples set aside at random; 100 or more for `close` to mean something.

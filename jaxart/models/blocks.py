@@ -22,6 +22,10 @@ _SPECTRAL_START = 15  # power iterations when the network is initialized; one a 
 def check_size(name: str, size: int) -> None:
     """Raise unless `size` is a power of two of at least 8.
 
+    Args:
+        name: of the network, for the message.
+        size: side of the pictures, pixels.
+
     Raises:
         ValueError: it is not.
     """
@@ -30,7 +34,11 @@ def check_size(name: str, size: int) -> None:
 
 
 def check_pictures(name: str, images: Array) -> int:
-    """Return the side of square pictures ``[B, S, S, C]``.
+    """Return the side of square pictures.
+
+    Args:
+        name: of the network, for the message.
+        images: ``[B, S, S, C]``.
 
     Raises:
         ValueError: another rank, not square, or a side that `check_size` refuses.
@@ -42,7 +50,11 @@ def check_pictures(name: str, images: Array) -> int:
 
 
 def check_latent(name: str, z: Array) -> None:
-    """Raise unless `z` is ``[B, L]``.
+    """Raise unless `z` is a batch of vectors.
+
+    Args:
+        name: of the network, for the message.
+        z: ``[B, L]``.
 
     Raises:
         ValueError: another rank.
@@ -52,7 +64,12 @@ def check_latent(name: str, z: Array) -> None:
 
 
 def width_at(width: int, size: int, side: int) -> int:
-    """Return DCGAN's channels at `side` of a picture of `size`: `width` at half the size, doubled at every halving up to 8 times.
+    """Return DCGAN's channels at one resolution: `width` at half the size, doubled at every halving up to 8 times.
+
+    Args:
+        width: channels at half the size.
+        size: side of the pictures, pixels, a power of two.
+        side: of the features, pixels, from 4 to `size`.
 
     >>> [width_at(64, 64, side) for side in (64, 32, 16, 8, 4)]
     [32, 64, 128, 256, 512]
@@ -63,6 +80,10 @@ def width_at(width: int, size: int, side: int) -> int:
 def sides_between(low: int, high: int) -> list[int]:
     """Return the powers of two above `low`, up to `high`.
 
+    Args:
+        low: a power of two.
+        high: a power of two.
+
     >>> sides_between(4, 32)
     [8, 16, 32]
     """
@@ -70,22 +91,23 @@ def sides_between(low: int, high: int) -> list[int]:
 
 
 def upsample(images: Array) -> jax.Array:
-    """Double pictures by nearest neighbors: ``[N, H, W, C]`` -> ``[N, 2 H, 2 W, C]``."""
+    """Double the size of pictures by nearest neighbors: ``[N, H, W, C]`` -> ``[N, 2 H, 2 W, C]``."""
     n, h, w, c = images.shape
-    return jnp.broadcast_to(images[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
+    pixels = jnp.broadcast_to(images[:, :, None, :, None], (n, h, 2, w, 2, c))  # [N, H, 2, W, 2, C]
+    return pixels.reshape(n, 2 * h, 2 * w, c)
 
 
 def _with_box(kernel: Array) -> jax.Array:
-    """Convolve the taps with a 2 x 2 box of ones: 3 x 3 become 4 x 4."""
+    """Convolve a kernel with a 2 x 2 box of ones: 3 x 3 become 4 x 4."""
     padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
     rows = padded[1:] + padded[:-1]
     return rows[:, 1:] + rows[:, :-1]
 
 
 def upsampled_conv2d(images: Array, kernel: Array) -> jax.Array:
-    """Return ``conv2d(upsample(images), kernel)`` for 3 x 3 kernels, without making the large picture.
+    """Return ``conv2d(upsample(images), kernel)`` for 3 x 3 kernels, without computing the large picture.
 
-    Nearest neighbors and 3 x 3 taps are together a transposed convolution with 4 x 4 kernel_size, of 4/9 the multiplications.
+    Nearest neighbors and a 3 x 3 kernel are together a transposed convolution with a 4 x 4 kernel, of 4/9 the multiplications.
 
     Args:
         images: ``[N, H, W, C]``.
@@ -99,7 +121,7 @@ def upsampled_conv2d(images: Array, kernel: Array) -> jax.Array:
 
 
 def pooled_conv2d(images: Array, kernel: Array) -> jax.Array:
-    """Return ``avg_pool(conv2d(images, kernel))`` for 3 x 3 taps and even sides, without making the large features.
+    """Return ``avg_pool(conv2d(images, kernel))`` for 3 x 3 kernels and even sides, without computing the large features.
 
     Args:
         images: ``[N, 2 H, 2 W, C]``.
@@ -127,7 +149,7 @@ def spectrally_normalized(module: nn.Module, name: str, kernel: jax.Array, *, tr
     u is kept in the collection "spectral" of `module` under `name`; training moves it one step, toward W^T W u.
 
     Args:
-        module: whose collection it is.
+        module: the layer, whose collection is read and updated.
         name: of the kernel.
         kernel: ``[..., O]``.
         train: take one step of the power iteration, if the collection is mutable.
@@ -157,11 +179,11 @@ class Convolution(nn.Module):
     """A convolution, kernel HWIO in "params", zeros around the picture.
 
     Args:
-        features: channels made.
+        features: channels of the result.
         kernel_size: side of the kernel.
         stride: step.
         scale: "up" doubles the picture before (nearest neighbors), "down" halves it after (averages); 3 x 3 kernels, stride 1.
-        bias: leave it out before a normalization, which would take it away again.
+        bias: False before a normalization, which would subtract it again.
         spectral: divide the kernel by its largest singular value.
         initializer: of the kernel.
         dtype: of the products.
@@ -195,7 +217,14 @@ class Convolution(nn.Module):
 
 
 class Dense(nn.Module):
-    """A matrix product ``[B, F] -> [B, features]``; `bias`, `initializer` and `dtype` as in `Convolution`."""
+    """A matrix product ``[B, F] -> [B, features]``.
+
+    Args:
+        features: length of the result.
+        bias: as in `Convolution`.
+        initializer: of the kernel.
+        dtype: of the product.
+    """
 
     features: int
     bias: bool = True
@@ -216,7 +245,11 @@ class WithClass(nn.Module):
     """Append to each vector ``[B, F]`` the embedding of its class: ``[B, F + length]``.
 
     Embeddings start from N(0, 1), as latent vectors are drawn. With ``classes=0`` the vectors are returned as they are and the label is
-    ignored. A label that is not below `classes` cannot be seen under jit: JAX takes the nearest that is.
+    ignored. A label that is not below `classes` cannot be detected under jit: JAX takes the nearest that is.
+
+    Args:
+        classes: number of classes; 0 for none.
+        length: of an embedding.
 
     Raises:
         ValueError: there are classes and no label.
@@ -238,7 +271,11 @@ class WithClass(nn.Module):
 class Projection(nn.Module):
     """Reduce features ``[B, F]`` to logits ``[B]``: ``(w + e_label) . f``, in float32.
 
-    There is no bias: relative and Wasserstein losses do not see one. Labels are treated as in `WithClass`.
+    There is no bias: relative and Wasserstein losses do not depend on one. Labels are treated as in `WithClass`.
+
+    Args:
+        classes: number of classes; 0 for none.
+        spectral: divide each kernel by its largest singular value.
 
     Raises:
         ValueError: there are classes and no label.
@@ -266,9 +303,15 @@ class Projection(nn.Module):
 class BatchNorm(nn.Module):
     """Normalize channels by mean and variance over the global batch, then scale and shift, per class if there are any.
 
-    Under jit over a sharded batch the means are global by themselves; under `jax.pmap` and `jax.shard_map`, `axis_name` makes them so.
+    Under jit the means of a sharded batch are global; under `jax.pmap` and `jax.shard_map`, `axis_name` makes them so.
     The variance is taken about the mean, ``E[(x - c)^2] - (m - c)^2`` with c = m held constant, so that it neither cancels nor costs a
-    second pass in the derivative. ``train=False`` uses the stored averages (decay `momentum`). Labels are treated as in `WithClass`.
+    second pass in the derivative. ``train=False`` uses the stored averages. Labels are treated as in `WithClass`.
+
+    Args:
+        classes: number of classes, each with a scale and shift of its own; 0 for one pair.
+        axis_name: the mapped axis over which the statistics are averaged (`jax.pmap`, `jax.shard_map`).
+        momentum: decay of the stored averages per step, in [0, 1).
+        epsilon: added to the variance.
 
     Raises:
         ValueError: there are classes and no label.

@@ -1,4 +1,4 @@
-"""A small convolutional classifier: good enough to compare pictures of a few classes by."""
+"""A small convolutional classifier of pictures, also used as a feature network for scores."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class SmallClassifier(nn.Module):
     layer to the logits. No normalization: a picture's result does not depend on the batch.
 
     Args:
-        classes: how many.
+        classes: number of classes.
         width: channels at the full size; they double at each halving, up to four times.
         features: F.
         dtype: of the products.
@@ -39,6 +39,6 @@ class SmallClassifier(nn.Module):
             width = self.width * min(2**level, 4)
             x = jax.nn.relu(Convolution(width, dtype=self.dtype, name=f"conv{level}_1")(x))
             x = jax.nn.relu(Convolution(width, scale="down", dtype=self.dtype, name=f"conv{level}_2")(x))
-        x = x.reshape(x.shape[0], -1).astype(jnp.float32)
+        x = x.reshape(x.shape[0], -1).astype(jnp.float32)  # [B, 4 4 C]
         features = jax.nn.relu(Dense(self.features, name="features")(x))
         return Dense(self.classes, initializer=nn.initializers.lecun_normal(), name="logits")(features), features

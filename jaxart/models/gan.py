@@ -55,8 +55,8 @@ class DCGANGenerator(nn.Module):
         ValueError: a size that is not a power of two or below 8, z of another rank, or no label for classes.
 
     Reference: Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, 2016,
-    section 3 and fig. 1; classes as in Mirza and Osindero 2014. Departures: nearest neighbors and 3 x 3 taps instead of transposed
-    convolution (no checkerboards), and one convolution more, at the full size.
+    section 3 and fig. 1; classes as in Mirza and Osindero 2014. Departures: nearest neighbors and a 3 x 3 kernel instead of transposed
+    convolution (no checkerboard artifacts), and one convolution more, at the full size.
     """
 
     size: int = 64
@@ -74,7 +74,7 @@ class DCGANGenerator(nn.Module):
         z = WithClass(self.classes, z.shape[-1], name="class")(z, label)
         features = width_at(self.width, self.size, 4)
         x = Dense(16 * features, bias=False, initializer=_NARROW, dtype=self.dtype, name="dense")(z)
-        x = x.reshape(-1, 4, 4, features)
+        x = x.reshape(-1, 4, 4, features)  # [B, 4, 4, F]
         x = jax.nn.relu(BatchNorm(axis_name=self.axis_name, name="norm4")(x, train=train))
         for side in sides_between(4, self.size):
             features = width_at(self.width, self.size, side)
@@ -172,7 +172,7 @@ class SNGANGenerator(nn.Module):
         check_latent("SNGANGenerator", z)
         features = self._width_at(4)
         x = Dense(16 * features, bias=False, initializer=_DIRECT, dtype=self.dtype, name="dense")(z)
-        x = x.reshape(-1, 4, 4, features)
+        x = x.reshape(-1, 4, 4, features)  # [B, 4, 4, F]
         for side in sides_between(4, self.size):
             block = _GeneratorBlock(self._width_at(side), self.classes, self.axis_name, self.dtype, name=f"block{side}")
             x = block(x, label, train=train)
@@ -245,6 +245,11 @@ class MLPGenerator(nn.Module):
 
     There are no classes: the label is ignored.
 
+    Args:
+        features: length of the result.
+        width: of the hidden layers.
+        depth: number of hidden layers.
+
     Raises:
         ValueError: z of another rank.
     """
@@ -266,6 +271,10 @@ class MLPDiscriminator(nn.Module):
     """Give vectors a logit each, ``[B, F] -> [B]``, by `depth` layers of `width` with leaky ReLU 0.2.
 
     There are no classes: the label is ignored.
+
+    Args:
+        width: of the hidden layers.
+        depth: number of hidden layers.
 
     Raises:
         ValueError: x of another rank.

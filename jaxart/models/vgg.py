@@ -55,7 +55,13 @@ def vgg_stride(name: str) -> int:
 
 
 def vgg_halo(depth: int, layers: Sequence[str]) -> tuple[int, int]:
-    """Return what `ops.tiled_sum` must know of layers: halo, how far their features look, and align, the largest stride, in pixels.
+    """Return (halo, align) of layers for `ops.tiled_sum`, in pixels: the reach of their receptive fields, and the largest stride.
+
+    The halo is rounded up to a multiple of `align`.
+
+    Args:
+        depth: 16 or 19.
+        layers: names such as relu4_2; "image" is the picture itself.
 
     >>> vgg_halo(16, ("relu1_1", "relu5_1")), vgg_halo(19, ("relu5_1",))
     ((64, 16), (80, 16))
@@ -103,7 +109,7 @@ def _relu(x: jax.Array) -> jax.Array:
 
 @_relu.defjvp
 def _relu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Tell by the result where it passes: so that only that is kept, not the argument too."""
+    """Find where it passes by its result, so that only the result is stored and not the argument too."""
     y = _relu(*primals)
     return y, jnp.where(y > 0, *tangents, 0)
 
@@ -134,8 +140,9 @@ class VGG(nn.Module):
         rematerialize: the derivative computes the first block's activations anew instead of keeping them: an eighth less memory. More
             blocks would not need less, because the peak is the derivative of that block.
 
-    Calling it takes pictures ``[N, H, W, 3]`` and optionally ``read(name, layer)``: what to return of each layer instead of its features.
-    With `rematerialize`, what `read` keeps of the first block for its derivative is computed anew too.
+    Calling it takes pictures ``[N, H, W, 3]`` and optionally ``tap(name, features)``: its result is returned for each layer instead of the
+    features, and is computed in the layer's block. With `rematerialize`, what `tap` needs of the first block for its derivative is computed
+    anew too.
 
     Raises:
         ValueError: an unknown layer, pooling or padding, or a picture too small for a layer (its message names the smallest size).
@@ -152,11 +159,11 @@ class VGG(nn.Module):
     AVERAGE_SCALE: ClassVar[float] = 1.5
 
     @nn.compact
-    def __call__(self, images: Array, *, read: Callable[[str, jax.Array], Any] = lambda name, layer: layer) -> Features:
+    def __call__(self, images: Array, *, tap: Callable[[str, jax.Array], Any] = lambda name, layer: layer) -> Features:
         names = self._checked_layers()
         mean = self.variable("preprocessing", "mean", jnp.zeros, (3,)).value
         std = self.variable("preprocessing", "std", jnp.ones, (3,)).value
-        found = {"image": read("image", images)} if "image" in self.layers else {}
+        found = {"image": tap("image", images)} if "image" in self.layers else {}
         x = ((images - mean.reshape(1, 1, 1, -1)) / std.reshape(1, 1, 1, -1)).astype(self.dtype)
 
         def run(network: VGG, x: jax.Array, *, names: tuple[str, ...]) -> tuple[jax.Array, Features]:
@@ -164,8 +171,8 @@ class VGG(nn.Module):
             for name in names:
                 x = network._layer(name, x, images.shape)
                 if name in network.layers:
-                    # So its derivative waits for that of what is deeper, and its gradient, as large as the layer, is not kept until then.
-                    x, found[name] = jax.lax.optimization_barrier((x, read(name, x)))
+                    # So its gradient, as large as the layer, is computed when the derivative reaches the layer and not stored until then.
+                    x, found[name] = jax.lax.optimization_barrier((x, tap(name, x)))
             return x, found
 
         for number, block in itertools.groupby(names, key=vgg_block):
@@ -176,7 +183,7 @@ class VGG(nn.Module):
 
     @nn.nowrap
     def freeze(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep what a network that is not trained needs: the layers in use and, for the CPU's fast convolution, transformed kernels.
+        """Return the variables of a network that is not trained: layers in use and, for the fast convolution on a CPU, transformed kernels.
 
         The latter are the collection "transformed", of the layers with 128 to 256 channels, at four times the size of the kernels. Those
         of 512 channels would take 38 MiB each; large pictures transform them in each step, small ones do without. They go stale when a

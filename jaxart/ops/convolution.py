@@ -46,7 +46,7 @@ def conv2d(
         kernel: ``[kh, kw, C, O]``, of the same dtype.
         stride: step in both directions, at least 1.
         padding: "same" (zeros, output ``ceil(H / stride)``), "valid", or ((top, bottom), (left, right)) zeros.
-        transformed: ``ops.transform_kernel(kernel)``, for a kernel that is not trained: saves doing it in every call on a CPU.
+        transformed: ``ops.transform_kernel(kernel)``, for a kernel that is not trained: saves transforming it in every call on a CPU.
         winograd: allow Winograd's algorithm for wide 3 x 3 layers of stride 1 in float32 or float64 on a CPU: up to twice as fast, within
             5e-5 of the direct form relative to the largest result. False keeps to the direct form.
 
@@ -70,12 +70,12 @@ def conv_transpose2d(
 ) -> jax.Array:
     """Transpose `conv2d`: the gradient in its images, so ``kernel[a, b, c, o]`` leads from channel o to channel c.
 
-    For enlarging a picture, nearest neighbors or pixel shuffle followed by `conv2d` make fewer artifacts.
+    For upsampling a picture, nearest neighbors or pixel shuffle followed by `conv2d` give fewer artifacts.
 
     Args:
         images: ``[N, H, W, O]``.
         kernel: ``[kh, kw, C, O]``, as `conv2d` has it from C to O channels.
-        stride: factor of enlargement, at least 1.
+        stride: upsampling factor, at least 1.
         padding: of the `conv2d` whose transpose this is. "same" gives ``[N, stride H, stride W, C]``, "valid" and pads the largest picture
             that `conv2d` takes to H x W.
         winograd: as in `conv2d`.
@@ -110,7 +110,7 @@ def depthwise_conv2d(images: Array, kernel: Array, *, stride: int = 1, padding: 
     Args:
         images: ``[N, H, W, C]``.
         kernel: ``[kh, kw, C]``.
-        stride: step in both directions.
+        stride: step in both directions, at least 1.
         padding: as in `conv2d`.
 
     Returns:
@@ -404,7 +404,7 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     split = split.reshape(*taps, stride * stride * channels, filters)
     y = _xla(cotangent, _flipped(split), (1, 1), [(t - 1, t - 1) for t in taps])
     n, high, wide, _ = y.shape
-    y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)  # [N, H', s, W', s, C]
     y = y.reshape(n, stride * high, stride * wide, channels)
     back = [(-pads[a][0], size[a] + pads[a][0] - y.shape[1 + a]) for a in (0, 1)]
     return winograd.pad(y, back[0], back[1])

@@ -30,13 +30,13 @@ def use_native(on: bool = True) -> None:
     """Let convolutions on a CPU use the compiled kernel, in programs traced from now on.
 
     The first call compiles it, in some ten seconds, into `cache.cache_folder()`. JAXART_NATIVE=1 in the environment asks for the same at
-    the first convolution. It is float32 only and knows nothing of sharding, so it is left out where a process has several CPU devices.
+    the first convolution. It is float32 only and does not support sharding, so it is not used where a process has several CPU devices.
 
     Args:
         on: False goes back to XLA's convolution.
 
     Raises:
-        RuntimeError: there is no C++ compiler (c++, or what CXX names), or it failed; the message holds its words.
+        RuntimeError: there is no C++ compiler (c++, or the one that CXX names), or it failed; the message contains its output.
     """
     _state["asked"] = on
     if on:
@@ -71,8 +71,8 @@ def _built() -> Path:
     command = [*compiler, *_FLAGS, f"-I{jax.ffi.include_dir()}", str(_FOLDER / "convolution.cc")]
     sources = [each.read_bytes() for each in sorted(_FOLDER.iterdir())]
     names = [each.encode() for each in (_processor(), " ".join(command), jax.lib.__version__)]
-    mark = hashlib.sha256(b"\0".join(sources + names)).hexdigest()[:16]
-    library = cache_folder() / "native" / f"convolution-{mark}.so"
+    fingerprint = hashlib.sha256(b"\0".join(sources + names)).hexdigest()[:16]
+    library = cache_folder() / "native" / f"convolution-{fingerprint}.so"
     if library.exists():
         return library
     library.parent.mkdir(parents=True, exist_ok=True)
@@ -95,24 +95,56 @@ def _processor() -> str:
 
 
 def convolve(images: Array, kernel: Array, stride: int, pads: Pads, winograd: bool) -> jax.Array:
-    """Correlate ``[N, H, W, C]`` with ``[kh, kw, C, O]``, float32: ``[N, H', W', O]``."""
+    """Correlate images with a kernel, as `ops.conv2d`, float32.
+
+    Args:
+        images: ``[N, H, W, C]``.
+        kernel: ``[kh, kw, C, O]``.
+        stride: step in both directions.
+        pads: zeros around the images; negative ones crop.
+        winograd: allow Winograd's form.
+
+    Returns:
+        ``[N, H', W', O]``.
+    """
     size = [(images.shape[1 + a] + sum(pads[a]) - kernel.shape[a]) // stride + 1 for a in (0, 1)]
     shape = (images.shape[0], *size, kernel.shape[3])
     return _call("jaxart_convolve", shape, images, kernel, stride, pads, winograd)
 
 
 def suits(channels: int, dtype: Any) -> bool:
-    """Tell whether the kernel is in use and has vectors to fill."""
+    """Tell whether the compiled convolution is in use and worth calling.
+
+    Args:
+        channels: of the side that fills the vectors.
+        dtype: of the arrays.
+    """
     return channels >= LEAST and dtype == jnp.float32 and native_in_use()
 
 
 def suits_input_gradient(kernel: Array, stride: int) -> bool:
-    """Tell whether `input_gradient` takes such a kernel: by Winograd's form only."""
+    """Tell whether `input_gradient` supports a kernel; it has Winograd's form only.
+
+    Args:
+        kernel: ``[kh, kw, C, O]``.
+        stride: step in both directions.
+    """
     return (*kernel.shape[:2], stride) in ((3, 3, 1), (4, 4, 2)) and min(kernel.shape[2:]) >= LEAST
 
 
 def input_gradient(cotangent: Array, kernel: Array, size: Pair, stride: int, pads: Pads) -> jax.Array:
-    """Return the gradient of `convolve` in its images of `size`: ``[N, H, W, C]``."""
+    """Return the gradient of `convolve` with respect to its images.
+
+    Args:
+        cotangent: ``[N, H', W', O]``.
+        kernel: as in `convolve`.
+        size: (H, W) of the images.
+        stride: as in `convolve`.
+        pads: as in `convolve`.
+
+    Returns:
+        ``[N, H, W, C]``.
+    """
     shape = (cotangent.shape[0], *size, kernel.shape[2])
     return _call("jaxart_input_gradient", shape, cotangent, kernel, stride, pads, True)
 
@@ -120,7 +152,19 @@ def input_gradient(cotangent: Array, kernel: Array, size: Pair, stride: int, pad
 def kernel_gradient(
     images: Array, cotangent: Array, kernel_size: Pair, stride: int, pads: Pads, winograd: bool
 ) -> jax.Array:
-    """Return the gradient of `convolve` in its kernel: ``[kh, kw, C, O]``."""
+    """Return the gradient of `convolve` with respect to its kernel.
+
+    Args:
+        images: as in `convolve`.
+        cotangent: ``[N, H', W', O]``.
+        kernel_size: (kh, kw).
+        stride: as in `convolve`.
+        pads: as in `convolve`.
+        winograd: as in `convolve`.
+
+    Returns:
+        ``[kh, kw, C, O]``.
+    """
     shape = (*kernel_size, images.shape[3], cotangent.shape[3])
     return _call("jaxart_kernel_gradient", shape, images, cotangent, stride, pads, winograd)
 

@@ -25,7 +25,7 @@ def max_pool(images: Array) -> jax.Array:
 
 @max_pool.defjvp
 def _max_pool_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Tell by the result where it came from: so that no maximum of a part of the block is kept."""
+    """Find the maximum's place by comparing with the result, so that no maximum of a part of the block is stored."""
     most = jax.lax.optimization_barrier(max_pool(*primals))
     hits = [(corner == most).astype(most.dtype) for corner in _corners(*primals)]
     change = functools.reduce(jnp.add, [hit * corner for hit, corner in zip(hits, _corners(*tangents), strict=True)])

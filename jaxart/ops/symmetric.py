@@ -11,7 +11,7 @@ from jaxart.arrays import Array
 
 
 def spectral_map(function: Callable[[jax.Array], jax.Array], matrix: Array) -> jax.Array:
-    """Apply `function` to the eigenvalues of a symmetric matrix: ``V f(diag) V^T``. Negative rounding is lifted to zero.
+    """Apply `function` to the eigenvalues of a symmetric matrix: ``V f(diag) V^T``. Negative eigenvalues (rounding) are set to zero.
 
     Not meant to be differentiated: the derivative of `eigh` is infinite at equal eigenvalues. See `trace_sqrt`.
 
@@ -60,7 +60,7 @@ def newton_schulz(matrix: Array, *, steps: int = 20) -> tuple[jax.Array, jax.Arr
     """Approximate ``A^(1/2)`` and ``A^(-1/2)`` by the coupled Newton-Schulz iteration.
 
     ``Y0 = A / |A|_F, Z0 = I; T = (3 I - Z Y) / 2; Y <- Y T, Z <- T Z``. Eigenvalues below about ``2.25^-steps |A|_F`` are not
-    converged. Matrix products only: the reference that `trace_sqrt` is tested against, and the form for machines without `eigh`.
+    converged. Matrix products only: the reference that `trace_sqrt` is tested against, and an alternative where `eigh` is not available.
 
     Args:
         matrix: ``[C, C]``, symmetric, positive definite.
@@ -108,7 +108,7 @@ def trace_sqrt(matrix: Array, steps: int | None = None) -> jax.Array:
 
     The trace is a function of the eigenvalues alone, so ``d tr f(A) / dA = V f'(diag) V^T``: one `eigh` and one matrix product
     serve value and derivative. At C = 512 on a CPU that is less than half the time of 12 Newton-Schulz steps
-    (docs/performance.md). The matrix is taken to be symmetric. Reverse mode once; no forward mode, no second derivative.
+    (docs/performance.md). The matrix is assumed to be symmetric. Reverse mode once; no forward mode, no second derivative.
 
     Args:
         matrix: ``[C, C]``.

@@ -1,4 +1,4 @@
-"""Sums over a picture that is too large to work on at once: tile by tile, exact, differentiable.
+"""Sums over a picture whose activations do not fit into memory at once: tile by tile, exact, differentiable.
 
 A tile is read with a halo, as a window of the picture. Windows begin at multiples of `align`, so that pooling grids agree, and the last one
 ends where the picture ends: a network meets the true borders, and pads them, just as on the whole picture. All windows have one shape, so
@@ -43,18 +43,19 @@ def tiled_sum(
     halo: int,
     align: int,
 ) -> PyTree:
-    """Sum `function` over the tiles of a picture: what it gives for the whole, if it adds up over pixels.
+    """Sum `function` over the tiles of a picture: the same as `function` of the whole picture, if that is a sum over pixels.
 
-    The derivative, in everything and of any order, computes each tile anew: no more than one tile's activations are ever held. As gradients
-    of overlapping windows add up, both passes need only the halo of the first.
+    The derivative, in all arguments and of any order, computes each tile anew: only one tile's activations are in memory at a time. As
+    the gradients of overlapping windows add up, both passes need only the halo of the first.
 
     Args:
         function: ``function(window, valid, aligned, extra)`` -> pytree of sums. `window` is ``[h, w, ...]`` of the image; ``valid
             [h, w]`` is 1 where a pixel is the tile's own and 0 in its halo. A feature of stride s counts where its first pixel does:
             ``valid[::s, ::s]``.
         image: ``[H, W, ...]``.
-        aligned: arrays that are cut like the image, of its size or that of features of stride s: ``[H // s, W // s, ...]``.
-        extra: handed on as it is, such as the variables of a network.
+        aligned: arrays that are cut into the same tiles as the image, of its size or that of features of stride s:
+            ``[H // s, W // s, ...]``.
+        extra: passed to `function` unchanged, such as the variables of a network.
         tile: largest side of a tile in pixels; None takes the whole picture as one.
         halo: how far beyond a tile's border its summands look, in pixels; a multiple of `align` (`models.vgg_halo`).
         align: windows begin at multiples of it: the largest stride of the features, a power of two.
@@ -63,14 +64,14 @@ def tiled_sum(
         The sum, a pytree of the function's shapes.
 
     Raises:
-        ValueError: a tile below one pixel, a halo that is no multiple of `align`, or a companion of another size.
+        ValueError: a tile below one pixel, a halo that is no multiple of `align`, or an aligned array of another size.
 
     >>> tiled_sum(lambda x, valid, *_: jnp.sum(x * valid[..., None]), jnp.ones((19, 7, 3)), None, None, tile=4, halo=2, align=2)
     Array(399., dtype=float32)
     """
     grid = _grid(image.shape, tile, halo, align)
     if _tiles(grid) == 1:
-        return function(image, jnp.ones(image.shape[:2]), aligned, extra)  # which XLA folds away
+        return function(image, jnp.ones(image.shape[:2]), aligned, extra)  # the ones are folded away by XLA
 
     def one(image: Array, aligned: PyTree, extra: PyTree, index: Array) -> PyTree:
         window, valid, along = _cut(grid, image, aligned, index)
@@ -94,12 +95,12 @@ def tiled_map(
     halo: int,
     align: int,
 ) -> PyTree:
-    """Compute feature maps of a picture tile by tile: what `function` gives for the whole, in the memory of one tile and the result.
+    """Compute feature maps of a picture tile by tile, in the memory of one tile and the result: the same as `function` of the whole.
 
     Args:
         function: ``function(window, extra)`` -> pytree of features ``[h // s, w // s, ...]`` of a window ``[h, w, ...]``.
         image: ``[H, W, ...]``.
-        extra: handed on as it is.
+        extra: passed to `function` unchanged.
         tile: as in `tiled_sum`.
         halo: as in `tiled_sum`.
         align: as in `tiled_sum`.
@@ -128,7 +129,16 @@ def tiled_map(
 
 
 def tiled_pixels(size: tuple[int, int], *, tile: int | None, halo: int, align: int) -> int:
-    """Return how many pixels the windows of all tiles of a picture (height, width) have together: the work of `tiled_sum`.
+    """Return the number of pixels in the windows of all tiles, halos included: the work of `tiled_sum`.
+
+    Args:
+        size: (height, width) of the picture, pixels.
+        tile: as in `tiled_sum`.
+        halo: as in `tiled_sum`.
+        align: as in `tiled_sum`.
+
+    Raises:
+        ValueError: as `tiled_sum`.
 
     >>> tiled_pixels((2048, 2048), tile=1024, halo=64, align=16) / 2048**2
     1.12890625
@@ -174,7 +184,7 @@ def _place(grid: _Grid, index: Array) -> tuple[list[jax.Array], jax.Array]:
 def _cut(grid: _Grid, image: Array, aligned: PyTree, index: Array) -> tuple[jax.Array, jax.Array, PyTree]:
     origins, valid = _place(grid, index)
     along = jax.tree.map(lambda array: _window(grid, array, origins), aligned)
-    return _window(grid, image, origins), valid, along
+    return _window(grid, image, origins), valid, along  # [h, w, ...], [h, w], [h // s, w // s, ...]
 
 
 def _window(grid: _Grid, array: Array, origins: list[jax.Array]) -> jax.Array:
@@ -266,7 +276,13 @@ def sharded_sum(
 
 
 def sharded_rows(height: int, devices: int, *, halo: int, align: int) -> tuple[int, int]:
-    """Return how many rows of a picture each device has in `sharded_sum`, and how many it reads.
+    """Return how many rows of a picture each device holds in `sharded_sum`, and how many it reads.
+
+    Args:
+        height: of the picture, pixels.
+        devices: their number, at least 1.
+        halo: as in `tiled_sum`.
+        align: as in `tiled_sum`.
 
     >>> sharded_rows(1080, 4, halo=64, align=16)
     (272, 408)

@@ -76,7 +76,7 @@ def _tiles(size: Sequence[int]) -> Pair:
 
 
 def transform_kernel(kernel: Array) -> jax.Array:
-    """Transform ``[3, 3, C, O]`` to ``[36, C, O]``: once, for kernels that are not trained."""
+    """Transform a kernel ``[3, 3, C, O]`` to ``[36, C, O]``; for kernels that are not trained, do it once."""
     return (jnp.asarray(_KERNEL, kernel.dtype) @ kernel.reshape(9, -1)).reshape(IN * IN, *kernel.shape[2:])
 
 
@@ -117,8 +117,8 @@ def _points_product(matrix: jax.Array, array: jax.Array) -> jax.Array:
 def _into_tiles(matrix: jax.Array, images: jax.Array) -> jax.Array:
     """Apply `matrix` ``[6, 6]`` along both axes of every 6 x 6 window of `_windows`: ``[36, N * tiles, C]``."""
     n, height, width, channels = images.shape
-    rows = _windows_product(matrix, images.reshape(n, height, width * channels))
-    both = _windows_product(matrix, rows.reshape(-1, width, channels))
+    rows = _windows_product(matrix, images.reshape(n, height, width * channels))  # [6, N, tiles, W C]
+    both = _windows_product(matrix, rows.reshape(-1, width, channels))  # [6, 6 N tiles, tiles, C]
     return both.reshape(IN * IN, -1, channels)
 
 
@@ -132,7 +132,17 @@ def _out_of_tiles(matrix: jax.Array, products: jax.Array, n: int, count: Pair) -
 
 
 def pad(images: Array, rows: Pair, columns: Pair, dilation: Pair = (1, 1)) -> jax.Array:
-    """Put zeros around ``[N, H, W, C]``, and between its pixels where they are spread; negative padding crops."""
+    """Put zeros around images, and between their pixels if they are dilated.
+
+    Args:
+        images: ``[N, H, W, C]``.
+        rows: zeros (above, below); negative ones crop.
+        columns: zeros (left, right).
+        dilation: distance between pixels afterward, (rows, columns).
+
+    Returns:
+        ``[N, H', W', C]``.
+    """
     config = ((0, 0, 0), (*rows, dilation[0] - 1), (*columns, dilation[1] - 1), (0, 0, 0))
     return jax.lax.pad(images, jnp.zeros((), images.dtype), config)
 
@@ -153,18 +163,46 @@ def _filter(images: Array, transformed: Array, matrices: _Matrices, contract: in
 
 
 def convolve(images: Array, transformed: Array, pads: Pads) -> jax.Array:
-    """Correlate ``[N, H, W, C]`` with a kernel from `transform_kernel`: ``[N, H', W', O]``."""
+    """Correlate images with a transformed 3 x 3 kernel, stride 1.
+
+    Args:
+        images: ``[N, H, W, C]``.
+        transformed: ``[36, C, O]`` from `transform_kernel`.
+        pads: zeros around the images; negative ones crop.
+
+    Returns:
+        ``[N, H', W', O]``.
+    """
     return _filter(images, transformed, _FORWARD, 0, pads)
 
 
 def input_gradient(cotangent: Array, transformed: Array, size: Pair, pads: Pads) -> jax.Array:
-    """Return the gradient of `convolve` in its images of `size`: a convolution with the flipped kernel."""
+    """Return the gradient of `convolve` with respect to its images: a convolution with the flipped kernel.
+
+    Args:
+        cotangent: ``[N, H', W', O]``.
+        transformed: as in `convolve`.
+        size: (H, W) of the images.
+        pads: as in `convolve`.
+
+    Returns:
+        ``[N, H, W, C]``.
+    """
     back = [(2 - pads[a][0], size[a] + pads[a][0] - cotangent.shape[1 + a]) for a in (0, 1)]
     return _filter(cotangent, transformed, _BACKWARD, 1, (back[0], back[1]))
 
 
 def kernel_gradient(images: Array, cotangent: Array, pads: Pads) -> jax.Array:
-    """Return the gradient of the convolution in its kernel: ``[3, 3, C, O]``."""
+    """Return the gradient of the convolution with respect to its kernel, which is not the transformed one.
+
+    Args:
+        images: as in `convolve`.
+        cotangent: ``[N, H', W', O]``.
+        pads: as in `convolve`.
+
+    Returns:
+        ``[3, 3, C, O]``.
+    """
     count = _tiles(cotangent.shape[1:3])
     pixels = _into_tiles(jnp.asarray(_FORWARD.pixels, images.dtype), _windows(images, count, pads))
     errors = _into_tiles(jnp.asarray(_ERRORS, images.dtype), _windows(cotangent, count, ((1, 1), (1, 1))))

@@ -7,12 +7,26 @@ from jaxart.arrays import PyTree
 
 
 def exponential_average(average: PyTree, value: PyTree, *, decay: float | jax.Array) -> PyTree:
-    """Move the average toward `value`: ``a <- decay a + (1 - decay) x``. Start from zeros and read it through `debias`."""
+    """Move the average toward `value`: ``a <- decay a + (1 - decay) x``. Start from zeros and read it through `debias`.
+
+    Args:
+        average: arrays.
+        value: a tree of the same structure and shapes.
+        decay: share of the old average, in [0, 1].
+
+    Returns:
+        The new average.
+    """
     return jax.tree.map(lambda a, x: decay * a + (1 - decay) * x, average, value)
 
 
 def debias(average: PyTree, *, decay: float, count: int | jax.Array) -> PyTree:
-    """Divide a zero-started average of `count` values by ``1 - decay^count``, which makes it a weighted mean of them.
+    """Divide an average that started from zeros by ``1 - decay^count``, which makes it a weighted mean of its values.
+
+    Args:
+        average: from `exponential_average`.
+        decay: the one it was taken with.
+        count: number of values in it, at least 1.
 
     >>> round(float(debias(exponential_average(0.0, 3.0, decay=0.9), decay=0.9, count=1)), 3)
     3.0
@@ -25,7 +39,7 @@ def half_life_decay(batch: int, images: jax.Array, *, half_life: float, ramp: fl
     """Return the decay per step with which a value's share halves in `half_life` images: ``0.5^(batch / min(half_life, ramp images))``.
 
     Args:
-        batch: images a step.
+        batch: images per step.
         images: seen so far; early on the half-life is only `ramp` times that, so that the first, useless iterates are forgotten.
         half_life: in images, above 0.
         ramp: share of the images seen.

@@ -25,8 +25,8 @@ class Checkpoints:
 
     Args:
         folder: created on the first save.
-        keep: how many of the latest.
-        best: how many of those with the highest score.
+        keep: number of the latest to keep, at least 1.
+        best: number of those with the highest score to keep besides.
         read_only: never write to the folder, not even to clean it up.
     """
 
@@ -48,7 +48,8 @@ class Checkpoints:
                 create=not self._read_only,
                 read_only=self._read_only,
             )
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            with _quiet():
+                self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 
     def save(self, step: int, state: PyTree, notes: dict[str, Any], *, score: float | None = None) -> None:
@@ -57,7 +58,7 @@ class Checkpoints:
         Args:
             step: steps done.
             state: arrays, the same in all processes.
-            notes: for `notes`.
+            notes: returned by `notes`.
             score: higher is better; keeps the checkpoint among the best.
 
         Raises:
@@ -120,7 +121,7 @@ class Checkpoints:
         """Return the state and the notes of the newest intact checkpoint; warn of damaged ones.
 
         Args:
-            like: from a checkpoint's notes to what `restore` takes. It may raise `DifferentRunError`, which is passed on.
+            like: function from a checkpoint's notes to the `like` of `restore`. It may raise `DifferentRunError`, which is passed on.
             sharding: as in `restore`.
 
         Raises:
@@ -150,7 +151,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back the tracebacks that Orbax's threads print of an error which is raised anyhow: a user would look for the cause in them."""
+    """Suppress the tracebacks that Orbax's threads print for an error that is raised here anyway."""
     loggers, hook = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
     before = [logger.disabled for logger in loggers]
     for logger in loggers:

@@ -15,13 +15,13 @@ class Recipe(NamedTuple):
         init: ``init(key) -> state``. A state is a NamedTuple with a field ``step`` (int32 scalar, the steps done) and all that the next
             step needs.
         step: ``step(key, state, batch, frozen) -> (state, info)``. The new state has the same tree, shapes and dtypes and ``step`` one
-            higher; info is a NamedTuple of float32 scalars for people. `fit` hands in ``fold_in(key, state.step)``. Recipes that differ
+            higher; info is a NamedTuple of float32 scalars to report. `fit` calls it with ``fold_in(key, state.step)``. Recipes that differ
             only in arrays should share one function: the compiled program is found by it.
-        frozen: what is used but never trained, as an argument and not a closure, which jit would bake into the program.
+        frozen: arrays that are used but never trained, as an argument: jit would compile those of a closure into the program as constants.
         lazy: pairs (k, step): that step runs instead as every k-th one, the one that makes the count a multiple of k; the first pair that
-            applies wins. So a term that acts every k-th step costs nothing in between: each is a program of its own, chosen on the host.
-        short_run: whether its programs serve some hundred steps and no more: on a CPU they are then compiled in less time and memory, and
-            a step takes a few percent longer.
+            applies wins. So a term that acts every k-th step costs nothing in between: each is a separate program, chosen on the host.
+        short_run: whether its programs run only a few hundred steps: on a CPU they are then compiled in less time and memory, and a step
+            takes a few percent longer.
     """
 
     init: Callable[[Key], Any]

@@ -1,4 +1,4 @@
-"""Devices: the only module that knows of them.
+"""Devices and processes. No other module refers to them.
 
 The state is replicated and a batch sharded on its first axis; a step is written for the global batch, so its results do not depend on
 the number of devices. `fit(mesh=...)` runs it so by default. A step built with ``axis_name=AXIS`` can be run per device instead, through
@@ -30,7 +30,7 @@ def connect(*, coordinator: str | None = None, processes: int | None = None, pro
 
     Args:
         coordinator: "host:port" of process 0.
-        processes: how many there are.
+        processes: their number.
         process: the number of this one, from 0.
     """
     jax.distributed.initialize(coordinator, processes, process)
@@ -61,17 +61,27 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Copy arrays, equal in all processes, to every device of a mesh."""
+    """Copy arrays, equal in all processes, to every device of a mesh.
+
+    Args:
+        tree: arrays.
+        mesh: from `data_mesh`.
+    """
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), replicated(mesh)), tree)
 
 
 def batch_sharding(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
-    """Return the sharding that splits an axis over the devices."""
+    """Return the sharding that splits an axis over the devices.
+
+    Args:
+        mesh: from `data_mesh`.
+        axis: of the examples.
+    """
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
 
 
 def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
-    """Bring arrays to where `sharding` says; under jit too, where `jax.device_put` would do nothing.
+    """Give arrays a sharding; under jit too, where `jax.device_put` would do nothing.
 
     Args:
         tree: arrays, or `jax.ShapeDtypeStruct` of them, which are returned with the sharding.
@@ -155,14 +165,23 @@ def _split_over_mesh(numbers: jax.Array) -> jax.Array:
 
 
 def mean_over(tree: PyTree, axis_name: str | None) -> PyTree:
-    """Average over the devices under `axis_name`; None, for a step on the global batch, changes nothing."""
+    """Average over the devices of a mapped axis.
+
+    Args:
+        tree: arrays.
+        axis_name: the mapped axis; None, for a step on the global batch, returns `tree` unchanged.
+    """
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
 def by_shard_map(step: Step, mesh: Mesh) -> Step:
-    """Run a step built with ``axis_name=AXIS`` on each device's part of the batch. It may be handed to `fit` or jitted.
+    """Run a step built with ``axis_name=AXIS`` on each device's part of the batch. The result can be passed to `fit` or jitted.
 
     ``check_vma=False``: with its default, gradients averaged by hand come out too large by the number of devices.
+
+    Args:
+        step: built with ``axis_name=AXIS``.
+        mesh: from `data_mesh`.
     """
     whole, split = PartitionSpec(), PartitionSpec(AXIS)
 
@@ -177,6 +196,10 @@ def by_shard_map(step: Step, mesh: Mesh) -> Step:
 
 def by_pmap(step: Step, *, devices: Sequence[Any] | None = None) -> Step:
     """Run a step built with ``axis_name=AXIS`` through `jax.pmap`; the batch is split here. Not for use under jit.
+
+    Args:
+        step: built with ``axis_name=AXIS``.
+        devices: of this process; all of them by default.
 
     Raises:
         ValueError: when it is called: the batch does not divide among the devices.
@@ -193,7 +216,7 @@ def by_pmap(step: Step, *, devices: Sequence[Any] | None = None) -> Step:
 
 
 def any_process(flag: bool) -> bool:
-    """Tell whether any process says so, so that all of them stop at the same step."""
+    """Return whether `flag` is true in any process, so that all of them stop at the same step."""
     if jax.process_count() == 1:
         return flag
     from jax.experimental import multihost_utils

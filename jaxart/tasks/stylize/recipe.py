@@ -242,7 +242,7 @@ def measured(
             error = jnp.sum(own * content_map(layer[0], content[name]))
         return style, error
 
-    found: Any = network.apply(variables, window[None], read=read)
+    found: Any = network.apply(variables, window[None], tap=read)
     corners = jnp.pad(valid, ((0, 1), (0, 1)), mode="edge")
     return Sums(
         {name: found[name][0] for name in style_layers},
@@ -304,7 +304,7 @@ def style_moments(network: VGG, variables: PyTree, image: Array, tile: int | Non
         def read(name: str, layer: jax.Array) -> Moments:
             return moment_sums(layer[0], _valid_at(valid, name, layer))
 
-        return network.apply(variables, window[None], read=read)
+        return network.apply(variables, window[None], tap=read)
 
     found = tiled_sum(sums, image, None, variables, tile=tile, halo=halo, align=align)
     return {name: divide_moments(each, _pixels(image.shape, name)) for name, each in found.items()}
