@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from jaxart.version import __version__ as __version__
 
 _NAMESPACES = (
     "arrays",

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
+from jaxart.cli.options import Data
+
 train_app = App(name="train", help="Train a generator on your own pictures: gan or vae.")
 
 _data = Group("The data", sort_key=1)
@@ -13,10 +15,6 @@ _network = Group("The networks", sort_key=2)
 _training = Group("Training", sort_key=3)
 _devices = Group("Devices", sort_key=4)
 
-Data = Annotated[
-    Path,
-    Parameter(help="A folder of pictures (classes in subfolders), a .zip of one, .npy/.npz arrays, or IDX files."),
-]
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The result.")]
 
@@ -249,10 +247,3 @@ def export(
     from jaxart.cli import generating
 
     return generating.export(run, output, platforms)
-
-
-def add_to(app: App) -> None:
-    """Put the commands of this module on the program."""
-    app.command(train_app)
-    for command in (resume, generate, interpolate, score, export):
-        app.command(command)

@@ -19,8 +19,10 @@ import jaxart
 from jaxart import data as shelf
 from jaxart import io, losses, metrics, models, training, weights
 from jaxart.arrays import check_choice
+from jaxart.cli.devices import keep_compiled_programs, mesh_of
 from jaxart.cli.generate import GanOptions, Options, VaeOptions
-from jaxart.cli.progress import Steps, duration, interruptible, keep_compiled_programs
+from jaxart.cli.progress import Bar, training_hook
+from jaxart.cli.terminal import format_duration, interruptible
 from jaxart.tasks import generate as task
 
 FORMAT = 1  # of a run's folder
@@ -140,20 +142,9 @@ def _write_facts(run: Run, dataset: shelf.Dataset) -> None:
 
 
 def _devices(options: Options) -> Mesh | None:
-    """Join other processes, simulate devices; return the mesh, None for a single device."""
-    if options.devices is not None:
-        training.simulate_devices(options.devices)
-    if options.coordinator == "auto":
-        training.connect()
-    elif options.coordinator is not None:
-        training.connect(coordinator=options.coordinator, processes=options.processes, process=options.process)
     keep_compiled_programs()
-    devices = jax.devices()
-    if options.devices is not None and training.this_process()[1] == 1:
-        if len(devices) < options.devices:
-            raise ValueError(f"--devices {options.devices}: this machine has {len(devices)}.")
-        devices = devices[: options.devices]
-    return training.data_mesh(devices) if len(devices) > 1 else None
+    where = {"coordinator": options.coordinator, "processes": options.processes, "process": options.process}
+    return mesh_of(options.devices, **where)
 
 
 def _read(data: Path, options: Options, *, split: str | None = None) -> shelf.Dataset:
@@ -246,9 +237,10 @@ def _train(run: Run, dataset: shelf.Dataset, mesh: Mesh | None) -> int:
     kept = training.Checkpoints(run.folder / "checkpoints")
     begin = kept.steps()[:1] or [0]
     every = int(np.gcd(np.gcd(options.save_every, options.sample_every), 100))
-    with Steps(console, begin[0], options.steps, dataset_size=len(dataset.images), batch=options.batch) as progress:
+    with Bar(options.steps, done=begin[0]) as bar:
         with interruptible() as interrupted:
-            hooks = [progress, *_hooks(run, every)]
+            shown = training_hook(bar, steps=options.steps, batch=options.batch, dataset_size=len(dataset.images))
+            hooks = [shown, *_hooks(run, every)]
             try:
                 state, _ = training.fit(
                     recipe,
@@ -265,12 +257,14 @@ def _train(run: Run, dataset: shelf.Dataset, mesh: Mesh | None) -> int:
                     save_every=options.save_every,
                 )
             except training.NotFiniteError as error:
-                raise ValueError(f"{error} The last checkpoint is in {run.folder}.") from error
+                raise ValueError(
+                    f"{error} The last checkpoint is in {run.folder}. Begin anew with a lower --learning-rate."
+                ) from error
             finally:
                 kept.close()
     done = int(state.step)
     if training.this_process()[0] == 0:
-        _say(console, f"{run.folder}: {done} of {options.steps} steps, {duration(progress.seconds)}")
+        _say(console, f"{run.folder}: {done} of {options.steps} steps, {format_duration(bar.seconds)}")
         if done < options.steps:
             _say(console, f"Interrupted and saved: `jaxart resume {run.folder}` carries on.")
     return 130 if done < options.steps else 0
