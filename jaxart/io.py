@@ -46,11 +46,20 @@ def read(path: str | Path) -> np.ndarray:
     Raises:
         ImageError: missing, empty, truncated, not a picture, or too large.
     """
-    picture = read_picture(path)
+    return on_white(read_picture(path))
+
+
+def on_white(picture: Picture, *, white: float = 1) -> np.ndarray:
+    """Return the colors that a picture has on white, ``[..., H, W, 3]``.
+
+    Args:
+        picture: with or without alpha, which is in [0, 1].
+        white: the largest value of a color, such as 255.
+    """
     if picture.alpha is None:
         return picture.rgb
     alpha = picture.alpha[..., None]
-    return picture.rgb * alpha + (1 - alpha)
+    return picture.rgb * alpha + white * (1 - alpha)
 
 
 def read_picture(path: str | Path) -> Picture:

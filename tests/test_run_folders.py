@@ -91,7 +91,7 @@ def test_two_devices_go_on_as_one(trained, tmp_path):
 
 
 def test_a_vae_trains_and_resumes_from_its_folder_alone(data, tmp_path):
-    run = runs.begin("vae", data / "bars.npz", tmp_path / "run", steps=20, **TINY)
+    run = runs.begin("vae", data / "bars.npz", tmp_path / "run", steps=20, learning_rate=0.01, **TINY)
     runs.train(run)
     runs.train(runs.open_run(run.folder), steps=40)
     rows = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]

@@ -1,13 +1,32 @@
-"""Flags that stylize and sheet share."""
+"""Flags that several commands share."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+picture = Group("The picture", sort_key=1)
 look = Group("The look", sort_key=2)
 running = Group("Running", sort_key=3)
 
+Content = Annotated[Path, Parameter(help="The photograph, or a folder of photographs.")]
+
+Style = Annotated[Path, Parameter(help="One painting, or several that are mixed.")]
+
+Data = Annotated[
+    Path,
+    Parameter(help="A folder of pictures (classes in subfolders), a .zip of one, .npy/.npz arrays, or IDX files."),
+]
+
 Features = Annotated[str, Parameter(group=look, help="vgg16, vgg19, or a file of their weights (.safetensors, .pth).")]
+
+StyleLoss = Annotated[
+    Literal["wasserstein", "gram", "adain"],
+    Parameter(
+        group=look,
+        help="How a painting's features are compared. wasserstein: mean and covariance. gram: Gram matrices. adain: mean and deviation.",
+    ),
+]
 
 StyleScale = Annotated[float, Parameter(group=look, help="Size of the brush strokes; paintings are never enlarged.")]
 
@@ -20,6 +39,9 @@ Colors = Annotated[
 ]
 
 Init = Annotated[
-    Literal["content", "gray", "uniform", "normal", "style"],
-    Parameter(group=look, help="What the first scale starts from."),
+    str,
+    Parameter(
+        group=look,
+        help="What the first scale starts from: content, gray, uniform, normal, style, or a picture file.",
+    ),
 ]

