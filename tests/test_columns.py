@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxart import data
-from jaxart.data.legacy import picture_digest
+from jaxart.runs.legacy import digest as picture_digest
 from jaxart.training import Recipe, data_mesh, fit
 
 KEY = jax.random.key(3)

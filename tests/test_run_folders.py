@@ -190,7 +190,10 @@ class TestRefusals:
         ("change", "told"),
         [
             ({"kind": "dream"}, r"a run of the kind 'dream', written by jaxart .*; known here: gan, vae"),
-            ({"format": 99, "jaxart": "9.0"}, r"written by jaxart 9.0 in format 99; this is .*, which reads formats 1 to 2"),
+            (
+                {"format": 99, "jaxart": "9.0"},
+                r"written by jaxart 9.0 in format 99; this is .*, which reads formats 1 to 2",
+            ),
             ({"options": {"sise": 8, "speed": 3}}, r"options that this version does not know: sise, speed"),
             ({"sources": 3}, r"run.json: cannot be read"),
         ],

@@ -11,8 +11,16 @@ import optax
 from jaxart import cli, data, metrics, runs, training
 
 ADAM = optax.adam(0.05)
-State = NamedTuple("State", [("step", jax.Array), ("params", dict), ("opt_state", Any)])
-Info = NamedTuple("Info", [("loss", jax.Array)])
+
+
+class State(NamedTuple):
+    step: jax.Array
+    params: dict
+    opt_state: Any
+
+
+class Info(NamedTuple):
+    loss: jax.Array
 
 
 def logits(params, batch):
@@ -20,44 +28,49 @@ def logits(params, batch):
     return batch["numbers"] @ params["numbers"] + params["kinds"][batch["kind"]] + words
 
 
-def recipe(options, facts):
-    def init(key):
-        params = {name: jnp.zeros(size) for name, size in facts.items()}
-        return State(jnp.int32(0), params, ADAM.init(params))
+def init(key):
+    params = {"words": jnp.zeros(50), "kinds": jnp.zeros(4), "numbers": jnp.zeros(3)}
+    return State(jnp.int32(0), params, ADAM.init(params))
 
-    def step(key, state, batch, frozen):
-        loss = lambda params: (optax.sigmoid_binary_cross_entropy(logits(params, batch), batch["target"]).mean(), None)  # noqa: E731
-        done = training.gradient_update(loss, ADAM, state.params, state.opt_state)
-        return State(state.step + 1, done.params, done.opt_state), Info(done.loss)
 
-    return training.Recipe(init, step)
+def step(key, state, batch, frozen):
+    error = lambda params: optax.sigmoid_binary_cross_entropy(logits(params, batch), batch["target"]).mean()  # noqa: E731
+    done = training.gradient_update(lambda params: (error(params), None), ADAM, state.params, state.opt_state)
+    return State(state.step + 1, done.params, done.opt_state), Info(done.loss)
 
 
 def score(trained, seen, held_out, count, seed):
-    batch = {name: column[:count] for name, column in held_out["table"].columns.items()}
-    wrong = np.abs(jax.nn.sigmoid(logits(trained.state.params, batch)) - batch["target"])
+    batch = held_out["table"].columns
+    wrong = np.abs(jax.nn.sigmoid(logits(trained.state.params, batch)) - batch["target"])[:count]
     error = metrics.jackknife(jax.random.key(seed), lambda each: float(each.mean()), wrong)
     return [metrics.score_card("mean absolute error", error, n_fake=len(wrong), n_real=len(wrong))]
 
 
 def export(trained, platforms):
     row = {"numbers": np.zeros((1, 3), np.float32), "kind": np.zeros(1, np.int32), "tokens": np.zeros((1, 5), np.int32)}
-    exported = jax.export.export(jax.jit(lambda batch: logits(trained.state.params, batch)), platforms=platforms)
-    return bytes(exported(row).serialize())
+    model = jax.jit(lambda batch: logits(trained.state.params, batch))
+    return bytes(jax.export.export(model, platforms=platforms)(row).serialize())
+
+
+def load(options, source, path):
+    return data.from_arrays(dict(np.load(path)))
+
+
+def batches(key, options, found, first, process):
+    return data.batches(key, found["table"], options.batch, first=first, process=process)
 
 
 runs.KINDS["linear"] = runs.Kind(
-    summary="Train a linear model of a table with text.",
-    options=runs.RunOptions,
+    "Train a linear model of a table with text.",
+    runs.RunOptions,
+    load,
+    lambda options, found: {},
+    lambda options, facts: training.Recipe(init, step),
+    batches,
+    lambda state: {"linear": state.params},
     sources=("table",),
-    load=lambda options, source, path: data.from_arrays(dict(np.load(path))),
-    facts=lambda options, found: {"words": 50, "kinds": 4, "numbers": 3},
-    recipe=recipe,
-    batches=lambda key, options, found, first, process: data.batches(
-        key, found["table"], options.batch, first=first, process=process
-    ),
-    parameters=lambda state: {"linear": state.params},
     score=score,
     export=export,
 )
-cli.main() if __name__ == "__main__" else None
+if __name__ == "__main__":
+    cli.main()

@@ -53,11 +53,12 @@ def train_app() -> App:
 def _training_of(name: str, kind: Kind) -> Callable[..., int]:
     """Return the function whose signature has the kind's options as flags."""
     flags = _flags(kind.options)
+    defaults = flags()
 
     def begin(
         *data: Data,
         output: Annotated[Path, Parameter(name=["--output", "-o"], help="The folder of the run, new.")],
-        options: Annotated[flags, Parameter(name="*")] = flags(),  # pyright: ignore[reportInvalidTypeForm]
+        options: Annotated[flags, Parameter(name="*")] = defaults,  # pyright: ignore[reportInvalidTypeForm]
         place: Annotated[Place, Parameter(name="*")] = Place(),
         dry_run: Annotated[
             bool,
@@ -88,9 +89,7 @@ def _flags(options: type[RunOptions]) -> type:
     return made
 
 
-def _begin(
-    name: str, data: tuple[Path, ...], output: Path, options: RunOptions, place: Place, dry_run: bool
-) -> int:
+def _begin(name: str, data: tuple[Path, ...], output: Path, options: RunOptions, place: Place, dry_run: bool) -> int:
     from jaxart import runs
 
     mesh = _mesh(place)
@@ -155,7 +154,9 @@ def _print_dry_run(run: "Run") -> int:
         show(f"{program.name}: {program.operations / 1e9:.2f} GFLOP as compiled, {format_size(program.bytes)}")
     for name, column in found.batch.items():
         values = np.asarray(column)
-        show(f"first batch: {name} {values.dtype} {values.shape}, {values.min()} to {values.max()}, mean {values.mean():.1f}")
+        show(
+            f"first batch: {name} {values.dtype} {values.shape}, {values.min()} to {values.max()}, mean {values.mean():.1f}"
+        )
     return 0
 
 
@@ -288,7 +289,7 @@ def _say_data(run: "Run") -> None:
 
     if training.this_process()[0] != 0:
         return
-    for name, dataset in (run.data or {}).items():
+    for name, dataset in run.data.items():
         classes = "".join(f", {len(names)} classes" for names in dataset.classes.values() if names)
         say(f"{run.sources[name].path}: {dataset.count} examples{classes}")
         for reason in dataset.failures:
@@ -298,9 +299,7 @@ def _say_data(run: "Run") -> None:
 def _mesh(place: Place) -> "Mesh | None":
     from jaxart.cli.devices import keep_compiled_programs, mesh_of
 
-    mesh = mesh_of(
-        place.devices, coordinator=place.coordinator, processes=place.processes, process=place.process
-    )
+    mesh = mesh_of(place.devices, coordinator=place.coordinator, processes=place.processes, process=place.process)
     keep_compiled_programs()
     return mesh
 

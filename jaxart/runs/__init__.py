@@ -16,24 +16,9 @@ from jaxart.runs.options import GanOptions, GeneratorOptions, Option, RunOptions
 
 if TYPE_CHECKING:
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
-    from jaxart.runs.verbs import (
-        DryRun,
-        Program,
-        Run,
-        begin,
-        dry_run,
-        export,
-        generator,
-        newest_state,
-        open_run,
-        prepare,
-        sample,
-        score,
-        train,
-        walk,
-        with_data,
-        write,
-    )
+    from jaxart.runs.results import export, generator, newest_state, sample, score, walk
+    from jaxart.runs.run import Run, begin, open_run, prepare, with_data, write
+    from jaxart.runs.trainer import DryRun, Program, dry_run, train
 
 __all__ = [
     "KINDS",
@@ -70,14 +55,19 @@ __all__ = [
 ]
 
 
-_OF_FOLDERS = ("LockedError", "Summary", "find", "saved_steps", "summarize")
+_HOMES = {
+    "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
+    "results": ("export", "generator", "newest_state", "sample", "score", "walk"),
+    "run": ("Run", "begin", "open_run", "prepare", "with_data", "write"),
+    "trainer": ("DryRun", "Program", "dry_run", "train"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'jaxart.runs' has no attribute {name!r}")
-    module = "jaxart.runs.folder" if name in _OF_FOLDERS else "jaxart.runs.verbs"
-    return getattr(importlib.import_module(module), name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"jaxart.runs.{module}"), name)
+    raise AttributeError(f"module 'jaxart.runs' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,11 @@
 """A run's folder: its manifest run.json, its lock, and what can be told of it without training it. Reading never writes.
 
-    run.json      what the run is: kind, options, data sources with digests, facts of the data
-    lock          held by the process that trains; the system releases it when the process ends, however it ends
-    checkpoints/  the newest states
-    log.jsonl     losses by step
-    samples/      what the run made as it went on
-    scores.json   score cards
+run.json      what the run is: kind, options, data sources with digests, facts of the data
+lock          held by the process that trains; the system releases it when the process ends, however it ends
+checkpoints/  the newest states
+log.jsonl     losses by step
+samples/      what the run made as it went on
+scores.json   score cards
 """
 
 import contextlib

@@ -115,5 +115,5 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
 
 def _networks(options: GanOptions, facts: Facts) -> tuple[Any, Any]:
     make_generator, make_discriminator = NETWORKS[options.model]
-    shared = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
+    shared: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
     return make_generator(size=options.size, channels=options.channels, **shared), make_discriminator(**shared)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jaxart.runs.options import GanOptions, RunOptions, VaeOptions
 
 if TYPE_CHECKING:
-    from jax.typing import ArrayLike
-
     from jaxart.arrays import Key, PyTree
     from jaxart.data import Batch, Dataset
     from jaxart.metrics import ScoreCard
+    from jaxart.tasks.generate import Generate
     from jaxart.training import Recipe
 
 Facts = dict[str, Any]  # JSON values read off the data
@@ -38,7 +37,7 @@ class Generator(NamedTuple):
         classes: names of the classes that it can be asked for; none if it knows none.
     """
 
-    generate: "Callable[[ArrayLike, ArrayLike], Any]"
+    generate: "Generate"
     latent: int
     classes: tuple[str, ...]
 
@@ -81,8 +80,8 @@ def _ours(module: str, options: type[RunOptions], summary: str) -> Kind:
     def deferred(name: str) -> Callable[..., Any]:
         return lambda *arguments: getattr(importlib.import_module(module), name)(*arguments)
 
-    functions = [name for name in Kind._fields if name not in ("summary", "options", "sources")]
-    return Kind(summary=summary, options=options, **{name: deferred(name) for name in functions})
+    functions: Any = {name: deferred(name) for name in Kind._fields if name not in ("summary", "options", "sources")}
+    return Kind(summary=summary, options=options, **functions)
 
 
 KINDS: dict[str, Kind] = {

@@ -43,12 +43,12 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest(dataset: Dataset) -> str:
-    """Return the digest that format 1 kept of pictures ``image`` and classes ``label``."""
-    images, labels = dataset.columns["image"], dataset.columns["label"]
-    found = hashlib.sha256(repr((images.dtype.name, images.shape, dataset.classes.get("label", ()))).encode())
+    """Return the SHA-256 of the columns "image" and "label" and of the label's classes, as format 1 kept it."""
+    images, labels = dataset.column("image"), dataset.column("label")
+    content = hashlib.sha256(repr((images.dtype.name, images.shape, dataset.classes.get("label", ()))).encode())
     for array in (images, labels):
-        found.update(np.ascontiguousarray(array).data.cast("B"))
-    return found.hexdigest()
+        content.update(np.ascontiguousarray(array).data.cast("B"))
+    return content.hexdigest()
 
 
 class OldCheckpoints(Checkpoints):
@@ -59,9 +59,12 @@ class OldCheckpoints(Checkpoints):
 
         Args and Raises: as `Checkpoints.restore`.
         """
-        names = [_OLD_FIELDS.get(name, name) for name in like._fields]
+        fields: tuple[str, ...] = like._fields
+        names = [_OLD_FIELDS.get(name, name) for name in fields]
         try:
             old = super().restore(step, namedtuple(type(like).__name__, names)(*like), sharding=sharding)
-        except Exception:  # Orbax raises many kinds: the state has today's names, or it is damaged, which the next line finds
+        except (
+            Exception
+        ):  # Orbax raises many kinds: the state has today's names, or it is damaged, which the next line finds
             return super().restore(step, like, sharding=sharding)
         return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(old))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxart import data as shelf
 from jaxart import io, metrics, weights
 from jaxart.arrays import Key, check_choice
-from jaxart.runs.kind import Facts, Generator, Trained
+from jaxart.runs.kind import Facts, Generator
 from jaxart.tasks import classify
 from jaxart.tasks import generate as task
 
@@ -112,9 +112,7 @@ def score(
         raise ValueError(f"count: expected at least 100, got {count}.")
     key = jax.random.key(seed)
     judge = _judge(jax.random.split(key, 3)[0], seen)
-    fake = task.draw_examples(
-        key, generator.generate, count, latent=generator.latent, classes=len(generator.classes)
-    )
+    fake = task.draw_examples(key, generator.generate, count, latent=generator.latent, classes=len(generator.classes))
     return task.score_pictures(
         key,
         judge,

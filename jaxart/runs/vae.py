@@ -85,6 +85,6 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
 
 
 def _networks(options: VaeOptions, facts: Facts) -> tuple[Any, Any]:
-    shared = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
+    shared: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
     encoder = models.VAEEncoder(latent=options.latent, **shared)
     return encoder, models.VAEDecoder(size=options.size, channels=options.channels, **shared)

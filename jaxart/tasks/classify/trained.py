@@ -71,7 +71,7 @@ def train_small_classifier(key: Key, images: np.ndarray, labels: np.ndarray, *, 
     key_order, key_steps = jax.random.split(key)
     network = models.SmallClassifier(classes=classes, width=16)
     steps = int(np.clip(_EPOCHS * len(images) // _BATCH, *_STEPS))
-    stream = functools.partial(_stream, key_order, data.Dataset(images, labels))
+    stream = functools.partial(_stream, key_order, data.Dataset({"image": images, "label": labels}))
     return train_classifier(key_steps, network, stream, shape=images.shape[1:], steps=steps)
 
 

@@ -1,0 +1,150 @@
+"""What a run has come to: its newest state, and pictures, scores and files made of it."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxart import data as shelf
+from jaxart import io, metrics
+from jaxart.arrays import check_choice
+from jaxart.runs import folder as files
+from jaxart.runs.kind import KINDS, Generator, Trained
+from jaxart.runs.pictures import draw, latent_walk, make
+from jaxart.runs.run import Paths, Run, by_source, changed, checkpoints_of, keys_of, recipe_of, with_data
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def newest_state(run: Run) -> Any:
+    """Return the newest intact state of a run; warn of damaged checkpoints. Writes nothing.
+
+    Raises:
+        ValueError: there is none yet, or none that can be read.
+    """
+    if not files.saved_steps(run.folder):
+        raise ValueError(f"{run.folder}: no checkpoint yet; train it first.")
+    recipe, key = recipe_of(run), keys_of(run)[1]
+    saved = checkpoints_of(run, read_only=True)
+    try:
+        return saved.newest(lambda notes: jax.eval_shape(recipe.init, key))[0]
+    finally:
+        saved.close()
+
+
+def generator(run: Run) -> Generator:
+    """Return the generator of a run as it stands.
+
+    Raises:
+        ValueError: runs of its kind make no pictures, or it has no checkpoint.
+    """
+    return _ability(run, "generator", "makes no pictures")(_trained(run))
+
+
+def sample(run: Run, count: int = 64, *, seed: int = 0, label: str | None = None) -> np.ndarray:
+    """Make pictures with a run's generator.
+
+    Args:
+        run: of a kind with a generator.
+        count: how many.
+        seed: picture i depends on the seed and i alone.
+        label: one class; by default eight of each class, in turn.
+
+    Returns:
+        float32 ``[count, H, W, C]`` in [0, 1]; ``io.grid(pictures, columns=8)`` puts them side by side.
+
+    Raises:
+        ValueError: as `generator`; or an unknown label.
+    """
+    found = generator(run)
+    return make(found, *draw(found, seed, count, label))
+
+
+def walk(run: Run, *, stops: int = 8, frames: int = 12, seed: int = 0, label: str | None = None) -> np.ndarray:
+    """Make a looping walk through what a run's generator can make.
+
+    Args:
+        run: of a kind with a generator.
+        stops: random pictures that it passes.
+        frames: from one to the next.
+        seed: of the stops.
+        label: one class; by default the first.
+
+    Returns:
+        float32 ``[stops * frames, H, W, C]`` in [0, 1].
+
+    Raises:
+        ValueError: as `sample`.
+    """
+    found = generator(run)
+    z, names = draw(found, seed, stops, label)
+    path = latent_walk(z, frames=frames)
+    return make(found, path, np.full(len(path), names[0]))
+
+
+def score(
+    run: Run, data: Paths, *, count: int = 5000, seed: int = 0, output: str | Path | None = None, **changes: Any
+) -> list[metrics.ScoreCard]:
+    """Score a run on data that it has not seen, and write the cards.
+
+    Args:
+        run: of a kind with scores.
+        data: as in `begin`.
+        count: examples to make and to compare with.
+        seed: of what is drawn.
+        output: JSON file for the cards; ``scores.json`` in the run's folder by default.
+        **changes: of fields of the options with which `data` is read, such as ``split="test"``.
+
+    Returns:
+        The cards.
+
+    Raises:
+        ValueError: runs of its kind have no scores, the data was seen in training, no checkpoint.
+    """
+    run = with_data(run)
+    judge, kind = _ability(run, "score", "has no scores"), KINDS[run.kind]
+    options = changed(run.options, changes)
+    held_out = {name: kind.load(options, name, path) for name, path in by_source(run.kind, kind, data).items()}
+    for name, dataset in held_out.items():
+        if shelf.digest(dataset) == shelf.digest(run.data[name]):
+            raise ValueError(
+                f"the run was trained on this {name}; scores need examples that it has not seen. Hand in others."
+            )
+    cards = judge(_trained(run), run.data, held_out, count, seed)
+    metrics.write_cards(output or run.folder / "scores.json", cards)
+    return cards
+
+
+def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFORMS) -> Path:
+    """Write what a run has learned as one file for `jax.export.deserialize`, which needs no jaxart.
+
+    Args:
+        run: of a kind that can be exported.
+        output: the file.
+        platforms: of "cpu", "cuda" and "tpu".
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: runs of its kind cannot be exported, an unknown platform, no checkpoint.
+    """
+    serialize = _ability(run, "export", "cannot be exported")
+    for platform in platforms:
+        check_choice("platforms", platform, PLATFORMS)
+    content = serialize(_trained(run), tuple(platforms))
+    with io.replacing(Path(output)) as partial:
+        partial.write_bytes(content)
+    return Path(output)
+
+
+def _trained(run: Run) -> Trained:
+    return Trained(run.options, run.facts, newest_state(run))
+
+
+def _ability(run: Run, name: str, lacking: str) -> Any:
+    found = getattr(KINDS[run.kind], name)
+    if found is None:
+        raise ValueError(f"{run.folder}: a run of the kind {run.kind} {lacking}.")
+    return found

@@ -1,0 +1,152 @@
+"""Training a run, and what that would take."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxart import data as shelf
+from jaxart import training
+from jaxart.ops import compiler_options
+from jaxart.runs import folder as files
+from jaxart.runs.kind import KINDS, Kind, Trained
+from jaxart.runs.run import Paths, Run, changed, checkpoints_of, keys_of, manifest_of, recipe_of, with_data
+from jaxart.training.sharding import Hook
+
+_BATCHES_PER_CALL = 4
+_REPORT_EVERY = 100  # steps between lines of the log, at most
+
+
+class Program(NamedTuple):
+    """A compiled step: what it is, its floating point operations, the bytes of its arguments and temporaries."""
+
+    name: str
+    operations: float
+    bytes: int
+
+
+class DryRun(NamedTuple):
+    """What a run would take.
+
+    Fields:
+        parameters: numbers of them by network.
+        programs: the step, and what is added to it now and then.
+        batch: the first batch.
+    """
+
+    parameters: dict[str, int]
+    programs: list[Program]
+    batch: shelf.Batch
+
+
+def train(
+    run: Run,
+    *,
+    steps: int | None = None,
+    data: Paths | None = None,
+    mesh: Mesh | None = None,
+    hooks: tuple[Hook, ...] = (),
+    stop: Callable[[], bool] | None = None,
+) -> Any:
+    """Train a run to its end: from its newest intact checkpoint, or from the beginning. Both give the same bits.
+
+    Args:
+        run: from `begin` or `open_run`.
+        steps: a new count at which to end, kept in the manifest.
+        data: where the data is now, if it moved; its content must be the same.
+        mesh: devices, see `training.data_mesh`; by default one. May differ from that of the run so far.
+        hooks: called ``hook(state, info)`` on the first process, beside what is logged and sampled into the folder.
+        stop: asked after each call to the device; true saves and ends.
+
+    Returns:
+        The state; ``state.step`` is below the run's steps if it was stopped.
+
+    Raises:
+        LockedError: another process trains the run.
+        training.NotFiniteError: a value was not finite too often.
+        ValueError: the data is gone or has changed; checkpoints that cannot be read or written.
+    """
+    run = with_data(run, data)
+    if steps is not None:
+        run = run._replace(options=changed(run.options, {"steps": steps}))
+    if training.this_process()[0] != 0:
+        return _train(run, mesh, hooks, stop)
+    with files.locked(run.folder):
+        if files.read_manifest(run.folder) != manifest_of(run):
+            files.write_manifest(run.folder, manifest_of(run))
+        return _train(run, mesh, hooks, stop)
+
+
+def dry_run(run: Run) -> DryRun:
+    """Compile what a run would do, and do none of it.
+
+    Args:
+        run: from `prepare`, `begin` or `open_run`.
+    """
+    run = with_data(run)
+    kind, recipe, (order, key) = KINDS[run.kind], recipe_of(run), keys_of(run)
+    state = jax.eval_shape(recipe.init, key)
+    batch = next(iter(kind.batches(order, run.options, run.data, 0, (0, 1))))
+    stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_BATCHES_PER_CALL, *leaf.shape), leaf.dtype), batch)
+    programs = []
+    for name, step in (("a step", recipe.step), *((f"every {k} steps", lazy) for k, lazy in recipe.lazy)):
+        single = jax.jit(step).lower(key, state, batch, None).compile(compiler_options=compiler_options())
+        facts: Any = single.cost_analysis()
+        memory: Any = training.compile_steps(recipe, key=key, state=state, batches=stack, step=step).memory_analysis()
+        programs.append(Program(name, float(facts["flops"]), memory.temp_size_in_bytes + memory.argument_size_in_bytes))
+    return DryRun({name: _size(params) for name, params in kind.parameters(state).items()}, programs, batch)
+
+
+def _train(run: Run, mesh: Mesh | None, hooks: tuple[Hook, ...], stop: Callable[[], bool] | None) -> Any:
+    options, (order, key) = run.options, keys_of(run)
+    every = int(np.gcd(np.gcd(options.save_every, options.sample_every), _REPORT_EVERY))
+    batches = functools.partial(_batches, KINDS[run.kind], order, options, run.data)
+    saved = checkpoints_of(run)
+    try:
+        state, _ = training.fit(
+            recipe_of(run),
+            batches,
+            key=key,
+            steps=options.steps,
+            mesh=mesh,
+            batches_per_call=_BATCHES_PER_CALL,
+            every=every,
+            hooks=tuple(training.on_first_process(hook) for hook in (*hooks, *_hooks(run, every))),
+            stop=stop,
+            max_nonfinite_steps=options.max_nonfinite_steps,
+            checkpoints=saved,
+            save_every=options.save_every,
+        )
+    finally:
+        saved.close()
+    return state
+
+
+def _batches(kind: Kind, key: jax.Array, options: Any, data: dict[str, shelf.Dataset], first: int) -> Any:
+    return kind.batches(key, options, data, first, training.this_process())
+
+
+def _hooks(run: Run, every: int) -> list[Hook]:
+    kind, last = KINDS[run.kind], run.options.steps
+    logs = [training.log_jsonl(run.folder / "log.jsonl")]
+    if run.options.tensorboard:
+        logs.append(training.log_tensorboard(run.folder / "tensorboard"))
+    found = [training.periodically(every, log, last=last) for log in logs]
+    if kind.sample is None:
+        return found
+
+    def write_sample(state: Any, info: Any) -> None:
+        del info
+        (run.folder / "samples").mkdir(exist_ok=True)
+        local = jax.tree.map(np.asarray, state)
+        assert kind.sample is not None
+        kind.sample(Trained(run.options, run.facts, local), run.folder / "samples" / f"step{int(state.step):07d}")
+
+    return [*found, training.periodically(run.options.sample_every, write_sample, last=last)]
+
+
+def _size(tree: Any) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
