@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from jaxart import losses, models
-from jaxart.tasks import generate, stylize
+from jaxart.tasks import classify, generate, stylize
 from jaxart.training import Checkpoints, Recipe, fit
 
 KEY = jax.random.key(0)
@@ -32,11 +32,6 @@ class Case(NamedTuple):
     eager: bool = True
 
 
-class Batch(NamedTuple):
-    image: np.ndarray
-    label: np.ndarray
-
-
 def bars(first):
     """Yield pictures of two classes, bright above or below."""
     for number in itertools.count(first):
@@ -45,13 +40,13 @@ def bars(first):
         image = rng.integers(0, 60, (8, 8, 8, 1))
         image[label == 0, :4] += 150
         image[label == 1, 4:] += 150
-        yield Batch(image.astype(np.uint8), label)
+        yield {"image": image.astype(np.uint8), "label": label}
 
 
 def points(first):
     for number in itertools.count(first):
         drawn = np.random.default_rng(number).normal((1, -1), 0.2, (16, 2))
-        yield Batch(drawn.astype(np.float32), np.zeros(16, np.int32))
+        yield {"image": drawn.astype(np.float32), "label": np.zeros(16, np.int32)}
 
 
 def stylization(**options) -> Callable[..., Case]:
@@ -77,7 +72,7 @@ def variational(*unused) -> Case:
 
 
 def classifying(*unused) -> Case:
-    recipe = generate.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
+    recipe = classify.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
 
 

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import re
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +19,13 @@ FIRST = jax.random.fold_in(KEY, 0)  # the key of the first step of `fit`
 SGD = optax.sgd(0.1)
 
 
-class Batch(NamedTuple):
-    image: np.ndarray
-    label: np.ndarray
-
-
 def batches(first, size=32):
     for number in itertools.count(first):
         rng = np.random.default_rng([1, number])
-        yield Batch(rng.integers(0, 255, (size, 8, 8, 1), np.uint8), rng.integers(0, 3, size).astype(np.int32))
+        yield {
+            "image": rng.integers(0, 255, (size, 8, 8, 1), np.uint8),
+            "label": rng.integers(0, 3, size).astype(np.int32),
+        }
 
 
 def adversarial(axis_name=None) -> training.Recipe:
@@ -114,7 +111,7 @@ def test_two_hundred_steps_on_eight_devices_end_with_the_same_loss():
     def points(first):
         for number in itertools.count(first):
             rng = np.random.default_rng(number)
-            yield Batch(rng.standard_normal((32, 2)).astype(np.float32), np.zeros(32, np.int32))
+            yield {"image": rng.standard_normal((32, 2)).astype(np.float32), "label": np.zeros(32, np.int32)}
 
     told = [
         fit(recipe, points, key=KEY, steps=200, mesh=mesh, batches_per_call=50, every=50)[1].discriminator
