@@ -21,6 +21,7 @@ SHELVES = (
     "metrics",
     "models",
     "ops",
+    "tasks.classify",
     "tasks.generate",
     "tasks.stylize",
     "training",

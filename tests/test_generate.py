@@ -251,12 +251,12 @@ class FourPatches(nn.Module):
 def test_a_discriminator_of_patches_plays_as_one_that_says_their_mean(loss):
     states = []
     for discriminator in (models.MLPDiscriminator(width=8, name="whole"), FourPatches()):
-        adam = optax.sgd(0.1)
+        sgd = optax.sgd(0.1)
         recipe = generate.gan(
             MLPS[0], discriminator, shape=(2,), latent=2, loss=loss, r1=0.1, gradient_penalty=0.1,
-            generator_optimizer=adam, discriminator_optimizer=adam,
+            generator_optimizer=sgd, discriminator_optimizer=sgd,
         )  # fmt: skip
-        state = recipe.init(KEY)
+        state = jax.jit(recipe.init)(KEY)
         if states:  # the same params, one level deeper
             params = {"whole": states[0][0].discriminator["params"]}
             state = state._replace(discriminator={"params": params}, generator=states[0][0].generator)
