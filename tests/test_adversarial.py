@@ -213,3 +213,42 @@ def test_bernoulli_log_likelihood_equals_scipy_and_is_finite_far_out(rng):
     value, slope = jax.value_and_grad(lambda x: losses.bernoulli_log_likelihood(jnp.float32([[0, 0]]), x)[0])(far)
     np.testing.assert_allclose(value, -1e4)
     np.testing.assert_array_equal(slope, [[-1, 0]])
+
+
+# Logits of patches
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_of_patches_are_their_mean_per_example(name, rng):
+    real, fake = (jnp.asarray(rng.standard_normal((3, 4, 5, 1)), jnp.float32) for _ in range(2))
+    for loss in ALL[name][:2]:
+        got = loss(real, fake)
+        assert got.shape == (3,)
+        alone = loss(real.reshape(-1), fake.reshape(-1)).reshape(3, -1).mean(1)
+        np.testing.assert_allclose(got, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_in_penalties_the_logit_of_patches_is_their_mean(rng):
+    real, fake = (jnp.asarray(rng.standard_normal((3, 4, 4, 2)), jnp.float32) for _ in range(2))
+    mix = jnp.float32([0.1, 0.5, 0.9])
+
+    def patches(x):
+        return jnp.sin(x).sum(-1, keepdims=True)  # [B, 4, 4, 1]
+
+    def whole(x):
+        return patches(x).mean((1, 2, 3))  # [B]
+
+    for penalty, inputs in ((losses.gradient_norm_penalty, (real,)), (losses.gradient_penalty, (real, fake, mix))):
+        got = penalty(patches, *inputs)
+        assert got.shape == (3,)
+        np.testing.assert_allclose(got, penalty(whole, *inputs), rtol=1e-5)
+    expected = np.sum((np.cos(real) / 16) ** 2, (1, 2, 3))
+    np.testing.assert_allclose(losses.gradient_norm_penalty(patches, real), expected, rtol=1e-4)
+
+
+def test_interleaved_batches_come_apart_again(rng):
+    first, second = (jnp.asarray(rng.standard_normal((3, 4, 5)), jnp.float32) for _ in range(2))
+    both = losses.interleave(first, second)
+    np.testing.assert_array_equal(both[2:4], jnp.stack([first[1], second[1]]))
+    for mine, expected in zip(losses.deinterleave(both), (first, second), strict=True):
+        np.testing.assert_array_equal(mine, expected)

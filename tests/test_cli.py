@@ -42,7 +42,7 @@ def cache(tmp_path_factory):
 
 
 def test_help_needs_no_jax_and_teaches():
-    code = "import sys; from jaxart import cli; cli.app(['--help']); assert 'jax' not in sys.modules and 'numpy' not in sys.modules"
+    code = "import sys; from jaxart import cli; cli.app()(['--help']); assert 'jax' not in sys.modules and 'numpy' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in ("stylize", "plan", "demo", "weights", "info"))

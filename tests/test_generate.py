@@ -1,8 +1,12 @@
 """GAN and VAE recipes, what is made with a trained generator, and how it is scored."""
 
+import functools
 import itertools
-from typing import NamedTuple
+import subprocess
+import sys
+from typing import ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,23 +14,18 @@ import optax
 import pytest
 from scipy import stats
 
-from jaxart import losses, metrics, models
-from jaxart.tasks import generate
+from jaxart import losses, metrics, models, tasks
+from jaxart.tasks import classify, generate
 from jaxart.training import fit
 
 KEY = jax.random.key(2)
-
-
-class Batch(NamedTuple):
-    image: np.ndarray
-    label: np.ndarray
 
 
 def points(first):
     """Yield batches of a Gaussian at (1, -1)."""
     for number in itertools.count(first):
         drawn = np.random.default_rng(number).normal((1, -1), 0.2, (64, 2))
-        yield Batch(drawn.astype(np.float32), np.zeros(64, np.int32))
+        yield {"image": drawn.astype(np.float32), "label": np.zeros(64, np.int32)}
 
 
 def bars(first, size=16):
@@ -37,7 +36,7 @@ def bars(first, size=16):
         image = rng.integers(0, 60, (size, 8, 8, 1))
         image[label == 0, :4] += 150
         image[label == 1, 4:] += 150
-        yield Batch(image.astype(np.uint8), label)
+        yield {"image": image.astype(np.uint8), "label": label}
 
 
 MLPS = models.MLPGenerator(width=32), models.MLPDiscriminator(width=32)
@@ -83,8 +82,8 @@ def test_the_discriminator_step_is_the_gradient_of_its_loss():
         def logit(x):
             return MLPS[1].apply({"params": params}, x[None])[0]
 
-        real_logit, fake_logit = (jax.vmap(logit)(x) for x in (jnp.asarray(batch.image), fake))
-        slopes = [jnp.sum(jax.vmap(jax.grad(logit))(x) ** 2, 1) for x in (jnp.asarray(batch.image), fake)]
+        real_logit, fake_logit = (jax.vmap(logit)(x) for x in (jnp.asarray(batch["image"]), fake))
+        slopes = [jnp.sum(jax.vmap(jax.grad(logit))(x) ** 2, 1) for x in (jnp.asarray(batch["image"]), fake)]
         return jnp.mean(jnp.log1p(jnp.exp(fake_logit - real_logit)) + gamma / 2 * (slopes[0] + slopes[1]))
 
     gradient = jax.grad(objective)(state.discriminator["params"])
@@ -138,7 +137,7 @@ def test_the_evidence_bound_is_below_the_likelihood_and_rises():
     )  # fmt: skip
     assert seen[-1] > seen[0] + 10
     assert float(info.bound) == pytest.approx(float(info.log_likelihood - info.divergence), rel=1e-5)
-    images = np.asarray(next(bars(1000)).image[:4], np.float32) / 255
+    images = np.asarray(next(bars(1000))["image"][:4], np.float32) / 255
     label = np.zeros(4, np.int32)
     draws = 400
     many = [np.repeat(each, draws, axis=0) for each in (images, label)]
@@ -159,7 +158,7 @@ def test_the_evidence_bound_is_below_the_likelihood_and_rises():
 def test_pixels_of_8_bits_are_spread_over_their_256th():
     encoder, decoder = vae_parts()
     params = generate.vae(encoder, decoder, shape=(8, 8, 1), latent=2).init(KEY).params
-    images = next(bars(0)).image
+    images = next(bars(0))["image"]
     keys = jax.random.split(KEY, len(images))
     spread = jax.vmap(lambda key: jax.random.uniform(jax.random.split(key)[0], images.shape[1:]))(keys)
     exact = generate.evidence(encoder, decoder, params, keys, (images + spread) / 256, np.zeros(16, np.int32))
@@ -217,24 +216,154 @@ def test_an_exported_generator_draws_the_same():
     np.testing.assert_allclose(loaded.call(z, label), draw(z, label), atol=1e-5)
 
 
-def test_a_classifier_learns_and_scores_tell_good_from_bad():
+class Counted(nn.Module):
+    """A generator that counts how often it is traced."""
+
+    traced: ClassVar[list] = []
+
+    @nn.compact
+    def __call__(self, z, label, *, train=False):
+        self.traced.append(z.shape)
+        return jnp.tanh(nn.Dense(64)(z)).reshape(-1, 8, 8, 1)
+
+
+def test_other_weights_of_the_same_network_trace_nothing():
+    z, label = generate.draw_latents(KEY, 9, latent=3), np.zeros(9, np.int32)
+    sets = [Counted().init(key, z, label) for key in jax.random.split(KEY, 3)]
+    Counted.traced.clear()
+    made = [generate.pictures(generate.generator_of(Counted(), each), z, label, batch=4) for each in sets]
+    assert Counted.traced == [(4, 3)]
+    for images, variables in zip(made, sets, strict=True):
+        expected = (Counted().apply(variables, z, label) + 1) / 2
+        np.testing.assert_allclose(images, expected, atol=1e-6)
+
+
+class FourPatches(nn.Module):
+    """Say the same of each of four patches."""
+
+    @nn.compact
+    def __call__(self, x, label, *, train=False):
+        logits = models.MLPDiscriminator(width=8, name="whole")(x, label)
+        return jnp.broadcast_to(logits[:, None, None, None], (len(x), 2, 2, 1))
+
+
+@pytest.mark.parametrize("loss", [losses.RELATIVISTIC, losses.HINGE], ids=["relativistic", "hinge"])
+def test_a_discriminator_of_patches_plays_as_one_that_says_their_mean(loss):
+    states = []
+    for discriminator in (models.MLPDiscriminator(width=8, name="whole"), FourPatches()):
+        sgd = optax.sgd(0.1)
+        recipe = generate.gan(
+            MLPS[0], discriminator, shape=(2,), latent=2, loss=loss, r1=0.1, gradient_penalty=0.1,
+            generator_optimizer=sgd, discriminator_optimizer=sgd,
+        )  # fmt: skip
+        state = jax.jit(recipe.init)(KEY)
+        if states:  # the same params, one level deeper
+            params = {"whole": states[0][0].discriminator["params"]}
+            state = state._replace(discriminator={"params": params}, generator=states[0][0].generator)
+        states.append((state, *jax.jit(recipe.lazy[0][1])(KEY, state, next(points(0)), None)))
+    (_, one, one_info), (_, four, four_info) = states
+    np.testing.assert_allclose(one_info, four_info, rtol=1e-4, atol=1e-6)
+    assert float(one_info.penalty) > 1e-3
+    pairs = one.discriminator["params"], four.discriminator["params"]["whole"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *pairs)
+
+
+def examples_of(number, count=120):
+    return next(bars(number, count))
+
+
+def judge_of(key, examples):
+    """Return a judge by a classifier that was trained a little on one batch of examples."""
     network = models.SmallClassifier(classes=2, width=4, features=8)
-    params = generate.train_classifier(KEY, network, bars, shape=(8, 8, 1), steps=60)
+    stream = lambda first: itertools.repeat(examples)  # noqa: E731
+    trained = classify.train_classifier(key, network, stream, shape=(8, 8, 1), steps=60)
+    describe = functools.partial(classify.predict, trained, batch=50)
+    return generate.Judge("small classifier", metrics.content_hash(trained.params), describe, judge_of)
 
-    def judge(images):
-        return network.apply({"params": params}, images)
 
-    sets = [next(bars(seed, 120)) for seed in (500, 501, 502)]
-    logits, features = zip(*(generate.apply_in_batches(judge, each.image, batch=50) for each in sets), strict=True)
-    assert metrics.accuracy(logits[0], sets[0].label) > 0.95
-    setting = generate.Setting("small classifier", "x", "y", "none", 0)
+@pytest.fixture(scope="module")
+def judge():
+    return judge_of(KEY, examples_of(1))
+
+
+def values(cards):
+    return {card.score: card.value for card in cards}
+
+
+def test_scores_tell_good_from_bad_and_copies(judge):
+    real, same, train = (examples_of(seed) for seed in (500, 501, 502))
     noise = np.random.default_rng(0).integers(0, 255, (120, 8, 8, 1)).astype(np.uint8)
-    bad = generate.apply_in_batches(judge, noise)[1]
-    good_cards, bad_cards = (
-        generate.score_features(KEY, features[0], fake, features[2], setting=setting) for fake in (features[1], bad)
+    good, worse, copied = (
+        values(generate.score_pictures(KEY, judge, real=real, fake={"image": fake}, train=train, data_hash="x"))
+        for fake in (same["image"], noise, train["image"])
     )
-    good, worse = ({card.score: card.value for card in cards} for cards in (good_cards, bad_cards))
     assert good["kernel distance"] < worse["kernel distance"]
     assert good["coverage"] > 0.5 > worse["coverage"]
-    copied = generate.score_features(KEY, features[0], features[2], features[2], setting=setting)
-    assert {card.score: card.value for card in copied}["p-value of copying"] < 0.05 <= good["p-value of copying"]
+    assert copied["p-value of copying"] < 0.05 <= good["p-value of copying"]
+    assert "classification accuracy score" not in good
+
+
+def test_scores_of_classes_tell_right_labels_from_wrong(judge):
+    real, fake, train = examples_of(600, 200), examples_of(601), examples_of(602)
+    wrong = {"image": fake["image"], "label": 1 - fake["label"]}
+    right, swapped = (
+        generate.score_pictures(
+            KEY, judge, real=real, fake=made, train=train, data_hash="digest", resize="area", seed=3
+        )
+        for made in (fake, wrong)
+    )
+    for name in ("accuracy on made pictures", "classification accuracy score"):
+        assert values(right)[name] > 0.95
+        assert values(swapped)[name] < 0.05
+    assert values(swapped)["accuracy after real pictures"] > 0.95
+    for card in right:
+        assert (card.features, card.features_hash, card.data_hash) == ("small classifier", judge.digest, "digest")
+        assert (card.resize, card.seed, card.n_fake) == ("area", 3, 120)
+        assert card.n_real == (200 if "accuracy" in card.score else 120)
+
+
+def test_labels_ask_for_a_judge_that_knows_classes(judge):
+    fake = examples_of(0)
+    described = []
+    blind = judge._replace(name="blind", retrain=None, describe=described.append)
+    with pytest.raises(ValueError, match="expected one that knows classes, with `retrain`, got 'blind'"):
+        generate.score_pictures(KEY, blind, real=fake, fake=fake, train=fake, data_hash="x")
+    assert described == []
+
+
+def test_made_examples_are_the_pictures_as_bytes():
+    network = models.DCGANGenerator(size=8, channels=1, width=4, classes=2)
+    z = generate.draw_latents(KEY, 5, latent=3)
+    draw = generate.generator_of(network, network.init(KEY, z, jnp.zeros(5, jnp.int32), train=True))
+    made = generate.draw_examples(KEY, draw, 5, latent=3, classes=2)
+    assert made["label"].tolist() == [0, 1, 0, 1, 0]
+    assert made["image"].dtype == np.uint8
+    np.testing.assert_array_equal(made["image"], np.rint(255 * generate.pictures(draw, z, made["label"])))
+    assert set(generate.draw_examples(KEY, draw, 2, latent=3)) == {"image"}
+
+
+def test_the_judge_of_vgg_averages_a_layer(variables):
+    images = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 1)).astype(np.uint8)
+    judge = generate.vgg_judge(variables, layer="relu2_1")
+    assert judge.name == "vgg16 relu2_1 mean"
+    assert judge.digest == metrics.content_hash(variables)
+    logits, features = judge.describe(images)
+    assert logits is None
+    pictures = jnp.asarray(images, jnp.float32).repeat(3, axis=-1) / 255
+    expected = models.VGG(layers=("relu2_1",)).apply(variables, pictures)["relu2_1"].mean((1, 2))
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_tasks_load_when_used_and_no_function_hides_its_module():
+    code = """
+import pkgutil, sys, jaxart
+assert not [name for name in sys.modules if name.startswith("jaxart.tasks.")]
+assert jaxart.tasks.generate.gan and jaxart.tasks.classify.classifier and jaxart.tasks.stylize.stylize
+for package in (jaxart.tasks.generate, jaxart.tasks.classify, jaxart.training):
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert not modules & set(package.__all__), package
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="no attribute 'paint'; known: classify, generate, stylize"):
+        _ = tasks.paint

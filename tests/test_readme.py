@@ -29,9 +29,9 @@ def _tiny(block: str) -> str:
 
 def test_commands_and_flags_are_real(capsys):
     shell = "\n".join(re.findall(r"```(?:sh|bash)\n(.*?)```", TEXT, re.S))
-    cli.app(["--help"])
+    cli.app()(["--help"])
     for command in ("stylize", "sheet", "train gan", "train vae", "resume", "generate", "data preview"):
-        cli.app([*command.split(), "--help"])
+        cli.app()([*command.split(), "--help"])
     helps = capsys.readouterr().out
     for command in set(re.findall(r"jaxart (?!\.)([a-z]+)", shell)):
         assert re.search(rf"\b{command}\b", helps), command

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from jaxart import losses, models
-from jaxart.tasks import generate, stylize
+from jaxart.tasks import classify, generate, stylize
 from jaxart.training import Checkpoints, Recipe, fit
 
 KEY = jax.random.key(0)
@@ -72,7 +72,7 @@ def variational(*unused) -> Case:
 
 
 def classifying(*unused) -> Case:
-    recipe = generate.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
+    recipe = classify.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
 
 

@@ -9,17 +9,21 @@ from jaxart.cli.renamed import with_new_names
 from jaxart.cli.terminal import fail
 from jaxart.version import __version__
 
-COMMANDS = {  # by purpose, in the order of the help
-    "Paint": (stylize.stylize, sheet.sheet, plan.plan, stylize.demo),
-    "Train": (runs.train, runs.resume, runs.score, runs.export, runs.runs),
-    "Generate": (runs.generate, runs.interpolate),
-    "Look at data": (data.app,),
-    "System": (system.info, weights.app),
-}
+
+def _commands() -> dict[str, tuple]:
+    """Return the commands by purpose, in the order of the help."""
+    return {
+        "Paint": (stylize.stylize, sheet.sheet, plan.plan, stylize.demo),
+        "Train": (runs.train_app(), runs.resume, runs.score, runs.export, runs.runs),
+        "Generate": (runs.generate, runs.interpolate),
+        "Look at data": (data.app,),
+        "System": (system.info, weights.app),
+    }
 
 
-def _assembled() -> App:
-    app = App(
+def app() -> App:
+    """Return the program, with a command for every kind of run that there is now."""
+    made = App(
         name="jaxart",
         help="Deep learning for art.\n\nTry it: `jaxart demo`. Then: `jaxart stylize PHOTO PAINTING -o RESULT.png`",
         version=__version__,
@@ -27,20 +31,17 @@ def _assembled() -> App:
         default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
-    for place, (purpose, commands) in enumerate(COMMANDS.items(), 1):
+    for place, (purpose, commands) in enumerate(_commands().items(), 1):
         group = Group(purpose, sort_key=place)
         for number, command in enumerate(commands, 1):
             if isinstance(command, App):
                 command.group, command.sort_key = group, number
-                app.command(command)
+                made.command(command)
             else:
-                app.command(command, group=group, sort_key=number)
+                made.command(command, group=group, sort_key=number)
     for flag in ("--help", "--version"):
-        app[flag].group = group
-    return app
-
-
-app = _assembled()
+        made[flag].group = group
+    return made
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
     for notice in notices:
         print(f"jaxart: {notice}", file=sys.stderr)
     try:
-        code = app(words, exit_on_error=False, print_error=False)
+        code = app()(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         code = fail(f"{error} The command's --help explains its arguments.")
     except (ValueError, OSError) as error:

@@ -303,5 +303,3 @@ def _mesh(place: Place) -> "Mesh | None":
     keep_compiled_programs()
     return mesh
 
-
-train = train_app()

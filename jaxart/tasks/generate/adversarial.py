@@ -209,7 +209,7 @@ def _make_step(game: _Game) -> Callable[[Key, State, dict[str, Array], None], tu
 
 def _train_discriminator(game: _Game, key: Key, state: State, real: Array, label: Array) -> tuple[State, dict]:
     key_latent, key_augment, key_mix = jax.random.split(key, 3)
-    fake, _ = apply_train(game.generator, state.generator, latents(game, key_latent, len(real)), label)
+    fake, _ = apply_train(game.generator, state.generator, _latents(game, key_latent, len(real)), label)
     real, fake = _augmented(game, key_augment, real, jax.lax.stop_gradient(fake))
 
     def objective(params):
@@ -240,7 +240,7 @@ def _train_discriminator(game: _Game, key: Key, state: State, real: Array, label
 
 def _train_generator(game: _Game, key: Key, state: State, real: Array, label: Array) -> tuple[State, dict]:
     key_latent, key_augment = jax.random.split(key)
-    z = latents(game, key_latent, len(real))
+    z = _latents(game, key_latent, len(real))
 
     def objective(params):
         fake, variables = apply_train(game.generator, {**state.generator, "params": params}, z, label)
@@ -268,7 +268,7 @@ def _train_generator(game: _Game, key: Key, state: State, real: Array, label: Ar
     return state, {"loss": loss, "gradient": optax.tree.norm(gradient)}
 
 
-def latents(game: _Game, key: Key, count: int) -> jax.Array:
+def _latents(game: _Game, key: Key, count: int) -> jax.Array:
     """Draw ``[count, latent]``, each row from its example's key."""
     keys = example_keys(key, count, axis_name=game.axis_name)
     return jax.vmap(lambda each: jax.random.normal(each, (game.latent,)))(keys)

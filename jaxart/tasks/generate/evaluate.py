@@ -112,6 +112,8 @@ def score_pictures(
     Raises:
         ValueError: made pictures with labels and a judge that knows no classes.
     """
+    if "label" in fake:
+        _check_classes(judge)
     _, key_features, key_classes = jax.random.split(key, 3)
     setting = Setting(judge.name, judge.digest, data_hash, resize, seed)
     sets = real["image"][: len(fake["image"])], fake["image"], train["image"]
@@ -139,9 +141,7 @@ def score_classes(
 
     Reference: Ravuri and Vinyals, Classification Accuracy Score for Conditional Generative Models, 2019.
     """
-    if judge.retrain is None:
-        raise ValueError(f"judge: expected one with classes, whose `retrain` is given, got {judge.name!r}.")
-    after = judge.retrain(key, fake)
+    after = _check_classes(judge)(key, fake)
     pairs = {
         "accuracy on made pictures": (judge, fake),
         "classification accuracy score": (after, real),
@@ -154,6 +154,15 @@ def score_classes(
         value = metrics.jackknife(key, lambda pair: metrics.accuracy(*pair), (logits, examples["label"]))
         cards.append(metrics.score_card(name, value, **numbers))
     return cards
+
+
+def _check_classes(judge: Judge) -> Callable[[Key, Examples], Judge]:
+    if judge.retrain is None:
+        raise ValueError(
+            f"judge: expected one that knows classes, with `retrain`, got {judge.name!r}. Hand in such a one, "
+            "or made pictures without labels."
+        )
+    return judge.retrain
 
 
 def score_features(

@@ -137,4 +137,5 @@ def export(generate: Generate, *, latent: int, platforms: Sequence[str] = PLATFO
     """
     (batch,) = jax.export.symbolic_shape("batch")
     shapes = jax.ShapeDtypeStruct((batch, latent), jnp.float32), jax.ShapeDtypeStruct((batch,), jnp.int32)
-    return bytes(jax.export.export(jax.jit(generate), platforms=tuple(platforms))(*shapes).serialize())
+    program = jax.jit(functools.partial(*generate))  # the weights become part of the file
+    return bytes(jax.export.export(program, platforms=tuple(platforms))(*shapes).serialize())
