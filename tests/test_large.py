@@ -1,6 +1,5 @@
 """Stylizing in tiles: the same gradient as on the whole picture, chosen by memory."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
