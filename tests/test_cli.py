@@ -1,5 +1,6 @@
 """The command line, as a person uses it: in this process where that shows the same, in processes of its own where they are killed."""
 
+import collections
 import inspect
 import json
 import os
@@ -211,12 +212,14 @@ class TestTerminal:
         with progress.Bar() as bar:
             progress.scales_hook(bar, [1.0, 4.0])(step)
         assert "scale 2/2 24x16  step 3/5  loss 2.0000 (content 2.0000, style 2.0000)" in capsys.readouterr().err
+        Numbers = collections.namedtuple("Numbers", "loss gradient")
         with progress.Bar(100, done=20) as bar:
             hook = progress.training_hook(bar, steps=100, batch=8, dataset_size=16)
-            hook(State(step=21), Info(**dict.fromkeys(Info._fields, 0.5)))
-            hook(State(step=31), Info(**dict.fromkeys(Info._fields, 0.5)))
+            hook(State(step=21), Numbers(0.5, 1.0))
+            hook(State(step=31), Numbers(0.5, 1.0))
         told = capsys.readouterr().err
-        assert "step 21/100  epoch 10.5  loss 0.5" in told
+        assert "step 21/100  epoch 10.5  loss 0.5  " in told
+        assert "gradient" not in told
         assert "step 31" not in told  # twenty seconds have not passed
         assert bar.seconds > 0
 
