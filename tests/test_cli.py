@@ -381,7 +381,7 @@ class TestMessages:
                 "content, gray, uniform, normal, style",
             ),
             (["photo.png", "painting.png", "-o", "out.png", "--init", "text.jpg"], "text.jpg: not a picture"),
-            (["photo.png", "painting.png", "-o", "out.png", "--style-loss", "vgg"], '"wasserstein", "gram"'),
+            (["photo.png", "painting.png", "-o", "out.png", "--style-loss", "vgg"], 'Choose from: "wasserstein"'),
             (["photo.png", "painting.png", "-o", "out.png", "--stepz", "2"], "Did you mean --steps?"),
             (["photo.png", "painting.png"], "--output"),
         ],
