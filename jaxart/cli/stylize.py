@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from jaxart.cli.devices import keep_compiled_programs
 from jaxart.cli.job import DEFAULTS, Options, in_memory_modes, job_maker
 from jaxart.cli.options import Content, Style, picture, running
-from jaxart.cli.progress import Bar, scales_hook
+from jaxart.cli.progress import Bar, losses_of, scales_hook
 from jaxart.cli.terminal import format_duration, format_size, interruptible, say
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def _tracer(path: Path) -> "Callable[[Progress], None]":
         if progress.step % _LOG_EVERY and progress.step != 1:
             return
         row: dict[str, Any] = {"scale": progress.scale + 1, "step": progress.step}
-        row |= {name: float(value) for name, value in progress.info._asdict().items()}
+        row |= {name: float(value) for name, value in losses_of(progress).items()}
         row |= {"seconds": round(time.perf_counter() - begin, 3), "memory": memory.resident()}
         with open(path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
