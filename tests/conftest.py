@@ -16,10 +16,10 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 import jax
 import numpy as np
 import pytest
+from helpers import random_torchvision
 from safetensors.numpy import save_file
 
 from jaxart import weights
-from jaxart.models.vgg import CHANNELS, CONVOLUTIONS
 from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -41,19 +41,6 @@ def strict():
 def rng():
     """Random numbers that begin anew in each test, so that its inputs do not depend on which tests ran before."""
     return np.random.default_rng(0)
-
-
-def random_torchvision(depth: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return random weights in torchvision's layout, features.N.weight OIHW, small enough not to explode."""
-    rng, arrays, index, previous = np.random.default_rng(seed), {}, 0, 3
-    for channels, count in zip(CHANNELS, CONVOLUTIONS[depth], strict=True):
-        for _ in range(count):
-            kernel = rng.standard_normal((channels, previous, 3, 3), np.float32) * np.sqrt(2 / (9 * previous))
-            arrays[f"features.{index}.weight"] = kernel.astype(np.float32)
-            arrays[f"features.{index}.bias"] = rng.standard_normal(channels).astype(np.float32) * 0.1
-            index, previous = index + 2, channels
-        index += 1
-    return arrays
 
 
 @pytest.fixture(scope="session")
