@@ -1,21 +1,33 @@
-"""Eight simulated CPU devices, rank promotion raises, warnings are errors; strict dtypes on request."""
+"""Eight simulated CPU devices, rank promotion raises, warnings are errors; strict dtypes on request; compiled programs are shared."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the workers and the processes that tests start inherit this one's
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxart-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import numpy as np
 import pytest
+from helpers import random_torchvision
 from safetensors.numpy import save_file
 
 from jaxart import weights
-from jaxart.models.vgg import CHANNELS, CONVOLUTIONS
 from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+    """Compile anew, in silence, where a program of the cache is just being written by another process."""
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache entry")
 
 
 @pytest.fixture
@@ -29,19 +41,6 @@ def strict():
 def rng():
     """Random numbers that begin anew in each test, so that its inputs do not depend on which tests ran before."""
     return np.random.default_rng(0)
-
-
-def random_torchvision(depth: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return random weights in torchvision's layout, features.N.weight OIHW, small enough not to explode."""
-    rng, arrays, index, previous = np.random.default_rng(seed), {}, 0, 3
-    for channels, count in zip(CHANNELS, CONVOLUTIONS[depth], strict=True):
-        for _ in range(count):
-            kernel = rng.standard_normal((channels, previous, 3, 3), np.float32) * np.sqrt(2 / (9 * previous))
-            arrays[f"features.{index}.weight"] = kernel.astype(np.float32)
-            arrays[f"features.{index}.bias"] = rng.standard_normal(channels).astype(np.float32) * 0.1
-            index, previous = index + 2, channels
-        index += 1
-    return arrays
 
 
 @pytest.fixture(scope="session")

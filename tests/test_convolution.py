@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jaxart import ops
@@ -110,6 +110,7 @@ def test_padding_that_crops_forwards_or_backwards(pads, stride, rng):
         close(mine, other)
 
 
+@example(1, 1, 1, 1, 1, (1, 1), (3, -1))  # all that is left is zeros, but the tile has the pixel
 @settings(max_examples=12, deadline=None)
 @given(
     st.integers(1, 3), st.integers(1, 13), st.integers(1, 14), st.integers(1, 5), st.integers(1, 4),
@@ -136,8 +137,16 @@ def test_winograd_equals_xla_for_any_shape(n, h, w, c, o, rows, columns):
         return y, to_images, winograd.kernel_gradient(x, cotangent, pads)
 
     bounds = theirs(jnp.abs(x), jnp.abs(k), jnp.abs(cotangent))
-    for mine, other, bound in zip(ours(x, k, cotangent), theirs(x, k, cotangent), bounds, strict=True):
-        close(mine, other, WINOGRAD, bound)
+    pixel, tap, error = (jnp.abs(each).max() for each in (x, k, cotangent))
+    products = (
+        pixel * tap,
+        error * tap,
+        pixel * error,
+    )  # where the padding crops, a tile has more in it than the bound says
+    for mine, other, bound, product in zip(
+        ours(x, k, cotangent), theirs(x, k, cotangent), bounds, products, strict=True
+    ):
+        close(mine, other, WINOGRAD, jnp.maximum(bound, product))
 
 
 WIDE = [
@@ -154,13 +163,19 @@ WIDE = [
 ]
 
 
-@pytest.mark.parametrize("transformed", [False, True])
-@pytest.mark.parametrize("allowed", [False, True])
-@pytest.mark.parametrize("case", WIDE)
+VARIANTS = [(case, *choice) for case in WIDE for choice in itertools.product((False, True), repeat=2)]
+
+
+@pytest.mark.parametrize(
+    ("case", "allowed", "transformed"),
+    [
+        variant for variant in VARIANTS if not variant[2] or variant[0][5:7] == (3, 1)
+    ],  # only such kernels are transformed
+)
 def test_every_algorithm_and_its_gradients_equal_xla(case, allowed, transformed, rng):
     n, h, w, c, o, taps, stride, padding = case
     x, k = normal(rng, n, h, w, c), normal(rng, taps, taps, c, o)
-    ready = ops.transform_kernel(k) if transformed and taps == 3 else None
+    ready = ops.transform_kernel(k) if transformed else None
 
     def ours(x, k):
         return ops.conv2d(x, k, stride=stride, padding=padding, transformed=ready, winograd=allowed)

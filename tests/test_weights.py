@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_torchvision
+from helpers import random_torchvision
 from safetensors.numpy import load_file, save_file
 
 from jaxart import weights

@@ -1,0 +1,18 @@
+"""What several test files make their inputs with."""
+
+import numpy as np
+
+from jaxart.models.vgg import CHANNELS, CONVOLUTIONS
+
+
+def random_torchvision(depth: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return random weights in torchvision's layout, features.N.weight OIHW, small enough not to explode."""
+    rng, arrays, index, previous = np.random.default_rng(seed), {}, 0, 3
+    for channels, count in zip(CHANNELS, CONVOLUTIONS[depth], strict=True):
+        for _ in range(count):
+            kernel = rng.standard_normal((channels, previous, 3, 3), np.float32) * np.sqrt(2 / (9 * previous))
+            arrays[f"features.{index}.weight"] = kernel.astype(np.float32)
+            arrays[f"features.{index}.bias"] = rng.standard_normal(channels).astype(np.float32) * 0.1
+            index, previous = index + 2, channels
+        index += 1
+    return arrays
