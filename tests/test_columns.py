@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxart import data
 from jaxart.runs.legacy import digest as picture_digest
@@ -67,9 +68,9 @@ class TestFromArrays:
             ({"a": np.zeros(2, [("x", int)])}, "column 'a': expected numbers, times or text"),
             (
                 {"a": [0, 1, np.nan, np.inf]},
-                "column 'a': expected finite numbers, got nan in row 2, 2 such rows in all",
+                "column 'a': expected finite numbers, got nan at index 2, 2 such examples in all",
             ),
-            ({"a": np.array([[1, 1], [1, np.inf]])}, "got .1.0, inf. in row 1"),
+            ({"a": np.array([[1, 1], [1, np.inf]])}, "got .1.0, inf. at index 1"),
         ],
     )
     def test_bad_columns_are_refused(self, columns, message):
@@ -262,3 +263,121 @@ class TestThroughBatches:
         sharded, _ = fit(RECIPE, batches, key=KEY, steps=20, mesh=data_mesh(jax.devices()[:2]))
         alone, _ = fit(RECIPE, batches, key=KEY, steps=20)
         np.testing.assert_allclose(sharded.weight, alone.weight, rtol=1e-5)
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+class TestTables:
+    def test_csv_columns_are_whole_numbers_numbers_or_text(self, tmp_path):
+        path = write(
+            tmp_path / "a.csv", '\ufeffid, year ,price,artist,empty\n007,1889, 1.5 ,"Gogh, van",\n8,1503,2e3,,\n'
+        )
+        read = data.load_table(path, classes=["artist"])
+        assert {name: array.tolist() for name, array in read.columns.items()} == {
+            "id": [7, 8],
+            "year": [1889, 1503],
+            "price": [1.5, 2000.0],
+            "artist": [1, 0],
+            "empty": ["", ""],
+        }
+        assert read.column("year").dtype == np.int64
+        assert read.classes == {"artist": ("", "Gogh, van")}
+
+    def test_npz_columns_stay_what_they_are(self, tmp_path):
+        made = paintings()
+        np.savez(tmp_path / "a.npz", **made.columns)
+        read = data.load_table(tmp_path / "a.npz")
+        assert data.digest(read) == data.digest(made._replace(classes={}))
+
+    @pytest.mark.parametrize(
+        ("name", "text", "message"),
+        [
+            ("a.csv", "price\n1\n\n2.5\n", None),
+            (
+                "a.csv",
+                "id,price\n1,2.5\n2,\n3,\n",
+                r"a.csv: column 'price': expected a number .* in row 2 and in 2 rows in all",
+            ),
+            ("a.csv", "a,b,a\n1,2,3\n", "a.csv: expected each column once .* got a, b, a"),
+            ("a.csv", "a,b\n1,2\nGogh, van,3\n", "a.csv: expected 2 cells in row 2, got 3. Put quotes"),
+            ("a.csv", "a,b\n", "a.csv: columns: expected one number of examples .* got 0 in 'a', 0 in 'b'"),
+            ("a.csv", "", "a.csv: columns: .* got no columns"),
+            ("a.csv", "a\n1\nnan\n", "a.csv: column 'a': expected finite numbers, got nan at index 1"),
+            ("a.csv", "a\n99999999999999999999\n", None),
+            ("a.npz", "no", "a.npz: cannot be read"),
+            ("a.txt", "a\n1\n", "expected a table, .csv or .npz, got .txt"),
+        ],
+    )
+    def test_damaged_tables_are_refused(self, tmp_path, name, text, message):
+        path = write(tmp_path / name, text)
+        if message is None:
+            assert next(iter(data.load_table(path).columns.values())).dtype == np.float64
+            return
+        with pytest.raises(ValueError, match=message):
+            data.load_table(path)
+        with pytest.raises(ValueError, match="no such file"):
+            data.load_table(tmp_path / "b.csv")
+
+
+class TestColumnsOfPictures:
+    @pytest.fixture(autouse=True)
+    def pictures(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+        (tmp_path / "works").mkdir()
+        for number in range(4):
+            Image.fromarray(np.full((8, 8, 3), 60 * number, np.uint8)).save(tmp_path / "works" / f"{number}.png")
+        (tmp_path / "works" / "1.png").write_text("no picture")
+        write(
+            tmp_path / "sold.csv", "file,price,artist\n3.png,3.5,Klee\n1.png,1.5,Goya\n0.png,0.5,Goya\n2.png,2.5,Klee\n"
+        )
+
+    def test_a_csv_brings_targets_without_labels(self, tmp_path):
+        options = {"size": 8, "labels": tmp_path / "sold.csv", "columns": ("price", "artist")}
+        reads = [data.load(tmp_path / "works", **options, cache=cache) for cache in (True, True, False)]
+        for read in reads:  # decoded, from the cache, in memory
+            assert read.column("price").tolist() == [0.5, 2.5, 3.5]  # by the names of the files; one is no picture
+            assert read.column("image")[:, 0, 0, 0].tolist() == [0, 120, 180]
+            assert read.column("artist").tolist() == ["Goya", "Klee", "Klee"]
+            assert read.column("label").tolist() == [0, 0, 0]
+            assert (len(read.failures), read.classes) == (1, {})
+            assert data.digest(read) == data.digest(reads[0])
+
+    def test_only_what_is_asked_for_is_read(self, tmp_path):
+        write(
+            tmp_path / "both.csv",
+            "file,label,price\n0.png,a,1\n2.png,a,\n3.png,b,2\n",
+        )
+        with pytest.warns(UserWarning, match="single picture"):
+            read = data.load(tmp_path / "works", size=8, labels=tmp_path / "both.csv")
+        assert sorted(read.columns) == ["image", "label"]
+        assert read.classes == {"label": ("a", "b")}
+        with pytest.raises(ValueError, match="column 'price': expected a number in every row, got none in row 2"):
+            data.load(tmp_path / "works", size=8, labels=tmp_path / "both.csv", columns=["price"])
+        with pytest.raises(ValueError, match="expected columns file,prize in the first line, got file, price, artist"):
+            data.load(tmp_path / "works", labels=tmp_path / "sold.csv", columns=["prize"])
+        with pytest.raises(ValueError, match="columns: expected `labels` too, the CSV file that price are in"):
+            data.load(tmp_path / "works", columns=["price"])
+
+    def test_so_does_an_npz(self, tmp_path):
+        path = tmp_path / "a.npz"
+        images = np.zeros((3, 8, 8, 1), np.uint8)
+        np.savez(
+            path, images=images, labels=[0.5, 1.5, 2.5], year=[1, 2, 3], names=["a", "b"], odd=np.array([{}], object)
+        )
+        read = data.load(path)
+        assert sorted(read.columns) == ["image", "label"]
+        assert (read.column("label").tolist(), read.classes) == ([0.5, 1.5, 2.5], {})  # a target, not three classes
+        assert data.load(path, columns=["year"]).column("year").tolist() == [1, 2, 3]
+        for name, message in (
+            ("years", "columns: unknown value 'years'; known: year"),
+            ("names", "got 3 in 'image', 3 in 'label', 2 in 'names'"),
+            ("odd", "cannot be read"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                data.load(path, columns=[name])
+        np.save(tmp_path / "a.npy", images)
+        with pytest.raises(ValueError, match=r"a\.npy holds no others"):
+            data.load(tmp_path / "a.npy", columns=["year"])

@@ -18,12 +18,13 @@ from jaxart.data.augmentation import (
     translate,
     vertical_flip,
 )
-from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take
+from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take, with_columns
 from jaxart.data.samplers import Order, Sampler, balanced, mixture, shuffled, weighted
 from jaxart.data.shape import with_channels
 from jaxart.data.sources import load
 from jaxart.data.splits import split_by_group, split_by_time, split_randomly
 from jaxart.data.stream import batches
+from jaxart.data.tables import load_table
 
 __all__ = [
     "AUGMENTATIONS",
@@ -47,6 +48,7 @@ __all__ = [
     "horizontal_flip",
     "hue",
     "load",
+    "load_table",
     "mixture",
     "noise",
     "quarter_turn",
@@ -61,4 +63,5 @@ __all__ = [
     "vertical_flip",
     "weighted",
     "with_channels",
+    "with_columns",
 ]

@@ -31,17 +31,34 @@ def _below(count: int, u: jax.Array) -> jax.Array:
 
 
 def horizontal_flip(key: Key, image: Array, *, probability: float = 0.5) -> jax.Array:
-    """Mirror left and right."""
+    """Mirror left and right.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+    """
     return _perhaps(key, probability, image, lambda: pix.flip_left_right(image))
 
 
 def vertical_flip(key: Key, image: Array, *, probability: float = 0.5) -> jax.Array:
-    """Mirror top and bottom."""
+    """Mirror top and bottom.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+    """
     return _perhaps(key, probability, image, lambda: pix.flip_up_down(image))
 
 
 def quarter_turn(key: Key, image: Array, *, probability: float = 0.5) -> jax.Array:
     """Turn by 90, 180 or 270 degrees.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
 
     Raises:
         ValueError: the picture is not square.
@@ -53,7 +70,14 @@ def quarter_turn(key: Key, image: Array, *, probability: float = 0.5) -> jax.Arr
 
 
 def rotate(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 15.0) -> jax.Array:
-    """Turn by an angle in +-`degrees` around the center, bilinearly; corners show the mirrored picture."""
+    """Turn by an angle in +-`degrees` around the center, bilinearly; corners show the mirrored picture.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        degrees: the largest angle.
+    """
     height, width, _ = image.shape
     rows, columns = jnp.meshgrid(
         jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij"
@@ -73,7 +97,15 @@ def rotate(key: Key, image: Array, *, probability: float = 0.5, degrees: float =
 def translate(
     key: Key, image: Array, *, probability: float = 0.5, fraction: float = 0.125, fill: float = 0.0
 ) -> jax.Array:
-    """Shift by whole pixels, at most `fraction` of each side; what comes in has the value `fill`."""
+    """Shift by whole pixels, at most `fraction` of each side; what comes in has the value `fill`.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        fraction: the largest shift, in parts of the side.
+        fill: value of what comes in.
+    """
     down, right = (round(side * fraction) for side in image.shape[:2])
     padded = jnp.pad(image, [(down, down), (right, right), (0, 0)], constant_values=fill)
 
@@ -84,7 +116,14 @@ def translate(
 
 
 def crop(key: Key, image: Array, *, probability: float = 0.5, smallest: float = 0.75) -> jax.Array:
-    """Enlarge a part of the picture to its whole size, bilinearly; the part's side is between `smallest` and 1 of the picture's."""
+    """Enlarge a part of the picture to its whole size, bilinearly; the part's side is between `smallest` and 1 of the picture's.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        smallest: side of the smallest part, in (0, 1] of the picture's.
+    """
 
     def enlarged(u, v, w):
         part = smallest + (1 - smallest) * u
@@ -97,18 +136,39 @@ def crop(key: Key, image: Array, *, probability: float = 0.5, smallest: float = 
 
 
 def brightness(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.2) -> jax.Array:
-    """Add a number in +-`strength`, in units of the picture's values."""
+    """Add a number in +-`strength`, in units of the picture's values.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        strength: the largest change, in units of the picture's values.
+    """
     return _perhaps(key, probability, image, lambda u: pix.adjust_brightness(image, _within(strength, u)), numbers=1)
 
 
 def contrast(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.5) -> jax.Array:
-    """Multiply the difference from the picture's mean by a number in 1 +- `strength`."""
+    """Multiply the difference from the picture's mean by a number in 1 +- `strength`.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        strength: the largest change of the factor.
+    """
     mean = jnp.mean(image, keepdims=True)
     return _perhaps(key, probability, image, lambda u: mean + (1 + _within(strength, u)) * (image - mean), numbers=1)
 
 
 def saturation(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.5) -> jax.Array:
-    """Multiply the difference from each pixel's gray by a number in 1 +- `strength`; a picture of one channel stays as it is."""
+    """Multiply the difference from each pixel's gray by a number in 1 +- `strength`; a picture of one channel stays as it is.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        strength: the largest change of the factor.
+    """
     gray = jnp.mean(image, axis=-1, keepdims=True)
     return _perhaps(key, probability, image, lambda u: gray + (1 + _within(strength, u)) * (image - gray), numbers=1)
 
@@ -117,6 +177,12 @@ def hue(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 20
     """Turn colors by an angle in +-`degrees` around the axis of grays; a picture of one channel stays as it is.
 
     ``v -> m + cos(a) (v - m) + sin(a) / sqrt(3) (1, 1, 1) x v``, m the mean of v: linear, and the same in [0, 1] and [-1, 1].
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        degrees: the largest angle.
     """
     gray = jnp.mean(image, axis=-1, keepdims=True)
     across = (jnp.roll(image, 1, axis=-1) - jnp.roll(image, -1, axis=-1)) / 3**0.5
@@ -129,13 +195,27 @@ def hue(key: Key, image: Array, *, probability: float = 0.5, degrees: float = 20
 
 
 def noise(key: Key, image: Array, *, probability: float = 0.5, std: float = 0.05) -> jax.Array:
-    """Add normal noise of a standard deviation, in units of the picture's values."""
+    """Add normal noise of a standard deviation, in units of the picture's values.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        std: standard deviation, in units of the picture's values.
+    """
     chance, draw = jax.random.split(key)
     return _perhaps(chance, probability, image, lambda: image + std * jax.random.normal(draw, image.shape))
 
 
 def cutout(key: Key, image: Array, *, probability: float = 0.5, fraction: float = 0.5, fill: float = 0.0) -> jax.Array:
     """Set a rectangle to `fill`: its sides are `fraction` of the picture's, its center anywhere in it.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+        fraction: sides of the rectangle, in (0, 1] of the picture's.
+        fill: its value.
 
     Reference: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017.
     """

@@ -77,6 +77,23 @@ def from_arrays(
     return dataset
 
 
+def with_columns(dataset: Dataset, columns: Mapping[str, Any]) -> Dataset:
+    """Return a dataset with more columns, or others in the place of those of the same names, which are classes no longer.
+
+    Args:
+        dataset: what they are added to.
+        columns: by name, ``[N, ...]`` as in `from_arrays`.
+
+    Raises:
+        ValueError: what `from_arrays` refuses.
+    """
+    if not columns:
+        return dataset
+    added = from_arrays(columns).columns
+    classes = {name: names for name, names in dataset.classes.items() if name not in added}
+    return dataset._replace(columns=_checked(dataset.columns | added), classes=classes)
+
+
 def _picture_columns(images: np.ndarray, labels: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     if images.ndim < 2 or images.dtype not in (np.uint8, np.float32):
         raise ValueError(
@@ -111,7 +128,7 @@ def _checked(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
             rows = np.flatnonzero(~finite.reshape(len(array), -1).all(1))
             raise ValueError(
-                f"column {name!r}: expected finite numbers, got {array[rows[0]].tolist()} in row {rows[0]}, {len(rows)} such rows in all. "
+                f"column {name!r}: expected finite numbers, got {array[rows[0]].tolist()} at index {rows[0]}, {len(rows)} such examples in all. "
                 "Leave them out, or fill them and say where in a column of their own."
             )
     return columns

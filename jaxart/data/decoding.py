@@ -10,14 +10,15 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from jaxart.cache import cache_folder
-from jaxart.data.dataset import Dataset, from_arrays
+from jaxart.data.dataset import Dataset, from_arrays, with_columns
 from jaxart.data.pictures import Pictures
 from jaxart.data.shape import Shape, shaped
+from jaxart.data.tables import typed
 from jaxart.io import decode as decode_picture
 from jaxart.io import dimensions, replacing
 
@@ -27,6 +28,13 @@ _one_large = threading.Lock()
 _FORM = 1  # of what is kept: raised when decoding changes
 
 OnProgress = Callable[[int, int], Any] | None
+
+
+class _Facts(NamedTuple):
+    """Which pictures could be read, by their number among all, and why the others could not."""
+
+    rows: list[int]
+    failures: list[str]
 
 
 def decode(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) -> Dataset:
@@ -41,9 +49,9 @@ def decode(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) 
         ValueError: not one can be read.
     """
     with io.BytesIO() as stream:
-        classes, failures = _write(stream, pictures, shape, on_progress)
+        facts = _write(stream, pictures, shape, on_progress)
         images = np.frombuffer(stream.getvalue(), np.uint8).reshape(-1, shape.size, shape.size, shape.channels)
-    return from_arrays(images, classes)._replace(failures=failures)
+    return _dataset(images, pictures, facts)
 
 
 def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = None) -> Dataset:
@@ -62,27 +70,27 @@ def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = N
     """
     identity = json.dumps([_FORM, pictures.root, pictures.names, pictures.classes, pictures.stamps, shape])
     stem = cache_folder() / "data" / hashlib.sha256(identity.encode()).hexdigest()[:32]
-    if (found := _kept(stem, shape)) is not None:
+    if (found := _kept(stem, pictures, shape)) is not None:
         return found
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         with replacing(stem.with_suffix(".u8")) as partial, open(partial, "wb") as stream:
-            classes, failures = _write(stream, pictures, shape, on_progress)
-        dataset = from_arrays(_mapped(stem, shape), classes)._replace(failures=failures)
-        _keep_facts(stem, dataset)
+            facts = _write(stream, pictures, shape, on_progress)
+        with replacing(stem.with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(facts._asdict()), encoding="utf-8")
     except OSError as error:
         size = len(pictures.names) * shape.size**2 * shape.channels / 2**20
         raise OSError(
             f"{stem.parent}: {error.strerror or error}; decoded pictures need {size:.0f} MiB there. $JAXART_CACHE names another place."
         ) from error
-    return dataset
+    return _dataset(_mapped(stem, shape), pictures, facts)
 
 
-def _keep_facts(stem: Path, dataset: Dataset) -> None:
-    facts = {"classes": dataset.classes.get("label", ()), "failures": dataset.failures}
-    facts["labels"] = dataset.column("label").tolist()
-    with replacing(stem.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(facts), encoding="utf-8")
+def _dataset(images: np.ndarray, pictures: Pictures, facts: _Facts) -> Dataset:
+    """Put the pictures that could be read together with what is known of them."""
+    classes = None if pictures.classes is None else [pictures.classes[row] for row in facts.rows]
+    columns = {name: typed(name, [cells[row] for row in facts.rows]) for name, cells in pictures.columns.items()}
+    return with_columns(from_arrays(images, classes), columns)._replace(failures=tuple(facts.failures))
 
 
 def _mapped(stem: Path, shape: Shape) -> np.ndarray:
@@ -90,23 +98,18 @@ def _mapped(stem: Path, shape: Shape) -> np.ndarray:
     return np.asarray(mapped).reshape(-1, shape.size, shape.size, shape.channels)
 
 
-def _kept(stem: Path, shape: Shape) -> Dataset | None:
+def _kept(stem: Path, pictures: Pictures, shape: Shape) -> Dataset | None:
     """Return what the cache holds, or None if that is nothing or not whole."""
     try:
-        facts = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
-        images, labels = _mapped(stem, shape), np.asarray(facts["labels"], np.int32)
-        if len(images) != len(labels):
-            return None
-        classes = {"label": tuple(facts["classes"])} if facts["classes"] else {}
-        return Dataset({"image": images, "label": labels}, classes, tuple(facts["failures"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = _Facts(**json.loads(stem.with_suffix(".json").read_text(encoding="utf-8")))
+        images = _mapped(stem, shape)
+    except (OSError, ValueError, TypeError):
         return None
+    return _dataset(images, pictures, facts) if len(images) == len(facts.rows) else None
 
 
-def _write(
-    stream: BinaryIO, pictures: Pictures, shape: Shape, on_progress: OnProgress
-) -> tuple[list[str] | None, tuple[str, ...]]:
-    """Write the pixels of the pictures that can be read, in order; return their classes, and why the others cannot."""
+def _write(stream: BinaryIO, pictures: Pictures, shape: Shape, on_progress: OnProgress) -> _Facts:
+    """Write the pixels of the pictures that can be read, in order."""
     good, failures, total = [], [], len(pictures.names)
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -125,7 +128,7 @@ def _write(
         pool.shutdown(cancel_futures=True)  # else Ctrl-C would wait for every picture
     if not good:
         raise ValueError(f"none of {total} pictures can be read; the first: {failures[0]}")
-    return None if pictures.classes is None else [pictures.classes[i] for i in good], tuple(failures)
+    return _Facts(good, failures)
 
 
 def _decoded(pictures: Pictures, shape: Shape, name: str) -> np.ndarray | str:

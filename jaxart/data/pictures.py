@@ -1,7 +1,6 @@
 """Which pictures a folder or an archive holds, and of which class each is. Nothing is decoded here, and no archive unpacked."""
 
 import contextlib
-import csv
 import io
 import os
 import posixpath
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from jaxart.data.tables import read_csv
 from jaxart.io import READABLE
 
 _MOST_BYTES = 2**29  # of one file in an archive
@@ -18,23 +18,34 @@ _MOST_RATIO = 100  # of an archive's content to the archive; pictures hardly com
 
 
 class Pictures(NamedTuple):
-    """Picture files below a root: their names with "/", the class of each (None without classes), and how to open one."""
+    """Picture files below a root.
+
+    Fields:
+        root: the folder or archive.
+        names: of the files, with "/".
+        classes: of each file, or None without classes.
+        columns: what else a CSV file says of each file, by column.
+        stamps: change when a file does: (size, time), in archives (size, checksum).
+        open: from a name to a stream.
+    """
 
     root: str
     names: tuple[str, ...]
     classes: tuple[str, ...] | None
-    stamps: tuple[tuple[int, int], ...]  # change when a file does: (size, time), in archives (size, checksum)
+    columns: dict[str, tuple[str, ...]]
+    stamps: tuple[tuple[int, int], ...]
     open: Callable[[str], BinaryIO]
 
 
 @contextlib.contextmanager
-def open_pictures(path: Path, *, labels: Path | None, split: str) -> Iterator[Pictures]:
+def open_pictures(path: Path, *, labels: Path | None, split: str, columns: Sequence[str] = ()) -> Iterator[Pictures]:
     """Find the pictures of a folder or a .zip, with their classes from subfolders or from a CSV file.
 
     Args:
         path: the folder or archive. Hidden files are passed over, and so is what has no picture's extension.
         labels: CSV with the columns file and label, or None.
         split: "train" or "test"; chooses where the outermost folders have these names.
+        columns: others of the CSV, which then need have no label.
 
     Raises:
         ValueError: no pictures, a bad archive or a bad manifest.
@@ -51,10 +62,13 @@ def open_pictures(path: Path, *, labels: Path | None, split: str) -> Iterator[Pi
         if not stamps:
             raise ValueError(f"{path}: no pictures inside ({' '.join(READABLE)}).")
         names = sorted(stamps)
-        chosen = _by_folder(path, names, split) if labels is None else _by_manifest(path, labels, names)
-        names, classes = tuple(chosen), tuple(chosen.values())
-        known = tuple(each for each in classes if each is not None)
-        yield Pictures(str(path.resolve()), names, known or None, tuple(stamps[name] for name in names), opener)
+        if labels is None:
+            classes, others = _by_folder(path, names, split), {}
+        else:
+            classes, others = _by_manifest(path, labels, names, columns)
+        known = tuple(each for each in classes.values() if each is not None)
+        found = tuple(stamps[name] for name in classes)
+        yield Pictures(str(path.resolve()), tuple(classes), known or None, others, found, opener)
 
 
 def _is_picture(name: str) -> bool:
@@ -130,27 +144,28 @@ def _without_shared(parts: dict[str, list[str]]) -> dict[str, list[str]]:
     return parts
 
 
-def _by_manifest(path: Path, labels: Path, names: Sequence[str]) -> dict[str, str | None]:
-    """Return name -> label of the files that a CSV file names."""
-    try:
-        with open(labels, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns, rows = reader.fieldnames or (), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{labels}: not a readable CSV file ({error}).") from error
-    if not {"file", "label"} <= set(columns):
+def _by_manifest(
+    path: Path, labels: Path, names: Sequence[str], columns: Sequence[str]
+) -> tuple[dict[str, str | None], dict[str, tuple[str, ...]]]:
+    """Return name -> label of the files that a CSV file names, and other columns of it in the same order."""
+    cells = read_csv(labels)
+    needed = ["file", *(columns or ["label"])]
+    if not set(needed) <= set(cells):
         raise ValueError(
-            f"{labels}: expected columns file,label in the first line, got {', '.join(columns) or 'none'}."
+            f"{labels}: expected columns {','.join(needed)} in the first line, got {', '.join(cells) or 'none'}."
         )
-    chosen = {posixpath.normpath((row["file"] or "").strip().replace("\\", "/")): row["label"] for row in rows}
-    known = set(names)
-    missing = [name for name in chosen if name not in known]
-    unlabeled = [name for name, label in chosen.items() if not label]
+    files = [posixpath.normpath(file.replace("\\", "/")) for file in cells["file"]]
+    rows = {file: row for row, file in enumerate(files)}
+    known, told = set(names), cells.get("label")
+    missing = [name for name in rows if name not in known]
+    unlabeled = [name for name, row in rows.items() if told is not None and not told[row]]
     for what, found in (("that are no pictures in " + str(path), missing), ("without a label", unlabeled)):
         if found:
             raise ValueError(f"{labels}: names {len(found)} files {what}: {', '.join(found[:5])}.")
-    if len(chosen) < len(rows):
-        raise ValueError(f"{labels}: names {len(rows) - len(chosen)} files twice.")
-    if not chosen:
+    if len(rows) < len(files):
+        raise ValueError(f"{labels}: names {len(files) - len(rows)} files twice.")
+    if not rows:
         raise ValueError(f"{labels}: names no files.")
-    return {name: chosen[name].strip() for name in names if name in chosen}
+    chosen = {name: rows[name] for name in names if name in rows}
+    others = {column: tuple(cells[column][row] for row in chosen.values()) for column in columns}
+    return {name: None if told is None else told[row] for name, row in chosen.items()}, others

@@ -38,7 +38,12 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def shaped(picture: io.Picture, shape: Shape) -> np.ndarray:
-    """Bring a picture, uint8 or in [0, 1], to uint8 ``[size, size, channels]``, enlarging small ones."""
+    """Bring a picture, uint8 or in [0, 1], to uint8 ``[size, size, channels]``, enlarging small ones.
+
+    Args:
+        picture: of any size.
+        shape: what to bring it to.
+    """
     pixels = picture.rgb if picture.alpha is None else np.concatenate([picture.rgb, picture.alpha[..., None]], axis=-1)
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels * 255).astype(np.uint8)
@@ -46,7 +51,12 @@ def shaped(picture: io.Picture, shape: Shape) -> np.ndarray:
 
 
 def shaped_arrays(images: np.ndarray, shape: Shape) -> np.ndarray:
-    """Bring uint8 ``[N, H, W, C]`` to ``[N, size, size, channels]``; what is smaller is padded with zeros, not enlarged."""
+    """Bring uint8 ``[N, H, W, C]`` to ``[N, size, size, channels]``; what is smaller is padded with zeros, not enlarged.
+
+    Args:
+        images: C is 1, 3 or 4.
+        shape: what to bring them to.
+    """
     height, width = images.shape[1:3]
     if max(height, width) > shape.size:
         images = np.stack([io.square(image, shape.size, fit=shape.fit) for image in images])

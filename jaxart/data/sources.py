@@ -1,15 +1,15 @@
 """`load`: pictures and what belongs to them, whatever they are kept in."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxart.arrays import check_choice
-from jaxart.data import tables
-from jaxart.data.dataset import Dataset, from_arrays
+from jaxart.data import array_files
+from jaxart.data.dataset import Dataset, from_arrays, with_columns
 from jaxart.data.decoding import decode, decode_once
 from jaxart.data.pictures import open_pictures
 from jaxart.data.shape import Shape, shaped_arrays, with_channels
@@ -27,6 +27,7 @@ def load(
     channels: int = 3,
     fit: str = "crop",
     labels: str | Path | None = None,
+    columns: Sequence[str] = (),
     split: str = "train",
     cache: bool = True,
     on_progress: Callable[[int, int], Any] | None = None,
@@ -39,13 +40,15 @@ def load(
     Classes with a single picture are warned of, and pictures beside the folders of others, which leave all without a class.
 
     Args:
-        path: a folder or .zip of pictures, whose subfolders are classes; .npz (arrays "images", perhaps "labels", and others, which become
-            columns of their names) or .npy, floats in [0, 1] or whole numbers in [0, 255], ``[N, H, W]`` or ``[N, H, W, C]``; an IDX
-            file (``train-images-idx3-ubyte.gz``, with ``train-labels-idx1-ubyte.gz`` beside it) or a folder of them.
+        path: a folder or .zip of pictures, whose subfolders are classes; .npz (arrays "images" and perhaps "labels") or .npy, floats in
+            [0, 1] or whole numbers in [0, 255], ``[N, H, W]`` or ``[N, H, W, C]``; an IDX file (``train-images-idx3-ubyte.gz``, with
+            ``train-labels-idx1-ubyte.gz`` beside it) or a folder of them.
         size: side in pixels. None keeps that of arrays and is 64 for pictures.
         channels: 1 (luminance), 3 (RGB) or 4 (RGBA).
         fit: "crop" or "pad".
         labels: a CSV file with the columns file (its path below `path`) and label, instead of subfolders. Other files are left out.
+        columns: others to read of that CSV file, which then need have no label, or of an .npz: prices, years, names. What is all numbers
+            in a CSV becomes numbers, the rest text.
         split: "train" or "test", where there are both (IDX files train-... and t10k-..., or folders train and test); else all is read.
         cache: false decodes into memory and keeps nothing.
         on_progress: called ``on_progress(done, total)`` while pictures are decoded.
@@ -59,17 +62,21 @@ def load(
     """
     path = Path(path)
     _check(path, size, channels, fit, split)
-    if tables.holds_arrays(path):
+    if array_files.holds_arrays(path):
         if labels is not None:
             raise ValueError(f"labels: {path} holds arrays, which have theirs beside them; a CSV file is for pictures.")
-        columns = tables.read(path, split=split)
+        arrays = array_files.read(path, split=split, columns=columns)
         shape = None if size is None else Shape(size, channels, fit)
-        images = columns.pop("image")
+        images = arrays.pop("image")
         images = with_channels(images, channels) if shape is None else shaped_arrays(images, shape)
-        dataset = _with_others(images, columns)
+        dataset = _with_others(images, arrays)
     else:
+        if columns and labels is None:
+            raise ValueError(f"columns: expected `labels` too, the CSV file that {', '.join(columns)} are in.")
         shape = Shape(_PICTURE_SIZE if size is None else size, channels, fit)
-        with open_pictures(path, labels=None if labels is None else Path(labels), split=split) as pictures:
+        with open_pictures(
+            path, labels=None if labels is None else Path(labels), split=split, columns=columns
+        ) as pictures:
             dataset = (decode_once if cache else decode)(pictures, shape, on_progress=on_progress)
     _warn_of_single_pictures(path, dataset)
     return dataset
@@ -79,7 +86,7 @@ def _with_others(images: np.ndarray, others: dict[str, np.ndarray]) -> Dataset:
     labels = others.pop("label", None)
     numbers = labels is not None and labels.dtype.kind == "f"
     pictures = from_arrays({"image": images, "label": labels}) if numbers else from_arrays(images, labels)
-    return pictures._replace(columns=from_arrays(pictures.columns | others).columns)
+    return with_columns(pictures, others)
 
 
 def _check(path: Path, size: int | None, channels: int, fit: str, split: str) -> None:

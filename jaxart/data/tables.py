@@ -1,128 +1,94 @@
-"""Files that hold pictures and what belongs to them as arrays: NumPy's, and IDX, in which the digits and the clothes come."""
+"""Tables: one row an example, in CSV or .npz files."""
 
-import gzip
-import math
-import re
-import zipfile
-import zlib
+import contextlib
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-_IDX = re.compile(r"(?P<part>.*)images(?P<dot>[-.])idx\d-ubyte(?P<gz>\.gz)?", re.IGNORECASE)
-_PARTS = {"train": ("train",), "test": ("t10k", "test")}
-_COLUMNS = {"images": "image", "labels": "label"}  # the names in an .npz, which may be those of the columns too
-_MOST_RATIO = 1100  # deflate packs 1032 equal bytes into one at best
+from jaxart.data import array_files
+from jaxart.data.dataset import Dataset, from_arrays
 
 
-def holds_arrays(path: Path) -> bool:
-    """Tell whether `path` is a file of arrays, or a folder of IDX files."""
-    return path.suffix.lower() in (".npy", ".npz") or bool(_idx_files(path))
+def load_table(path: str | Path, *, classes: Sequence[str] = ()) -> Dataset:
+    """Read a dataset of named columns.
 
-
-def read(path: Path, *, split: str) -> dict[str, np.ndarray]:
-    """Read pictures, their labels if there are any, and other columns. Nothing in the files is run.
+    A column of a CSV file is int64 where all its cells are whole numbers, float64 where all are numbers, and else text. The arrays of an
+    .npz stay as they are ("images" and "labels" become "image" and "label").
 
     Args:
-        path: .npy, .npz with "images", perhaps "labels" and others, an IDX file, or a folder of them.
-        split: "train" or "test", where an IDX folder has both.
-
-    Returns:
-        The columns: "image", uint8 ``[N, H, W, C]``, perhaps "label" ``[N]``, and the others of an .npz under their names.
+        path: a CSV file (UTF-8, names in the first line) or an .npz of arrays ``[N, ...]``. Nothing in it is run.
+        classes: the columns to turn into classes, see `as_classes`.
 
     Raises:
-        ValueError: damaged, not pictures, or no such part.
+        ValueError: no such file, damaged, another kind, a number that is missing, or what `from_arrays` refuses.
     """
-    if path.suffix.lower() in (".npy", ".npz"):
-        try:
-            columns = _numpy(path)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
-        return columns | {"image": _as_pixels(path, columns["image"])}
-    file = _of_split(path, _idx_files(path), split)
-    labels = _labels_beside(file)
-    images = {"image": _as_pixels(file, _read_idx(file))}
-    return images if labels is None else images | {"label": _read_idx(labels)}
-
-
-def _numpy(path: Path) -> dict[str, np.ndarray]:
-    if path.suffix.lower() == ".npy":
-        return {"image": np.load(path, mmap_mode="r", allow_pickle=False)}
-    with zipfile.ZipFile(path) as file:
-        declared = sum(each.file_size for each in file.infolist())
-    if declared > _MOST_RATIO * path.stat().st_size:
-        raise ValueError(f"declares {declared} bytes, more than can be in it")
-    with np.load(path, allow_pickle=False) as file:
-        names = {_COLUMNS.get(name) or name: name for name in file.files}
-        if "image" not in names:
-            raise ValueError(f'expected an array "images" and perhaps "labels", got {", ".join(file) or "none"}')
-        if len(names) < len(file):
-            raise ValueError(f"expected each column once, got {', '.join(file)}")
-        return {column: file[name] for column, name in names.items()}
-
-
-def _as_pixels(path: Path, array: np.ndarray) -> np.ndarray:
-    """Return pictures as uint8 ``[N, H, W, C]``."""
-    images = array[..., None] if array.ndim == 3 else array
-    if images.ndim != 4 or 0 in images.shape or images.shape[-1] not in (1, 3, 4):
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file.")
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".npz"):
         raise ValueError(
-            f"{path}: expected pictures [N, H, W] or [N, H, W, C] with C of 1, 3 or 4, got {list(array.shape)}."
+            f"{path}: expected a table, .csv or .npz, got {suffix or 'no extension'}. Pictures are read by load."
         )
-    if images.dtype == np.uint8:
-        return images
-    low, high = images.min(), images.max()
-    if images.dtype.kind == "f" and low >= 0 and high <= 1:  # written so that NaN fails too
-        return np.rint(images.astype(np.float32) * 255).astype(np.uint8)
-    if images.dtype.kind in "iu" and low >= 0 and high <= 255:
-        return images.astype(np.uint8)
-    raise ValueError(
-        f"{path}: expected floats in [0, 1] or whole numbers in [0, 255], got {images.dtype} from {low} to {high}."
-    )
-
-
-def _idx_files(path: Path) -> list[Path]:
-    """Return the IDX files of pictures: `path` itself, or those of a folder, one of each (not packed too)."""
-    candidates = sorted(path.iterdir()) if path.is_dir() else [path]
-    found = {each.name.lower().removesuffix(".gz"): each for each in reversed(candidates) if _IDX.fullmatch(each.name)}
-    return list(found.values())
-
-
-def _of_split(path: Path, files: list[Path], split: str) -> Path:
-    if path in files:
-        return path
-    known = {
-        part: [each for each in files if any(word in each.name.lower() for word in _PARTS[part])] for part in _PARTS
-    }
-    chosen = known[split] if any(known.values()) else files
-    if len(chosen) != 1:
-        raise ValueError(
-            f"{path}: expected one IDX file of {split} pictures, got {len(chosen)} of "
-            f"{', '.join(sorted(each.name for each in files))}. Name the file itself."
-        )
-    return chosen[0]
-
-
-def _labels_beside(images: Path) -> Path | None:
-    match = _IDX.fullmatch(images.name)
-    assert match is not None
-    stem = f"{match['part']}labels{match['dot']}idx1-ubyte"
-    return next((each for each in (images.with_name(stem), images.with_name(stem + ".gz")) if each.is_file()), None)
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    """Read IDX: two zero bytes, the type, the number of axes, their lengths (big-endian), the numbers."""
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as stream:
-            magic = stream.read(4)
-            if len(magic) < 4 or magic[:3] != b"\0\0\x08":
-                raise ValueError("expected an IDX file of unsigned bytes, which begins 00 00 08")
-            lengths = np.frombuffer(stream.read(4 * magic[3]), ">u4").tolist()
-            count = math.prod(lengths)
-            if count > _MOST_RATIO * path.stat().st_size:
-                raise ValueError(f"declares {count} numbers, more than can be in it")
-            content = stream.read(count)
-            if len(content) < count or stream.read(1):
-                raise ValueError(f"declares {lengths} numbers and holds {'fewer' if len(content) < count else 'more'}")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged ({error}).") from error
-    return np.frombuffer(content, np.uint8).reshape(lengths)
+        if suffix == ".npz":
+            columns = array_files.read_npz(path, list(array_files.npz_columns(path)))
+        else:
+            columns = {name: typed(name, cells) for name, cells in read_csv(path).items()}
+        return from_arrays(columns, classes=classes)
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def read_csv(path: Path) -> dict[str, list[str]]:
+    """Return the cells of a CSV file by column, without spaces around; empty where a row is short.
+
+    Raises:
+        ValueError: not readable, a name twice, or more cells in a row than names.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, restval="")
+            names, rows = [name.strip() for name in reader.fieldnames or ()], [list(row.values()) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a readable CSV file ({error}).") from error
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path}: expected each column once in the first line, got {', '.join(names)}.")
+    for number, row in enumerate(rows):
+        if len(row) > len(names) and any(row[len(names)]):
+            raise ValueError(
+                f"{path}: expected {len(names)} cells in row {number + 1}, got {len(names) + len(row[len(names)])}. Put quotes around "
+                "cells with commas."
+            )
+    return {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
+
+
+def typed(name: str, cells: Sequence[str]) -> np.ndarray:
+    """Return cells as int64, float64 or text.
+
+    Args:
+        name: of the column, for the message.
+        cells: ``[N]``.
+
+    Raises:
+        ValueError: numbers, and cells without one.
+    """
+    filled = [cell for cell in cells if cell]
+    numbers = _numbers(filled) if filled else None
+    if numbers is None:
+        return np.array(cells)
+    if len(filled) < len(cells):
+        raise ValueError(
+            f"column {name!r}: expected a number in every row, got none in row {list(cells).index('') + 1} and in "
+            f"{len(cells) - len(filled)} rows in all. Fill them or leave the rows out."
+        )
+    return numbers
+
+
+def _numbers(cells: Sequence[str]) -> np.ndarray | None:
+    for kind, dtype in ((int, np.int64), (float, np.float64)):
+        with contextlib.suppress(ValueError, OverflowError):
+            return np.array([kind(cell) for cell in cells], dtype)
+    return None
