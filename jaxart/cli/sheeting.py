@@ -14,7 +14,6 @@ from jaxart.cli.progress import Reporter, duration, interruptible, keep_compiled
 from jaxart.cli.sheet import Options
 from jaxart.cli.stylizing import on_white
 from jaxart.tasks import stylize as task
-from jaxart.training import NotFiniteError
 
 _MOST = 100  # pictures on a sheet
 _FACTORS = (0.3, 1, 3)  # of the usual content weight, where none were given
@@ -37,7 +36,7 @@ def sheet(content: Path, styles: Sequence[Path], output: Path, options: Options)
         colors=options.colors,
         init=options.init,
     )
-    strengths = options.content_weights or [factor * float(job.loss_weights.content) for factor in _FACTORS]
+    strengths = options.content_weights or [factor * float(job.loss_weights["content"]) for factor in _FACTORS]
     jobs = task.variations(job, paintings, strengths)
     names = [f"{style.stem} {strength:.3g}" for style in styles for strength in strengths]
     columns = options.columns or len(strengths)
@@ -74,8 +73,8 @@ def _run(jobs: Sequence[task.Stylization], options: Options, write: Callable[...
     with Reporter(console, everything, None, None) as report, interruptible() as interrupted:
         try:
             pictures = task.run_sheet(jobs, key=key, group=plan.group, on_step=report, stop=interrupted)
-        except NotFiniteError as error:
-            write(error.state, console=console)
+        except task.NotFiniteSheetError as error:
+            write(error.pictures, console=console)
             raise ValueError(f"{error} The last good pictures are in {output}.") from error
     write(pictures, console=console)
     if interrupted():
