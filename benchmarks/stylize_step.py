@@ -79,7 +79,7 @@ class Ours:
         painting = self.job.styles[0]
         style = np.clip(resize(painting, fit_within(painting.shape[:2], max(self.job.sizes[0]))), 0, 1)
         pictures = {"content": np.asarray(self.state.image), "style": np.asarray(style)}
-        strengths = {f"{name} strength": np.asarray(value) for name, value in self.job.loss_weights._asdict().items()}
+        strengths = {f"{name} strength": np.asarray(value) for name, value in self.job.loss_weights.items()}
         return torch_arrays(self.job.variables) | pictures | strengths
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from jaxart import cli, io, training, weights
+from jaxart import cli, io, losses, training, weights
 from jaxart.cli import devices, job, options, progress, renamed, sheet, stylize, terminal
 from jaxart.tasks import stylize as task
 
@@ -69,7 +69,7 @@ from cyclopts import App
 from jaxart import cli
 
 def walk(app, path):
-    cli.app([*path, "--help"])
+    cli.app()([*path, "--help"])
     for name in app:
         if not name.startswith("-"):
             walk(app[name], [*path, name])
@@ -90,7 +90,7 @@ class TestHelp:
             assert f"Usage: {usage}" in done.stdout
 
     def test_commands_are_grouped_by_purpose(self, capsys):
-        cli.app(["--help"])
+        cli.app()(["--help"])
         text = capsys.readouterr().out
         order = [
             *("Paint", "stylize ", "sheet ", "plan ", "demo "),
@@ -107,10 +107,10 @@ class TestHelp:
         for name in ("style_weights", "content_weight", "style_scale", "colors", "init"):
             assert getattr(job.DEFAULTS, name) == verb[name]
         for default in (job.DEFAULTS, sheet.Options()):
-            assert task.STYLE_LOSSES[default.style_loss] is verb["style_loss"]
+            assert losses.STYLE_LOSSES[default.style_loss] is verb["style_loss"]
 
     def test_names_are_those_of_the_library(self):
-        assert set(get_args(get_args(options.StyleLoss)[0])) == set(task.STYLE_LOSSES)
+        assert set(get_args(get_args(options.StyleLoss)[0])) == set(losses.STYLE_LOSSES)
         assert set(get_args(get_args(options.Colors)[0])) == set(task.COLORS)
         help_of_init = get_args(options.Init)[1].help
         assert all(name in help_of_init for name in task.INITS)
@@ -300,7 +300,7 @@ class TestStylize:
     def test_style_loss_and_a_picture_for_init_are_passed_on(self, place, prepared):
         painted = job.Options(style_loss="gram", init="painting.png")
         job.job_maker((place / "painting.png",), painted)(io.read_picture("photo.png"))
-        assert prepared["style_loss"] is task.STYLE_LOSSES["gram"]
+        assert prepared["style_loss"] is losses.STYLE_LOSSES["gram"]
         np.testing.assert_array_equal(prepared["init"], io.read("painting.png"))
         job.job_maker((place / "painting.png",), job.DEFAULTS)(io.read_picture("photo.png"))
         assert prepared["init"] == "content"

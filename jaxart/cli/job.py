@@ -111,7 +111,7 @@ def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture]
     """Read styles, masks and weights once; return a function from a content picture to its job."""
     import jax.numpy as jnp
 
-    from jaxart import io
+    from jaxart import io, losses
     from jaxart.tasks import stylize as task
 
     mesh = mesh_of(options.devices)
@@ -131,7 +131,7 @@ def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture]
             style_weights=options.style_weights,
             content_weight=options.content_weight,
             style_scale=options.style_scale,
-            style_loss=task.STYLE_LOSSES[options.style_loss],
+            style_loss=losses.STYLE_LOSSES[options.style_loss],
             colors=options.colors,
             init=init,
             size=sizes["size"],

@@ -21,10 +21,11 @@ Data = Annotated[
 Features = Annotated[str, Parameter(group=look, help="vgg16, vgg19, or a file of their weights (.safetensors, .pth).")]
 
 StyleLoss = Annotated[
-    Literal["wasserstein", "gram", "adain"],
+    Literal["wasserstein", "wasserstein-converged", "gram", "adain", "patch", "histogram", "sliced"],
     Parameter(
         group=look,
-        help="How a painting's features are compared. wasserstein: mean and covariance. gram: Gram matrices. adain: mean and deviation.",
+        help="How a painting's features are compared. wasserstein: mean and covariance. gram: Gram matrices. adain: mean and deviation. "
+        "patch: nearest patches. histogram, sliced: sorted features, by channel and by random direction. They take pictures whole.",
     ),
 ]
 

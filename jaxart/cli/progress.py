@@ -85,7 +85,7 @@ def training_hook(bar: Bar, *, steps: int, batch: int, dataset_size: int) -> Cal
 
 def losses_of(progress: "Progress") -> dict[str, Any]:
     """Return the loss of a step of a stylization and its terms by name; of a sheet, arrays with one number for each picture."""
-    return progress.info._asdict()
+    return {"loss": progress.info.loss, **progress.info.terms}
 
 
 def scales_hook(bar: Bar, costs: Sequence[float]) -> "Callable[[Progress], None]":

@@ -302,4 +302,3 @@ def _mesh(place: Place) -> "Mesh | None":
     mesh = mesh_of(place.devices, coordinator=place.coordinator, processes=place.processes, process=place.process)
     keep_compiled_programs()
     return mesh
-

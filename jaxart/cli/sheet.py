@@ -88,7 +88,7 @@ def sheet(
     paths = (style, *styles)
     _check(len(paths) * len(options.content_weights or _FACTORS), output, options)
     job, paintings = _job(content, paths, options)
-    weights = options.content_weights or [factor * float(job.loss_weights.content) for factor in _FACTORS]
+    weights = options.content_weights or [factor * float(job.loss_weights["content"]) for factor in _FACTORS]
     names = [f"{path.stem} {weight:.3g}" for path in paths for weight in weights]
     columns = options.columns or len(weights)
     write = functools.partial(_write, output=output, each=options.each, names=names, columns=columns)
@@ -114,7 +114,7 @@ def _check(count: int, output: Path, options: Options) -> None:
 
 def _job(content: Path, paths: Sequence[Path], options: Options) -> "tuple[Stylization, list[np.ndarray]]":
     """Return the stylization of the first painting, and all paintings."""
-    from jaxart import io
+    from jaxart import io, losses
     from jaxart.tasks import stylize as task
 
     photograph, paintings = io.read(content), [io.read(path) for path in paths]
@@ -126,7 +126,7 @@ def _job(content: Path, paths: Sequence[Path], options: Options) -> "tuple[Styli
         size=options.size,
         min_size=options.min_size,
         steps=options.steps,
-        style_loss=task.STYLE_LOSSES[options.style_loss],
+        style_loss=losses.STYLE_LOSSES[options.style_loss],
         style_scale=options.style_scale,
         colors=options.colors,
         init=read_init(options.init),
@@ -138,7 +138,7 @@ def _run(jobs: "Sequence[Stylization]", options: Options, write: Callable[..., N
     import jax
 
     from jaxart.tasks import stylize as task
-    from jaxart.training import NotFiniteError
+    from jaxart.tasks.stylize import NotFiniteSheetError
 
     key, job = jax.random.key(options.seed), jobs[0]
     plan = task.plan_sheet(jobs, key=key, max_memory=options.max_memory)
@@ -151,8 +151,8 @@ def _run(jobs: "Sequence[Stylization]", options: Options, write: Callable[..., N
         try:
             report = scales_hook(bar, costs)
             pictures = task.run_sheet(jobs, key=key, group=plan.group, on_step=report, stop=interrupted)
-        except NotFiniteError as error:
-            write(error.state)
+        except NotFiniteSheetError as error:
+            write(error.pictures)
             raise ValueError(f"{error} The last good pictures are in {output}. {_REMEDY}") from error
     write(pictures)
     if interrupted():

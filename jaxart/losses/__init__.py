@@ -14,6 +14,7 @@ from jaxart.losses.adversarial import (
     interleave,
 )
 from jaxart.losses.latent import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
+from jaxart.losses.perceptual import content_of_layers, style_of_layers, targets_of_layers
 from jaxart.losses.pixel import content, content_map
 from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
 from jaxart.losses.style import (
@@ -33,31 +34,48 @@ from jaxart.losses.style import (
     gram_matrix,
     moment_sums,
     moments,
+    wasserstein,
+)
+from jaxart.losses.style_features import (
+    HISTOGRAM,
+    PATCH,
+    SLICED,
+    STYLE_LOSSES,
+    SlicedTarget,
+    histogram,
+    histogram_target,
     nearest_patches,
     self_similarity,
-    wasserstein,
+    sliced_target,
+    sliced_wasserstein,
 )
 
 __all__ = [
     "ADAIN",
     "GRAM",
     "HINGE",
+    "HISTOGRAM",
     "LEAST_SQUARES",
     "NON_SATURATING",
+    "PATCH",
     "RELATIVISTIC",
     "SATURATING",
+    "SLICED",
+    "STYLE_LOSSES",
     "WASSERSTEIN",
     "WASSERSTEIN_CONVERGED",
     "WASSERSTEIN_CRITIC",
     "AdversarialLoss",
     "GaussianTarget",
     "Moments",
+    "SlicedTarget",
     "StyleLoss",
     "adain",
     "bernoulli_log_likelihood",
     "blend",
     "content",
     "content_map",
+    "content_of_layers",
     "deinterleave",
     "divide_moments",
     "gaussian_log_likelihood",
@@ -67,6 +85,8 @@ __all__ = [
     "gram_gatys",
     "gram_johnson",
     "gram_matrix",
+    "histogram",
+    "histogram_target",
     "interleave",
     "kl_to_standard_normal",
     "moment_sums",
@@ -74,6 +94,10 @@ __all__ = [
     "nearest_patches",
     "nine_point_map",
     "self_similarity",
+    "sliced_target",
+    "sliced_wasserstein",
+    "style_of_layers",
+    "targets_of_layers",
     "total_variation",
     "total_variation_nine_point",
     "wasserstein",

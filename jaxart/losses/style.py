@@ -34,10 +34,19 @@ class GaussianTarget(NamedTuple):
 
 
 class StyleLoss(NamedTuple):
-    """A distance between statistics: `target(moments)` prepares the style's once, `distance(moments, target)` is the loss."""
+    """A distance between the statistics of a layer, or between whole feature maps.
 
-    target: Callable[[Moments], Any]
-    distance: Callable[[Moments, Any], jax.Array]
+    Fields:
+        target: ``target(moments) -> target`` prepares the style's, once. If not `additive`, it takes features ``[h, w, C]``.
+        distance: ``distance(moments, target) -> scalar`` is the loss. If not `additive`, it takes features ``[H, W, C]``.
+        additive: whether it is a function of `Moments`, which add up over tiles, devices and masks.
+        name: its identity in checkpoints: name and settings, such as "wasserstein(steps=12)"; different losses need different names.
+    """
+
+    target: Callable[[Any], Any]
+    distance: Callable[[Any, Any], jax.Array]
+    additive: bool = True
+    name: str | None = None
 
 
 def moment_sums(features: Array, weights: Array | None = None) -> Moments:
@@ -108,6 +117,10 @@ def gram_matrix(features: Array) -> jax.Array:
 def gram_gatys(statistics: Moments, target: Moments) -> jax.Array:
     """Compare Gram matrices as Gatys does: ``sum (G - G_t)^2 / (4 C^2)``, G = F^T F / N.
 
+    Args:
+        statistics: of the picture, ``[..., C]`` and ``[..., C, C]``.
+        target: of the style, the same shapes.
+
     Reference: Gatys et al. 2016, eq. 4, where G = F^T F and the sum is divided by 4 C^2 N^2. Departure: each picture is divided by its
     own number of pixels, so that content and style may differ in size.
     """
@@ -117,6 +130,10 @@ def gram_gatys(statistics: Moments, target: Moments) -> jax.Array:
 
 def gram_johnson(statistics: Moments, target: Moments) -> jax.Array:
     """Compare Gram matrices as Johnson does: ``sum (G - G_t)^2``, G = F^T F / (C N).
+
+    Args:
+        statistics: of the picture, ``[..., C]`` and ``[..., C, C]``.
+        target: of the style, the same shapes.
 
     Reference: Johnson et al., Perceptual Losses for Real-Time Style Transfer, 2016, eq. 3-4.
     """
@@ -131,6 +148,10 @@ def _deviation(statistics: Moments) -> jax.Array:
 
 def adain(statistics: Moments, target: Moments) -> jax.Array:
     """Compare means and standard deviations per channel: ``mean_c (mu - mu_t)^2 + mean_c (sigma - sigma_t)^2``.
+
+    Args:
+        statistics: of the picture, ``[..., C]`` and ``[..., C, C]``.
+        target: of the style, the same shapes.
 
     Reference: Huang and Belongie, Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization, 2017, eq. 13.
     Departure: biased variance (a mean over pixels) + 1e-5.
@@ -187,80 +208,9 @@ def _same(statistics: Moments) -> Moments:
     return statistics
 
 
-WASSERSTEIN = StyleLoss(gaussian_target, wasserstein)
-WASSERSTEIN_CONVERGED = StyleLoss(gaussian_target, functools.partial(wasserstein, steps=None))
-GRAM = StyleLoss(_same, gram_gatys)
-ADAIN = StyleLoss(_same, adain)
-
-
-def _unit(vectors: jax.Array) -> jax.Array:
-    """Divide vectors by their length; a zero vector stays zero and has a finite derivative."""
-    return vectors * jax.lax.rsqrt(jnp.sum(vectors**2, axis=-1, keepdims=True) + 1e-12)
-
-
-def _patches(features: jax.Array, size: int) -> jax.Array:
-    """Return all size x size patches as rows, ``[P, size size C]``."""
-    height, width, _ = features.shape
-    rows, columns = height - size + 1, width - size + 1
-    if rows < 1 or columns < 1:
-        raise ValueError(f"nearest_patches: expected features of at least {size} x {size}, got {height} x {width}.")
-    windows = [features[i : i + rows, j : j + columns] for i in range(size) for j in range(size)]
-    return jnp.concatenate(windows, axis=-1).reshape(rows * columns, -1)
-
-
-def nearest_patches(features: Array, style: Array, *, size: int = 3, chunk: int = 1024) -> jax.Array:
-    """Compare each patch with the style patch nearest in cosine distance: ``mean_i min_j (1 - cos(p_i, s_j))``.
-
-    Features are centered on the style's mean first. The choice of the nearest is not differentiated. Rows are worked on in chunks, so
-    that memory is ``chunk x P_style``, not ``P x P_style``.
-
-    Args:
-        features: ``[H, W, C]``.
-        style: ``[h, w, C]``.
-        size: side of a patch; 1 compares single feature vectors.
-        chunk: patches compared at once.
-
-    Returns:
-        A scalar.
-
-    Reference: Li and Wand, Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis, 2016 (patches);
-    Kolkin et al., Neural Neighbor Style Transfer, 2022 (centered cosine distance).
-    """
-    center = jnp.mean(style, axis=(0, 1), keepdims=True)
-    candidates = _unit(_patches(style - center, size))
-    queries = _patches(features - center, size)
-
-    def nearest(query):
-        similarity = jnp.matmul(_unit(query)[None], candidates.T, precision=_HIGHEST)[0]
-        return jax.lax.stop_gradient(jnp.argmax(similarity))
-
-    frozen = jax.lax.stop_gradient(queries)
-    chosen = candidates[jax.lax.map(nearest, frozen, batch_size=min(chunk, queries.shape[0]))]
-    return jnp.mean(1 - jnp.sum(_unit(queries) * chosen, axis=-1))
-
-
-def _distances(features: jax.Array) -> jax.Array:
-    pixels = _unit(features.reshape(*features.shape[:-3], -1, features.shape[-1]))
-    distance = 1 - jnp.matmul(pixels, jnp.swapaxes(pixels, -1, -2), precision=_HIGHEST)
-    return distance / (jnp.sum(distance, axis=-2, keepdims=True) + 1e-6)
-
-
-def self_similarity(features: Array, target: Array) -> jax.Array:
-    """Compare how pixels resemble each other within two pictures: ``mean |D - D_t| P``.
-
-    D holds the cosine distances between all P pixels, each column divided by its sum. Color and texture may change freely; only the
-    layout is held. The matrix is P x P: sample or shrink large feature maps first.
-
-    Args:
-        features: ``[..., H, W, C]``.
-        target: ``[..., H, W, c]``, the same H and W.
-
-    Returns:
-        ``[...]``.
-
-    Reference: Kolkin et al., Style Transfer by Relaxed Optimal Transport and Self-Similarity, 2019, eq. 7. Departure: times P, so that
-    the value does not depend on the number of pixels.
-    """
-    count = features.shape[-3] * features.shape[-2]
-    difference = _distances(features) - _distances(target)
-    return jnp.mean(difference * jnp.sign(difference), axis=(-2, -1)) * count  # jnp.abs has derivative 1 at 0
+WASSERSTEIN = StyleLoss(gaussian_target, wasserstein, name="wasserstein(steps=12)")
+WASSERSTEIN_CONVERGED = StyleLoss(
+    gaussian_target, functools.partial(wasserstein, steps=None), name="wasserstein(steps=None)"
+)
+GRAM = StyleLoss(_same, gram_gatys, name="gram")
+ADAIN = StyleLoss(_same, adain, name="adain")

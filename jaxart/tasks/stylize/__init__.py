@@ -1,27 +1,26 @@
 """Optimized style transfer: paint a photograph with the statistics of paintings."""
 
-from jaxart.losses import ADAIN, GRAM, WASSERSTEIN, StyleLoss
-from jaxart.tasks.stylize.plan import (
-    FIXED_PIXELS,
-    ModePlan,
-    ScalePlan,
-    SheetPlan,
-    choose_memory_modes,
-    compare_memory_modes,
-    estimate,
-    memory_limit,
-    needed_memory,
-    plan,
-    plan_sheet,
-    step_work,
+from jaxart.tasks.stylize.arguments import COLORS, INITS, prepare
+from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_memory_modes, memory_limit
+from jaxart.tasks.stylize.job import (
+    ADAM,
+    LBFGS,
+    MEMORY_MODES,
+    WHOLE,
+    MemoryMode,
+    Optimizer,
+    PaintingTargets,
+    Stylization,
 )
-from jaxart.tasks.stylize.prepare import COLORS, INITS, Stylization, prepare
-from jaxart.tasks.stylize.recipe import ADAM, LBFGS, MEMORY_MODES, WHOLE, Info, LossWeights, MemoryMode, State, picture
-from jaxart.tasks.stylize.resume import noted_memory_modes
-from jaxart.tasks.stylize.run import Progress, finished, run, scale_recipe, stylize
-from jaxart.tasks.stylize.sheet import run_sheet, sheet_recipe, variations
-
-STYLE_LOSSES: dict[str, StyleLoss] = {"wasserstein": WASSERSTEIN, "gram": GRAM, "adain": ADAIN}
+from jaxart.tasks.stylize.keep import noted_memory_modes
+from jaxart.tasks.stylize.paint import Progress, finished, run, stylize
+from jaxart.tasks.stylize.predict import FIXED_PIXELS, ScalePlan, estimate, needed_memory, plan, step_work
+from jaxart.tasks.stylize.predict_sheet import SheetPlan, plan_sheet
+from jaxart.tasks.stylize.recipe import scale_recipe
+from jaxart.tasks.stylize.sheet import NotFiniteSheetError, run_sheet, sheet_recipe, variations
+from jaxart.tasks.stylize.step import Info, State, picture
+from jaxart.tasks.stylize.targets import painting_targets
+from jaxart.tasks.stylize.terms import Term, TermInputs, WeightedTerm
 
 __all__ = [
     "ADAM",
@@ -30,17 +29,21 @@ __all__ = [
     "INITS",
     "LBFGS",
     "MEMORY_MODES",
-    "STYLE_LOSSES",
     "WHOLE",
     "Info",
-    "LossWeights",
     "MemoryMode",
     "ModePlan",
+    "NotFiniteSheetError",
+    "Optimizer",
+    "PaintingTargets",
     "Progress",
     "ScalePlan",
     "SheetPlan",
     "State",
     "Stylization",
+    "Term",
+    "TermInputs",
+    "WeightedTerm",
     "choose_memory_modes",
     "compare_memory_modes",
     "estimate",
@@ -48,6 +51,7 @@ __all__ = [
     "memory_limit",
     "needed_memory",
     "noted_memory_modes",
+    "painting_targets",
     "picture",
     "plan",
     "plan_sheet",

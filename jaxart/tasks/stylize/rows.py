@@ -1,30 +1,55 @@
 """A picture split by rows over devices: how many take part, padding, and bringing it together."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from jaxart.arrays import PyTree
-from jaxart.models import vgg_halo, vgg_stride
+from jaxart.models import VGG, vgg_halo
 from jaxart.ops import sharded_rows
-from jaxart.tasks.stylize.prepare import Stylization
-from jaxart.tasks.stylize.recipe import Frozen, Rows, State
 from jaxart.training import data_mesh, put, replicated, shard_padded
 
 
-def rows_of(job: Stylization, index: int) -> Rows | None:
-    """Return how the rows of a scale are split: over as many devices as each get the rows that features look beyond; None for one."""
-    height, (halo, align) = job.sizes[index][0], vgg_halo(job.network.depth, job.network.layers)
-    devices = [] if job.mesh is None else list(job.mesh.devices.flat)[: height // halo]
+class Rows(NamedTuple):
+    """How a picture's rows are split over devices; arrays are padded below with zeros, which no sum counts and no step changes.
+
+    Fields:
+        mesh: the devices.
+        height: rows of the picture.
+        padded: rows of the arrays, a multiple of the number of devices.
+        read: rows that each device reads, its neighbors' at its borders included.
+    """
+
+    mesh: Mesh
+    height: int
+    padded: int
+    read: int
+
+
+def rows_of(height: int, network: VGG, mesh: Mesh | None) -> Rows | None:
+    """Return how the rows of a picture are split; None for one device.
+
+    Args:
+        height: of the picture.
+        network: as many devices take part as each get the rows that its features look beyond.
+        mesh: the devices there are; None for one.
+    """
+    halo, align = vgg_halo(network.depth, network.layers)
+    devices = [] if mesh is None else list(mesh.devices.flat)[: height // halo]
     if len(devices) < 2:
         return None
     own, read = sharded_rows(height, len(devices), halo=halo, align=align)
     return Rows(data_mesh(devices), height, own * len(devices), read)
 
 
-def split_state(state: State, rows: Rows | None) -> State:
-    """Pad and split what has the picture's shape, such as Adam's moments; the rest goes to every device."""
+def split_state(state: PyTree, rows: Rows | None) -> Any:
+    """Pad and split what has the picture's shape, such as Adam's moments; the rest goes to every device.
 
+    Args:
+        state: of a scale; leaves ``[..., H, W, C]`` are split.
+        rows: how; None leaves all as it is.
+    """
     if rows is None:
         return state
 
@@ -36,25 +61,28 @@ def split_state(state: State, rows: Rows | None) -> State:
     return jax.tree.map(split, state)
 
 
-def split_frozen(frozen: Frozen, rows: Rows | None) -> Frozen:
-    """Pad and split content and masks; the rest goes to every device."""
-    if rows is None:
-        return frozen
+def split_aligned(tree: PyTree, rows: Rows) -> PyTree:
+    """Pad and split arrays of the picture's size, or of features of stride s, ``[H // s, W // s, C]``.
 
-    def split(layer: Any, name: str) -> Any:
-        return shard_padded(layer, rows.mesh, length=rows.padded // vgg_stride(name))
+    Args:
+        tree: pytree of such arrays.
+        rows: how.
+    """
 
-    def by_layer(layers: dict[str, Any]) -> dict[str, Any]:
-        return {name: split(layer, name) for name, layer in layers.items()}
+    def split(leaf: Any) -> Any:
+        stride = next(each for each in (1 << power for power in range(10)) if leaf.shape[0] == rows.height // each)
+        return shard_padded(leaf, rows.mesh, length=rows.padded // stride)
 
-    content = by_layer(frozen.content) if isinstance(frozen.content, dict) else split(frozen.content, "image")
-    masks = None if frozen.masks is None else by_layer(frozen.masks)
-    placed = put(frozen._replace(content=None, masks=None), replicated(rows.mesh))
-    return placed._replace(content=content, masks=masks)
+    return jax.tree.map(split, tree)
 
 
-def gather(tree: PyTree, rows: Rows | None) -> PyTree:
-    """Bring a state, or a picture, of any number of devices to the first of them, without its padding."""
+def gather(tree: PyTree, rows: Rows | None) -> Any:
+    """Bring a state, or a picture, of any number of devices to the first of them, without its padding.
+
+    Args:
+        tree: leaves ``[..., H, W, C]`` lose their padding.
+        rows: how they are split; None leaves all as it is.
+    """
     if rows is None:
         return tree
 

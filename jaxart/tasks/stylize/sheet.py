@@ -12,14 +12,24 @@ import numpy as np
 from jaxart import memory
 from jaxart.arrays import Image, Key, check_image
 from jaxart.image import resize
-from jaxart.tasks.stylize.prepare import Stylization
-from jaxart.tasks.stylize.recipe import Frozen, Info, State, carry_over, picture
-from jaxart.tasks.stylize.run import Progress, finished, scale_recipe, scale_step
+from jaxart.tasks.stylize.job import Stylization, scale_of
+from jaxart.tasks.stylize.paint import Progress, finished
+from jaxart.tasks.stylize.recipe import scale_recipe, step_of
+from jaxart.tasks.stylize.step import Frozen, Info, State, carry_over, picture
 from jaxart.training import NotFiniteError, Recipe, Step, fit
 
 OWN = ("styles", "style_weights", "style_scale", "loss_weights", "init")  # what the pictures of a sheet may differ in
-_STATE: Any = State._make((None, 0, 0, 0))  # axes of the pictures: they share the count of steps,
-_FROZEN: Any = Frozen._make((None, None, 0, None, 0))  # the network, the content and the masks
+# Axes of the pictures: they share the count of steps, the network, the content and the masks.
+_STATE = State(**dict[str, Any](step=None, image=0, opt_state=0, average=0))
+_FROZEN = Frozen(**dict[str, Any](variables=None, aligned=None, targets=0, weights=0))
+
+
+class NotFiniteSheetError(NotFiniteError):
+    """A loss term of one of the pictures was not finite. `state` is the group's last good one, `pictures` are all as they stood."""
+
+    def __init__(self, error: NotFiniteError, pictures: np.ndarray):
+        super().__init__(error.term, error.step, error.state)
+        self.pictures = pictures
 
 
 def variations(job: Stylization, styles: Sequence[Image], content_weights: Sequence[float]) -> list[Stylization]:
@@ -38,9 +48,9 @@ def variations(job: Stylization, styles: Sequence[Image], content_weights: Seque
     if not all(0 <= weight < float("inf") for weight in content_weights):
         raise ValueError(f"content weights: expected numbers of at least 0, got {tuple(content_weights)}.")
     paintings = [check_image(f"style {number}", style) for number, style in enumerate(styles, 1)]
-    loss_weights = [job.loss_weights._replace(content=jnp.float32(weight)) for weight in content_weights]
+    loss_weights = [job.loss_weights | {"content": jnp.float32(weight)} for weight in content_weights]
     return [
-        job._replace(styles=(painting,), style_weights=(1.0,), loss_weights=each)
+        job._replace(styles=(painting,), style_weights=(1.0,), loss_weights=each, targets=None)
         for painting in paintings
         for each in loss_weights
     ]
@@ -71,7 +81,7 @@ def run_sheet(
 
     Raises:
         ValueError: no jobs, jobs that differ in more than `OWN` or are for several devices, or a group below one.
-        training.NotFiniteError: a loss term of one of the pictures was not finite; ``error.state`` holds all pictures as they stood.
+        NotFiniteSheetError: a loss term of one of the pictures was not finite; ``error.pictures`` holds all as they stood.
     """
     _check_alike(jobs)
     job, groups = jobs[0], _groups(jobs, len(jobs) if group is None else group)
@@ -101,7 +111,7 @@ def run_sheet(
             )
         except NotFiniteError as error:
             states[number] = error.state
-            raise NotFiniteError(error.term, error.step, _pictures(jobs, states)) from error
+            raise NotFiniteSheetError(error, _pictures(jobs, states)) from error
         states[number] = state
         if int(state.step) < job.steps[index]:
             break
@@ -117,10 +127,8 @@ def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
     """
     recipes = [scale_recipe(job, index) for job in jobs]
     inits = [recipe.init for recipe in recipes]
-    styles, loss_weights = (
-        _stack([getattr(each.frozen, name) for each in recipes]) for name in ("styles", "loss_weights")
-    )
-    frozen = recipes[0].frozen._replace(styles=styles, loss_weights=loss_weights)
+    targets, weights = (_stack([getattr(each.frozen, name) for each in recipes]) for name in ("targets", "weights"))
+    frozen = recipes[0].frozen._replace(targets=targets, weights=weights)
 
     def init(key: Key) -> State:
         return _stack([each(key) for each in inits])._replace(step=jnp.int32(0))
@@ -129,8 +137,13 @@ def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
 
 
 def sheet_step(jobs: Sequence[Stylization], index: int) -> Step:
-    """Return the step function of a sheet, the same for any pictures for which `scale_step` is the same."""
-    return _mapped(scale_step(jobs[0], index))
+    """Return the step function of a sheet, the same for any pictures for which that of one picture is the same.
+
+    Args:
+        jobs: as in `run_sheet`.
+        index: of the scale.
+    """
+    return _mapped(step_of(scale_of(jobs[0], index)))
 
 
 @functools.lru_cache(maxsize=32)
@@ -148,8 +161,14 @@ def _check_alike(jobs: Sequence[Stylization]) -> None:
     if jobs[0].mesh is not None:
         raise ValueError("sheet: expected stylizations on one device, got a mesh; leave `mesh` out.")
 
+    if not jobs[0].style_loss.additive:
+        raise ValueError(
+            f"sheet: the style loss {jobs[0].style_loss.name} has targets of another size for each painting; run them one by one."
+        )
+
     def same(one: Any, other: Any) -> bool:
-        return one is other or (not isinstance(one, np.ndarray | dict) and one == other)
+        leaves, others = (jax.tree.flatten(each) for each in (one, other))
+        return leaves[1] == others[1] and all(map(_equal, leaves[0], others[0]))
 
     shared = [name for name in Stylization._fields if name not in OWN]
     for number, job in enumerate(jobs[1:], 2):
@@ -161,8 +180,20 @@ def _check_alike(jobs: Sequence[Stylization]) -> None:
             )
 
 
+def _equal(one: Any, other: Any) -> bool:
+    return one is other or (not isinstance(one, np.ndarray | jax.Array) and one == other)
+
+
 def group_sizes(count: int, most: int) -> tuple[int, int]:
-    """Return (groups, pictures in each) for `count` pictures, at most `most` at once; the last group may need filling up."""
+    """Return (groups, pictures in each) for `count` pictures; the last group may need filling up.
+
+    Args:
+        count: of all pictures.
+        most: at once, at least 1.
+
+    Raises:
+        ValueError: `most` is below 1.
+    """
     if most < 1:
         raise ValueError(f"group: expected at least 1, got {most}.")
     groups = -(-count // most)
@@ -180,7 +211,7 @@ def _entered(state: State | None, job: Stylization, index: int, recipe: Recipe, 
     """Return the state with which a group starts a scale."""
     if state is None:
         return recipe.init(key)
-    carry = functools.partial(carry_over, size=job.sizes[index], optimizer=job.optimizer)
+    carry = functools.partial(carry_over, size=job.sizes[index], optimizer=job.optimizer.transformation)
     return jax.vmap(carry, in_axes=(_STATE,), out_axes=_STATE)(state)
 
 
