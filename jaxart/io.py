@@ -307,7 +307,7 @@ def _write_tiff(path: Path, pixels: np.ndarray) -> None:
 
 def _write_deep_png(path: Path, pixels: np.ndarray) -> None:
     height, width, channels = pixels.shape
-    colored: Any = {"grayscale": False}  # whose default has a type of its own
+    colored: Any = {"greyscale": False}  # pypng's name; its default has a type of its own
     writer = png.Writer(width, height, alpha=channels == 4, bitdepth=16, **colored)
     with open(path, "wb") as stream:
         writer.write_packed(stream, (row.astype(">u2").tobytes() for row in pixels))

@@ -131,7 +131,7 @@ BRITISH = re.compile(
 
 
 def british(text):
-    return set(BRITISH.findall(text))
+    return set(BRITISH.findall(text)) - {"greyscale"}  # an argument of pypng
 
 
 def test_spelling_is_american():
@@ -148,10 +148,10 @@ def test_spelling_is_american():
 
 def test_british_spelling_is_caught():
     assert british(
-        "a coloured, normalised parameter; rematerialising unsupervised noise otherwise raises; greyscale realism analyses"
+        "a coloured, normalised parameter; rematerialising unsupervised noise otherwise raises; grey realism, greyscale analyses"
     ) == {
         "coloured",
         "normalised",
         "rematerialising",
-        "greyscale",
+        "grey",
     }

@@ -270,9 +270,8 @@ def test_batch_norm_survives_a_large_mean_and_keeps_averages(rng):
     np.testing.assert_array_equal(variables["batch_stats"]["mean"], np.zeros(3))  # init looks at no data
     y, new = layer.apply(variables, jnp.asarray(x), train=True, mutable=["batch_stats"])
     exact = x.astype(np.float64)
-    np.testing.assert_allclose(
-        y, (exact - exact.mean((0, 1, 2))) / exact.std((0, 1, 2)), atol=4e-3
-    )  # 6000 deviations from zero, in float32
+    # 6000 deviations from zero: an ulp of the mean in float32 is 5e-4 deviations, and a sum of 1024 values loses several.
+    np.testing.assert_allclose(y, (exact - exact.mean((0, 1, 2))) / exact.std((0, 1, 2)), atol=1e-2)
     np.testing.assert_allclose(new["batch_stats"]["variance"], 0.9 + 0.1 * exact.var((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(new["batch_stats"]["mean"], 0.1 * exact.mean((0, 1, 2)), rtol=1e-5)
     unchanged = layer.apply(variables, jnp.asarray(x), train=True)

@@ -66,7 +66,7 @@ def deep_png(path, pixels, *, orientation=None, profile=None, transparent=None):
     """Write a 16-bit PNG, [H, W, C], with chunks that pypng does not write."""
     height, width, channels = pixels.shape
     stream = streams.BytesIO()
-    facts = {"grayscale": channels <= 2, "alpha": channels in (2, 4), "bitdepth": 16, "transparent": transparent}
+    facts = {"greyscale": channels <= 2, "alpha": channels in (2, 4), "bitdepth": 16, "transparent": transparent}
     png.Writer(width, height, **facts).write(stream, pixels.reshape(height, -1).tolist())
     data, extra = stream.getvalue(), b""
     if profile:
