@@ -68,9 +68,9 @@ class TestFromArrays:
             ({"a": np.zeros(2, [("x", int)])}, "column 'a': expected numbers, times or text"),
             (
                 {"a": [0, 1, np.nan, np.inf]},
-                "column 'a': expected finite numbers, got nan at index 2, 2 such examples in all",
+                "column 'a': expected finite numbers, got NaN or infinity in 2 of 4 examples, first at index 2",
             ),
-            ({"a": np.array([[1, 1], [1, np.inf]])}, "got .1.0, inf. at index 1"),
+            ({"a": np.array([[1, 1], [1, np.inf]])}, "got NaN or infinity in 1 of 2 examples, first at index 1"),
         ],
     )
     def test_bad_columns_are_refused(self, columns, message):
@@ -305,7 +305,11 @@ class TestTables:
             ("a.csv", "a,b\n1,2\nGogh, van,3\n", "a.csv: expected 2 cells in row 2, got 3. Put quotes"),
             ("a.csv", "a,b\n", "a.csv: columns: expected one number of examples .* got 0 in 'a', 0 in 'b'"),
             ("a.csv", "", "a.csv: columns: .* got no columns"),
-            ("a.csv", "a\n1\nnan\n", "a.csv: column 'a': expected finite numbers, got nan at index 1"),
+            (
+                "a.csv",
+                "a\n1\nnan\n",
+                "a.csv: column 'a': expected finite numbers, got NaN or infinity in 1 of 2 examples",
+            ),
             ("a.csv", "a\n99999999999999999999\n", None),
             ("a.npz", "no", "a.npz: cannot be read"),
             ("a.txt", "a\n1\n", "expected a table, .csv or .npz, got .txt"),

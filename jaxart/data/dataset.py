@@ -128,8 +128,8 @@ def _checked(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
             rows = np.flatnonzero(~finite.reshape(len(array), -1).all(1))
             raise ValueError(
-                f"column {name!r}: expected finite numbers, got {array[rows[0]].tolist()} at index {rows[0]}, {len(rows)} such "
-                "examples in all. Leave them out, or fill them and say where in a column of their own."
+                f"column {name!r}: expected finite numbers, got NaN or infinity in {len(rows)} of {len(array)} examples, first at index "
+                f"{rows[0]}. Leave them out, or fill them and say where in a column of their own."
             )
     return columns
 

@@ -49,6 +49,18 @@ def _permutations(words: list[int], count: int) -> Order:
     return order
 
 
+def _blocks(words: list[int], length: int) -> Order:
+    """Like `_permutations`, for very many short ones: drawn together, and kept nowhere."""
+
+    def order(start: int, stop: int) -> np.ndarray:
+        first, last = start // length, (stop - 1) // length + 1
+        bits = np.random.PCG64(words).advance(first * length).random_raw((last - first) * length)
+        places = np.argsort(bits.reshape(-1, length), axis=1, kind="stable").ravel()  # [(last - first) * length]
+        return places[start - first * length : stop - first * length]
+
+    return order
+
+
 def weighted(weights: Sequence[float] | np.ndarray) -> Sampler:
     """Draw each example independently, with replacement, with a probability in proportion to its weight.
 
@@ -124,7 +136,7 @@ def _mixture(name: str, groups: np.ndarray, shares: Sequence[int], names: Sequen
     def sampler(key: Key, count: int) -> Order:
         _check_length(name, len(groups), count)
         words = _words(key)
-        arrange = _permutations([*words, 0], len(slots))
+        arrange = _blocks([*words, 0], len(slots))
         orders = [_permutations([*words, 1 + number], len(each)) for number, each in enumerate(members)]
 
         def order(start: int, stop: int) -> np.ndarray:
