@@ -74,14 +74,18 @@ def test_a_temporal_term_holds_the_picture_to_a_warped_one(prepared, photo):
 
 
 def test_a_term_is_what_numpy_says_and_adds_up_over_tiles_and_devices(prepared, photo):
-    added = [stylize.WeightedTerm(TEMPORAL, 3.0, pictures=photo)]
-    terms, expected = first_step(prepared(terms=added))
-    start = stylize.scale_recipe(prepared(), 0).init(KEY).image
+    common = {
+        "terms": [stylize.WeightedTerm(TEMPORAL, 3.0, pictures=photo)],
+        "init": "uniform",
+        "style_loss": losses.GRAM,
+    }
+    terms, expected = first_step(prepared(**common))
+    start = stylize.scale_recipe(prepared(**common), 0).init(KEY).image
     aim = resize(photo, start.shape[:2], method="bilinear")
     assert float(terms["temporal"]) == pytest.approx(3 * float(jnp.mean((start - aim) ** 2)), rel=1e-5)
     mesh = data_mesh(jax.devices()[:2])
     for options in ({"memory_mode": TILED}, {"mesh": mesh}, {"memory_mode": TILED._replace(recompute=True)}):
-        found, gradient = first_step(prepared(terms=added, **options))
+        found, gradient = first_step(prepared(**common, **options))
         assert float(found["temporal"]) == pytest.approx(float(terms["temporal"]), rel=1e-5)
         error = np.linalg.norm(gradient[: len(expected)] - expected) / np.linalg.norm(expected)
         assert error < 1e-5, options
@@ -121,9 +125,10 @@ def test_batched_losses_are_the_terms_of_each_picture(prepared, variables, photo
     base = prepared(content=photo)
     layers = (*base.style_layers, *base.content_layers)
     network = VGG(depth=16, layers=layers, first_padding="replicate")
-    features = network.apply(variables, images)
+    apply = jax.jit(network.apply)
+    features = apply(variables, images)
     small = [np.clip(resize(each, (33, 40) if each is photo else (40, 36)), 0, 1) for each in (photo, painting)]
-    of_content, of_style = ({k: v[0] for k, v in network.apply(variables, each[None]).items()} for each in small)
+    of_content, of_style = ({k: v[0] for k, v in apply(variables, each[None]).items()} for each in small)
     aims = losses.targets_of_layers({name: of_style[name] for name in base.style_layers})
     style = losses.style_of_layers(features, aims, layer_weights=base.loss_weights["style"])
     target = {name: jnp.stack([of_content[name]] * 2) for name in base.content_layers}
