@@ -175,5 +175,5 @@ class TestWhatAugmentationsDo:
         shift = np.asarray(augment(keys, images, policy=("color",)) - images).mean((1, 2, 3))
         assert -0.501 <= shift.min() < -0.47
         assert 0.47 < shift.max() <= 0.501
-        with pytest.raises(ValueError, match="policy: unknown value 'color'; known: color"):
-            data.diff_augment(keys, images, policy=("color",))
+        with pytest.raises(ValueError, match="policy: unknown value 'hue'; known: color"):
+            data.diff_augment(keys, images, policy=("hue",))

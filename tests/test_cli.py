@@ -74,7 +74,7 @@ def walk(app, path):
         if not name.startswith("-"):
             walk(app[name], [*path, name])
 
-walk(cli.app, [])
+walk(cli.app(), [])
 heavy = {"jax", "numpy", "scipy", "PIL", "flax", "optax", "orbax", "grain", "safetensors", "huggingface_hub"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
@@ -94,7 +94,8 @@ class TestHelp:
         text = capsys.readouterr().out
         order = [
             *("Paint", "stylize ", "sheet ", "plan ", "demo "),
-            *("Generate", "resume ", "generate "),
+            *("Train", "train ", "resume ", "runs "),
+            *("Generate", "generate "),
             *("Look at data", "data "),
             *("System", "info ", "weights ", "--version"),
         ]
@@ -145,7 +146,7 @@ class TestSizes:
     @pytest.mark.parametrize("command", ["stylize", "plan", "sheet"])
     def test_every_command_takes_them(self, command):
         line = [command, "photo.png", "painting.png", "-o", "out.png", "--max-memory"]
-        _, bound, *_ = cli.app.parse_args([*line, "1500MB"], exit_on_error=False, print_error=False)
+        _, bound, *_ = cli.app().parse_args([*line, "1500MB"], exit_on_error=False, print_error=False)
         assert bound.arguments["options"].max_memory == 1500 * 10**6
 
     def test_a_wrong_one_names_its_flag(self, jaxart):
@@ -180,7 +181,7 @@ class TestRenamed:
         for new in renamed.RENAMED.values():
             flag, *value = new.split()
             value = value or ["whole" if flag == "--memory-mode" else "3"]
-            cli.app.parse_args([*known[flag], flag, *value], exit_on_error=False, print_error=False)
+            cli.app().parse_args([*known[flag], flag, *value], exit_on_error=False, print_error=False)
 
     def test_the_command_line_replaces_them(self, jaxart):
         code, _, told = jaxart("plan", "photo.png", "painting.png", "--rung", "huge")

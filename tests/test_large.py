@@ -58,7 +58,7 @@ def masks_of(size):
         {"style_loss": losses.WASSERSTEIN_CONVERGED, "content_layers": ("relu1_2", "relu2_1")},
     ],
 )
-def test_every_rung_has_the_gradient_of_the_whole(variables, large, options):
+def test_every_memory_mode_has_the_gradient_of_the_whole(variables, large, options):
     tolerance = (
         5e-5 if options.get("style_loss") is losses.WASSERSTEIN_CONVERGED else 1e-5
     )  # its root magnifies rounding
@@ -87,7 +87,7 @@ def test_resume_with_tiles_is_exact(variables, large, tmp_path):
     np.testing.assert_array_equal(stylize.run(made, key=KEY, checkpoints=tmp_path, save_every=1, resume=True), expected)
 
 
-def test_memory_chooses_the_rung(variables, large):
+def test_memory_chooses_the_mode(variables, large):
     made = stylize.prepare(*large, variables=variables, size=1024, min_size=512, **SHALLOW)
     rows = {row.memory_mode: row.bytes for row in stylize.compare_memory_modes(made, key=KEY)}
     sizes = [rows[memory_mode] for memory_mode in stylize.MEMORY_MODES]
@@ -105,7 +105,15 @@ def test_memory_chooses_the_rung(variables, large):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"style_loss": losses.nearest_patches}, "do not add up over tiles"),
+        ({"style_loss": losses.nearest_patches}, "expected a losses.StyleLoss"),
+        (
+            {"style_loss": losses.PATCH, "memory_mode": TILED},
+            "the term 'style' .* expected a memory mode without tiles",
+        ),
+        (
+            {"style_loss": losses.PATCH, "masks": masks_of((75, 101))},
+            r"masks: the style loss patch\(size=3\) .* no regions",
+        ),
         ({"memory_mode": stylize.MemoryMode(tile=0)}, "at least 1 pixel"),
     ],
 )

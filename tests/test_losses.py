@@ -163,6 +163,53 @@ def test_nearest_patches_refuses_small_features():
         losses.nearest_patches(jnp.ones((2, 2, 4)), jnp.ones((4, 4, 4)))
 
 
+def quantiles(values, count):
+    """Read sorted columns at the middles of equal parts."""
+    ordered = np.sort(values.astype(np.float64), axis=0)
+    own = (np.arange(len(ordered)) + 0.5) / len(ordered)
+    asked = (np.arange(count) + 0.5) / count
+    return np.stack([np.interp(asked, own, column) for column in ordered.T], axis=-1)
+
+
+def test_histogram_equals_numpy(features):
+    f, g = (each.reshape(-1, 5) for each in features)
+    got = losses.histogram(jnp.asarray(features[0]), losses.histogram_target(jnp.asarray(features[1])))
+    np.testing.assert_allclose(got, np.mean((np.sort(f, axis=0) - quantiles(g, len(f))) ** 2), rtol=1e-4)
+
+
+def test_sliced_wasserstein_equals_numpy(features):
+    key, (f, g) = jax.random.key(3), (each.reshape(-1, 5) for each in features)
+    target = losses.sliced_target(jnp.asarray(features[1]), key=key, count=7)
+    directions = np.asarray(target.directions, np.float64)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=0), 1, rtol=1e-5)
+    assert directions.shape == (5, 7)
+    own, aim = np.sort(f @ directions, axis=0), quantiles(g @ directions, len(f))
+    got = losses.sliced_wasserstein(jnp.asarray(features[0]), target)
+    np.testing.assert_allclose(got, np.mean((own - aim) ** 2), rtol=1e-4)
+    other = losses.sliced_target(jnp.asarray(features[1]), key=jax.random.key(4), count=7)
+    assert np.abs(other.directions - target.directions).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["patch", "histogram", "sliced"])
+def test_losses_of_whole_features_vanish_on_their_target_whatever_its_order(features, name):
+    loss, f = losses.STYLE_LOSSES[name], jnp.asarray(features[0])
+    assert not loss.additive
+    aim = loss.target(f)
+    turned = f if name == "patch" else f[::-1, ::-1]
+    assert abs(float(loss.distance(turned, aim))) < 1e-5
+    assert float(loss.distance(jnp.asarray(features[1]), aim)) > 0.01
+    for flat in (jnp.zeros((4, 4, 5)), jnp.ones((2, 2, 5))):
+        assert np.isfinite(jax.grad(lambda x: loss.distance(x, aim))(flat)).all()
+    half = loss.distance(f.astype(jnp.bfloat16), loss.target(f.astype(jnp.bfloat16)))
+    assert half.dtype == jnp.float32
+
+
+def test_style_losses_have_names_of_their_own():
+    names = [loss.name for loss in losses.STYLE_LOSSES.values()]
+    assert len({*names}) == len(names)
+    assert None not in names
+
+
 def test_self_similarity_equals_numpy(features):
     f = features[0]
     g = f[::-1, ::-1]

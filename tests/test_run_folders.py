@@ -1,5 +1,6 @@
 """Runs from Python, in one process: the verbs, folders of older versions, and what is refused with one clear line."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -15,7 +16,17 @@ from jaxart import cli, io, runs, training
 from jaxart.runs import folder as files
 
 OLD = Path(__file__).with_name("run_format_1.tar.gz")
-TINY = {"size": 8, "channels": 1, "width": 4, "latent": 4, "batch": 8, "save_every": 10, "sample_every": 10}
+TINY = {
+    "size": 8,
+    "channels": 1,
+    "width": 4,
+    "latent": 4,
+    "batch": 8,
+    "save_every": 10,
+    "sample_every": 10,
+    "steps": 20,
+}
+GAN = runs.GanOptions(**TINY)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +45,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """A GAN that was trained without a break for 20 steps."""
-    run = runs.begin("gan", data / "bars.npz", tmp_path_factory.mktemp("runs") / "run", steps=20, **TINY)
+    run = runs.begin("gan", data / "bars.npz", tmp_path_factory.mktemp("runs") / "run", options=GAN)
     runs.train(run)
     return run.folder
 
@@ -62,7 +73,7 @@ def leaves(state) -> list[bytes]:
 
 
 def test_ten_lines_of_python(data, trained, tmp_path):
-    run = runs.begin("gan", data / "bars.npz", tmp_path / "run", steps=20, conditional=False, **TINY)
+    run = runs.begin("gan", data / "bars.npz", tmp_path / "run", options=GAN)
     runs.train(run, stop=lambda: True)
     assert 0 < runs.saved_steps(run.folder)[0] < 20
     state = runs.train(runs.open_run(run.folder))
@@ -91,7 +102,7 @@ def test_two_devices_go_on_as_one(trained, tmp_path):
 
 
 def test_a_vae_trains_and_resumes_from_its_folder_alone(data, tmp_path):
-    run = runs.begin("vae", data / "bars.npz", tmp_path / "run", steps=20, learning_rate=0.01, **TINY)
+    run = runs.begin("vae", data / "bars.npz", tmp_path / "run", options=runs.VaeOptions(**TINY, learning_rate=0.01))
     runs.train(run)
     runs.train(runs.open_run(run.folder), steps=40)
     rows = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
@@ -101,7 +112,7 @@ def test_a_vae_trains_and_resumes_from_its_folder_alone(data, tmp_path):
 
 
 def test_a_dry_run_tells_and_writes_nothing(data, tmp_path):
-    run = runs.prepare("gan", data / "bars.npz", tmp_path / "run", steps=20, **TINY)
+    run = runs.prepare("gan", data / "bars.npz", tmp_path / "run", options=GAN)
     found = runs.dry_run(run)
     assert set(found.parameters) == {"generator", "discriminator"}
     assert min(found.parameters.values()) > 100
@@ -112,7 +123,9 @@ def test_a_dry_run_tells_and_writes_nothing(data, tmp_path):
 
 def test_pictures_walks_and_exports(data, tmp_path, monkeypatch, capsys):
     folder, sheet, again = tmp_path / "run", tmp_path / "sheet.png", tmp_path / "again.png"
-    runs.train(runs.begin("gan", data / "bars.npz", folder, steps=10, conditional=True, **TINY))
+    runs.train(
+        runs.begin("gan", data / "bars.npz", folder, options=dataclasses.replace(GAN, steps=10, conditional=True))
+    )
     before = contents(folder)
     for path in (sheet, again):
         assert command(monkeypatch, capsys, "generate", folder, "-n", 16, "-o", path)[0] == 0
@@ -242,13 +255,13 @@ class TestRefusals:
 
     def test_a_folder_that_holds_a_run(self, folder, data):
         with pytest.raises(ValueError, match="holds a run already"):
-            runs.begin("gan", data / "bars.npz", folder, steps=20, **TINY)
+            runs.begin("gan", data / "bars.npz", folder, options=GAN)
 
     def test_what_cannot_be_begun(self, data, tmp_path):
         with pytest.raises(ValueError, match="kind: unknown value 'dream'; known: gan, vae"):
             runs.begin("dream", data / "bars.npz", tmp_path / "run")
-        with pytest.raises(ValueError, match="options: unknown value 'stepps'"):
-            runs.begin("gan", data / "bars.npz", tmp_path / "run", stepps=3)
+        with pytest.raises(ValueError, match="options: expected GanOptions, got VaeOptions"):
+            runs.begin("gan", data / "bars.npz", tmp_path / "run", options=runs.VaeOptions())
         with pytest.raises(ValueError, match="a run of the kind gan needs data, got a, b"):
             runs.begin("gan", {"a": data, "b": data}, tmp_path / "run")
         (tmp_path / "empty").mkdir()

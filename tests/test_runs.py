@@ -157,7 +157,7 @@ def test_two_processes_of_two_devices_train_as_one_does(environment, data, tmp_p
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     options = runs.open_run(folder).options
-    runs.train(runs.begin("gan", data, tmp_path / "alone", options))
+    runs.train(runs.begin("gan", data, tmp_path / "alone", options=options))
     for step in (10, 20):
         assert losses(folder)[step] == pytest.approx(losses(tmp_path / "alone")[step], rel=1e-4)
 

@@ -10,8 +10,8 @@ from test_large import KEY, SHALLOW, TILED, masks_of, relative
 from jaxart import io, losses
 from jaxart.models import VGG
 from jaxart.tasks import stylize
-from jaxart.tasks.stylize.plan import _needed
-from jaxart.tasks.stylize.rows import rows_of
+from jaxart.tasks.stylize.job import scale_of
+from jaxart.tasks.stylize.predict import program_bytes
 from jaxart.training import NotFiniteError, compile_steps, data_mesh, fit
 from jaxart.training.compile import _compiled
 
@@ -112,7 +112,7 @@ def test_runs_end_alike_and_resume_on_any_number_of_devices(variables, pictures,
 
 def test_a_bad_value_leaves_the_picture_of_the_last_good_step(variables, pictures):
     made = job(variables, pictures, mesh=mesh(2))
-    made = made._replace(loss_weights=made.loss_weights._replace(content=jnp.float32(np.nan)))
+    made = made._replace(loss_weights=made.loss_weights | {"content": jnp.float32(np.nan)})
     with pytest.raises(NotFiniteError) as caught:
         stylize.run(made, key=KEY)
     assert stylize.picture(caught.value.state).shape == (*SIZE, 3)
@@ -122,17 +122,19 @@ def test_small_scales_take_fewer_devices(variables, pictures):
     deep = stylize.prepare(
         np.zeros((512, 128, 3), np.float32), *pictures[1][:1], variables=variables, size=512, mesh=mesh(8)
     )
-    counts = [rows and rows.mesh.size for rows in (rows_of(deep, index) for index in range(len(deep.sizes)))]
+    counts = [rows and rows.mesh.size for rows in (scale_of(deep, index).rows for index in range(len(deep.sizes)))]
     assert (deep.sizes[-1], counts[-1]) == ((512, 128), 8)
     assert counts[0] == deep.sizes[0][0] // 64 < 8
     short = deep._replace(sizes=((100, 25),), network=VGG(layers=("relu5_1",)))
-    assert rows_of(short, 0) is None
+    assert scale_of(short, 0).rows is None
 
 
 def test_the_plan_is_of_the_program_that_runs(variables, pictures):
     one, four = (job(variables, pictures, mesh=each) for each in (None, mesh(4)))
     assert stylize.step_work(one, 0) < stylize.step_work(four, 0)  # simulated devices share the cores
-    assert _needed(four, 0, KEY) > _needed(one, 0, KEY)  # and its memory, with a network each
+    assert program_bytes(scale_of(four, 0), KEY) > program_bytes(
+        scale_of(one, 0), KEY
+    )  # and its memory, with a network each
     compiled = _compiled.cache_info().misses
     fit(stylize.scale_recipe(four, 0), key=KEY, steps=1)
     assert _compiled.cache_info().misses == compiled

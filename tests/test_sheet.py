@@ -1,6 +1,5 @@
 """A contact sheet: every picture is what a run of its own gives."""
 
-import importlib
 import sys
 
 import jax
@@ -10,6 +9,7 @@ import pytest
 
 from jaxart import cli, io
 from jaxart.tasks import stylize
+from jaxart.tasks.stylize import predict_sheet
 from jaxart.training import NotFiniteError
 
 KEY = jax.random.key(0)
@@ -70,12 +70,14 @@ def test_what_is_not_finite_gives_back_the_pictures(job, painting):
     jobs = stylize.variations(job, [painting], [0.01, 3e38])
     with pytest.raises(NotFiniteError, match="loss") as caught:
         stylize.run_sheet(jobs, key=KEY)
-    assert caught.value.state.shape == (2, *job.result_size, 3)
-    assert np.isfinite(caught.value.state).all()
+    assert isinstance(caught.value, stylize.NotFiniteSheetError)
+    assert caught.value.pictures.shape == (2, *job.result_size, 3)
+    assert np.isfinite(caught.value.pictures).all()
+    assert isinstance(caught.value.state, stylize.State)
 
 
 def test_memory_decides_how_many_at_once(jobs, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("jaxart.tasks.stylize.plan"), "_base", lambda job: 0)
+    monkeypatch.setattr(predict_sheet, "resident_bytes", lambda job: 0)
     most = stylize.plan_sheet(jobs, key=KEY, max_memory=1 << 40)
     assert (most.group, most.groups) == (4, 1)
     assert most.seconds > 0

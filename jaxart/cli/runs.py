@@ -97,7 +97,7 @@ def _begin(name: str, data: tuple[Path, ...], output: Path, options: RunOptions,
         raise ValueError(
             f"{output} holds a run already: `jaxart resume {output}` carries it on, or choose another folder."
         )
-    run = runs.prepare(name, _by_source(name, data), output, options)
+    run = runs.prepare(name, _by_source(name, data), output, options=options)
     _say_data(run)
     return _print_dry_run(run) if dry_run else _train(runs.write(run), mesh)
 
@@ -227,9 +227,9 @@ def score(
 
     keep_compiled_programs()
     found = runs.open_run(run)
-    changes = {"split": split} if hasattr(found.options, "split") else {}
+    options = dataclasses.replace(found.options, split=split) if hasattr(found.options, "split") else None
     path = output or run / "scores.json"
-    cards = runs.score(found, _by_source(found.kind, data), count=count, seed=seed, output=path, **changes)
+    cards = runs.score(found, _by_source(found.kind, data), count=count, seed=seed, options=options, output=path)
     rows = [(card.name, f"{card.value:.4g}", f"{card.low:.4g} to {card.high:.4g}", str(card.n_fake)) for card in cards]
     show(table(rows, columns=("score", "value", "95 % interval", "made")))
     say(str(path))

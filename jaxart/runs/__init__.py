@@ -1,6 +1,6 @@
 """Runs: training that has a folder. The command line and Python share them; either carries on what the other began.
 
-    run = runs.begin("gan", "drawings/", "run", steps=200)   # or runs.open_run("run")
+    run = runs.begin("gan", "drawings/", "run", options=runs.GanOptions(steps=200))  # or runs.open_run("run")
     runs.train(run)
     pictures = runs.sample(run, 64)
     cards = runs.score(run, "others/")

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxart import __version__, io, metrics
+from jaxart import io, metrics
 from jaxart.runs import legacy
+from jaxart.version import __version__
 
 FORMAT = 2
 MANIFEST = "run.json"

@@ -11,8 +11,9 @@ from jaxart import io, metrics
 from jaxart.arrays import check_choice
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Generator, Trained
+from jaxart.runs.options import RunOptions
 from jaxart.runs.pictures import draw, latent_walk, make
-from jaxart.runs.run import Paths, Run, by_source, changed, checkpoints_of, keys_of, recipe_of, with_data
+from jaxart.runs.run import Paths, Run, by_source, checkpoints_of, keys_of, recipe_of, with_data
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -84,7 +85,13 @@ def walk(run: Run, *, stops: int = 8, frames: int = 12, seed: int = 0, label: st
 
 
 def score(
-    run: Run, data: Paths, *, count: int = 5000, seed: int = 0, output: str | Path | None = None, **changes: Any
+    run: Run,
+    data: Paths,
+    *,
+    count: int = 5000,
+    seed: int = 0,
+    options: RunOptions | None = None,
+    output: str | Path | None = None,
 ) -> list[metrics.ScoreCard]:
     """Score a run on data that it has not seen, and write the cards.
 
@@ -93,8 +100,8 @@ def score(
         data: as in `begin`.
         count: examples to make and to compare with.
         seed: of what is drawn.
+        options: with which `data` is read; by default the run's.
         output: JSON file for the cards; ``scores.json`` in the run's folder by default.
-        **changes: of fields of the options with which `data` is read, such as ``split="test"``.
 
     Returns:
         The cards.
@@ -104,7 +111,7 @@ def score(
     """
     run = with_data(run)
     judge, kind = _ability(run, "score", "has no scores"), KINDS[run.kind]
-    options = changed(run.options, changes)
+    options = options or run.options
     held_out = {name: kind.load(options, name, path) for name, path in by_source(run.kind, kind, data).items()}
     for name, dataset in held_out.items():
         if shelf.digest(dataset) == shelf.digest(run.data[name]):

@@ -41,24 +41,25 @@ class Run(NamedTuple):
     began_as: int = files.FORMAT
 
 
-def prepare(kind: str, data: Paths, folder: str | Path, options: RunOptions | None = None, **changes: Any) -> Run:
+def prepare(kind: str, data: Paths, folder: str | Path, *, options: RunOptions | None = None) -> Run:
     """Read the data of a run and check that it serves; write nothing.
 
     Args:
         kind: name in `KINDS`.
         data: a path, or one by each name of the kind's sources.
         folder: of the run, new.
-        options: the kind's dataclass; its defaults where it is left out.
-        **changes: of fields of `options`.
+        options: the kind's dataclass, such as ``GanOptions(steps=200, size=32)``; its defaults where it is left out.
 
     Returns:
         A `Run`.
 
     Raises:
-        ValueError: an unknown kind or option, sources that are not the kind's, data that does not serve.
+        ValueError: an unknown kind, options of another kind, sources that are not the kind's, data that does not serve.
     """
     known = _kind(kind)
-    chosen = changed(options or known.options(), changes)
+    chosen = options or known.options()
+    if type(chosen) is not known.options:
+        raise ValueError(f"options: expected {known.options.__name__}, got {type(chosen).__name__}.")
     paths = by_source(kind, known, data)
     datasets = {name: known.load(chosen, name, path) for name, path in paths.items()}
     sources = {
@@ -68,19 +69,26 @@ def prepare(kind: str, data: Paths, folder: str | Path, options: RunOptions | No
     return Run(Path(folder), kind, chosen, sources, known.facts(chosen, datasets), datasets)
 
 
-def begin(kind: str, data: Paths, folder: str | Path, options: RunOptions | None = None, **changes: Any) -> Run:
+def begin(kind: str, data: Paths, folder: str | Path, *, options: RunOptions | None = None) -> Run:
     """Make the folder of a new run and write its manifest; `train` then trains it.
 
-    Args and Returns: as `prepare`.
+    Args:
+        kind: name in `KINDS`.
+        data: a path, or one by each name of the kind's sources.
+        folder: of the run, new.
+        options: as in `prepare`.
+
+    Returns:
+        A `Run`.
 
     Raises:
         ValueError: as `prepare`; or the folder holds a run already.
 
     Example:
-        ``run = begin("gan", "drawings/", "run", steps=200, size=32)``
+        ``run = begin("gan", "drawings/", "run", options=GanOptions(steps=200, size=32))``
     """
     _refuse_a_run(Path(folder))
-    return write(prepare(kind, data, folder, options, **changes))
+    return write(prepare(kind, data, folder, options=options))
 
 
 def write(run: Run) -> Run:
@@ -175,22 +183,6 @@ def by_source(name: str, kind: Kind, data: Paths) -> dict[str, Path]:
             f"data: a run of the kind {name} needs {', '.join(kind.sources)}, got {', '.join(found) or 'nothing'}."
         )
     return {source: Path(found[source]).absolute() for source in kind.sources}
-
-
-def changed(options: Any, changes: dict[str, Any]) -> Any:
-    """Return options with some fields changed.
-
-    Args:
-        options: a dataclass.
-        changes: new values by name.
-
-    Raises:
-        ValueError: an unknown name.
-    """
-    known = [field.name for field in dataclasses.fields(options)]
-    for name in changes:
-        check_choice("options", name, known)
-    return dataclasses.replace(options, **changes)
 
 
 def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> Any:

@@ -1,5 +1,6 @@
 """Training a run, and what that would take."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from jaxart import training
 from jaxart.ops import compiler_options
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Kind, Trained
-from jaxart.runs.run import Paths, Run, changed, checkpoints_of, keys_of, manifest_of, recipe_of, with_data
+from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, recipe_of, with_data
 from jaxart.training.sharding import Hook
 
 _BATCHES_PER_CALL = 4
@@ -71,7 +72,7 @@ def train(
     """
     run = with_data(run, data)
     if steps is not None:
-        run = run._replace(options=changed(run.options, {"steps": steps}))
+        run = run._replace(options=dataclasses.replace(run.options, steps=steps))
     if training.this_process()[0] != 0:
         return _train(run, mesh, hooks, stop)
     with files.locked(run.folder):

@@ -188,13 +188,13 @@ def measured(
         layers = next(term.layers for term in terms if term.name == "content")
         aligned = aligned | {"content": extract(network.clone(layers=layers), variables, content)}
 
-    def read(name: str, layer: jax.Array) -> dict[str, PyTree]:
+    def tap(name: str, layer: jax.Array) -> dict[str, PyTree]:
         own = valid_at(valid, name, layer)
         concerned = [term for term in reversed(terms) if name in term.layers]  # the order in which gradients add up
         return {term.name: term.measure(name, layer, own, aligned.get(term.name)) for term in concerned}
 
     deep: Any = network.clone(layers=tuple(name for name in network.layers if name != "image"))
-    found: Any = deep.apply(variables, window[None], read=read) | {"image": read("image", window[None])}
+    found: Any = deep.apply(variables, window[None], tap=tap) | {"image": tap("image", window[None])}
     return {term.name: {name: found[name][term.name] for name in term.layers} for term in terms}
 
 

@@ -269,10 +269,10 @@ def tiled_moments(network: VGG, variables: PyTree, image: Array, tile: int | Non
     halo, align = vgg_halo(network.depth, network.layers)
 
     def sums(window: jax.Array, valid: jax.Array, aligned: None, variables: PyTree) -> Any:
-        def read(name: str, layer: jax.Array) -> Moments:
+        def tap(name: str, layer: jax.Array) -> Moments:
             return moment_sums(layer[0], valid_at(valid, name, layer))
 
-        return network.apply(variables, window[None], read=read)
+        return network.apply(variables, window[None], tap=tap)
 
     found = tiled_sum(sums, image, None, variables, tile=tile, halo=halo, align=align)
     return {name: divide_moments(each, layer_pixels(image.shape, name)) for name, each in found.items()}

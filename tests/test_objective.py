@@ -1,0 +1,261 @@
+"""The objective: terms of one's own, other style losses, targets and starting pictures made before, and who may resume what."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxart import losses
+from jaxart.image import resize
+from jaxart.models import VGG
+from jaxart.tasks import stylize
+from jaxart.tasks.stylize import choose, keep, targets
+from jaxart.tasks.stylize.terms import SMOOTHNESS
+from jaxart.training import data_mesh, fit
+from jaxart.training import loop as loop_module
+
+KEY = jax.random.key(0)
+SHALLOW = {
+    "size": 40,
+    "min_size": 40,
+    "steps": 2,
+    "style_layers": ("relu1_1", "relu2_1"),
+    "style_layer_weights": (4.0, 1.0),
+    "content_layers": ("relu2_2",),
+    "init": "gray",
+}
+TILED = stylize.MemoryMode(rematerialize=True, tile=16)
+
+
+@pytest.fixture(scope="module")
+def prepared(variables, photo, painting):
+    def prepare(content=None, styles=None, **options):
+        pictures = (photo if content is None else content, painting if styles is None else styles)
+        return stylize.prepare(*pictures, variables=variables, **SHALLOW | options)
+
+    return prepare
+
+
+def first_step(job):
+    """Return the terms, and the gradient of the first step, read off Adam's first moment."""
+    state, info = fit(stylize.scale_recipe(job, 0), key=KEY, steps=1)
+    return info.terms, state.opt_state[0].mu
+
+
+# Terms
+
+
+def squared_distance(name, image, valid, warped):
+    return jnp.sum(valid * jnp.mean((image[0] - warped) ** 2, axis=-1))
+
+
+def mean_distance(sums, given):
+    return given.weight * sums["image"] / (given.size[0] * given.size[1])
+
+
+TEMPORAL = stylize.Term("temporal", ("image",), squared_distance, mean_distance)
+
+
+def test_a_temporal_term_holds_the_picture_to_a_warped_one(prepared, photo):
+    warped = np.roll(photo, 5, axis=1)
+
+    def run(weight):
+        job = prepared(steps=20, terms=[stylize.WeightedTerm(TEMPORAL, weight, pictures=warped)])
+        return stylize.run(job, key=KEY)
+
+    aim = resize(warped, (33, 40), method="bilinear")
+    free, compiled = run(0.0), loop_module._compiled.cache_info().misses
+    held = run(100.0)
+    assert loop_module._compiled.cache_info().misses == compiled  # a weight is an argument
+    assert np.mean((held - aim) ** 2) < 0.5 * np.mean((free - aim) ** 2)
+
+
+def test_a_term_is_what_numpy_says_and_adds_up_over_tiles_and_devices(prepared, photo):
+    common = {
+        "terms": [stylize.WeightedTerm(TEMPORAL, 3.0, pictures=photo)],
+        "init": "uniform",
+        "style_loss": losses.GRAM,
+    }
+    terms, expected = first_step(prepared(**common))
+    start = stylize.scale_recipe(prepared(**common), 0).init(KEY).image
+    aim = resize(photo, start.shape[:2], method="bilinear")
+    assert float(terms["temporal"]) == pytest.approx(3 * float(jnp.mean((start - aim) ** 2)), rel=1e-5)
+    mesh = data_mesh(jax.devices()[:2])
+    for options in ({"memory_mode": TILED}, {"mesh": mesh}, {"memory_mode": TILED._replace(recompute=True)}):
+        found, gradient = first_step(prepared(**common, **options))
+        assert float(found["temporal"]) == pytest.approx(float(terms["temporal"]), rel=1e-5)
+        error = np.linalg.norm(gradient[: len(expected)] - expected) / np.linalg.norm(expected)
+        assert error < 1e-5, options
+
+
+def test_terms_that_do_not_fit_are_refused_by_name(prepared, photo):
+    whole = stylize.WeightedTerm(TEMPORAL._replace(additive=False), 1.0, pictures=photo)
+    for options in ({"memory_mode": TILED}, {"mesh": data_mesh(jax.devices()[:2])}):
+        with pytest.raises(ValueError, match="the term 'temporal' is a function of whole feature maps"):
+            prepared(terms=[whole], **options)
+    assert all(mode.tile is None for mode in choose._modes(prepared(terms=[whole])))
+    with pytest.raises(ValueError, match="expected names that differ"):
+        prepared(terms=[whole._replace(term=TEMPORAL._replace(name="style"))])
+    with pytest.raises(ValueError, match="weight of at least 0 for 'temporal'"):
+        prepared(terms=[whole._replace(weight=-1.0)])
+    with pytest.raises(ValueError, match=r"finite pictures \[H, W, C\] for 'temporal'"):
+        prepared(terms=[whole._replace(pictures=photo[0])])
+
+
+# Style losses of whole feature maps
+
+
+@pytest.mark.parametrize("name", ["patch", "histogram", "sliced"])
+def test_style_losses_of_whole_features_come_closer(prepared, photo, painting, name):
+    job = prepared(styles=[painting, photo[::-1]], style_weights=(3, 1), style_loss=losses.STYLE_LOSSES[name], steps=8)
+    seen = []
+    result = stylize.run(job, key=KEY, on_step=seen.append, every=1)
+    first, last = (float(seen[index].info.terms["style"]) for index in (0, -1))
+    assert 0 < last < 0.8 * first
+    assert np.isfinite(result).all()
+    with pytest.raises(ValueError, match=r"sheet: the style loss .* run them one by one"):
+        stylize.run_sheet([job], key=KEY)
+
+
+def test_batched_losses_are_the_terms_of_each_picture(prepared, variables, photo, painting):
+    images = np.random.default_rng(1).random((2, 33, 40, 3), np.float32)
+    base = prepared(content=photo)
+    layers = (*base.style_layers, *base.content_layers)
+    network = VGG(depth=16, layers=layers, first_padding="replicate")
+    apply = jax.jit(network.apply)
+    features = apply(variables, images)
+    small = [np.clip(resize(each, (33, 40) if each is photo else (40, 36)), 0, 1) for each in (photo, painting)]
+    of_content, of_style = ({k: v[0] for k, v in apply(variables, each[None]).items()} for each in small)
+    aims = losses.targets_of_layers({name: of_style[name] for name in base.style_layers})
+    style = losses.style_of_layers(features, aims, layer_weights=base.loss_weights["style"])
+    target = {name: jnp.stack([of_content[name]] * 2) for name in base.content_layers}
+    content = base.loss_weights["content"] * losses.content_of_layers(features, target)
+    assert style.shape == content.shape == (2,)
+    for number, image in enumerate(images):
+        terms, _ = first_step(base._replace(init=image))
+        np.testing.assert_allclose(style[number], terms["style"], rtol=1e-3)
+        np.testing.assert_allclose(content[number], terms["content"], rtol=1e-3)
+    with pytest.raises(ValueError, match="layer_weights: expected one for each of the layers relu1_1, relu2_1"):
+        losses.style_of_layers(features, aims, layer_weights=(1.0,))
+
+
+# What is made before
+
+
+@pytest.mark.parametrize("style_loss", [losses.WASSERSTEIN, losses.HISTOGRAM])
+def test_style_targets_are_made_once_for_many_pictures(prepared, photo, monkeypatch, style_loss):
+    options = {"size": 48, "min_size": 34, "style_loss": style_loss, "steps": 1}
+    made = stylize.painting_targets(prepared(**options))
+    expected = stylize.run(prepared(content=photo[:, ::-1], **options), key=KEY)
+
+    def refuse(*_):
+        raise AssertionError("the targets are computed anew")
+
+    monkeypatch.setattr(targets, "_style_targets", refuse)
+    again = prepared(content=photo[:, ::-1], targets=made, **options)
+    np.testing.assert_array_equal(stylize.run(again, key=KEY), expected)
+
+
+def test_targets_of_something_else_are_refused(prepared, photo):
+    made = stylize.painting_targets(prepared())
+    for options, name in (
+        ({"styles": photo}, "styles"),
+        ({"size": 41}, "sizes"),
+        ({"style_loss": losses.GRAM}, "style_loss"),
+    ):
+        with pytest.raises(ValueError, match=f"targets: .*different: .*{name}"):
+            prepared(targets=made, **options)
+    with pytest.raises(ValueError, match="different: style_scale"):
+        stylize.run(prepared(targets=made)._replace(style_scale=0.5), key=KEY)
+
+
+def test_a_picture_of_any_size_may_be_the_start(prepared, painting):
+    start = stylize.scale_recipe(prepared(init=painting), 0).init(KEY).image
+    np.testing.assert_allclose(start, np.clip(resize(painting, (33, 40)), 0, 1), atol=1e-6)
+    one, other = (keep.fingerprint(prepared(init=each), KEY) for each in (painting, painting[::-1]))
+    assert {name for name in one if one[name] != other[name]} == {"init"}
+    with pytest.raises(ValueError, match="init: expected an RGB picture"):
+        prepared(init=painting[..., 0])
+
+
+# Who may resume what
+
+
+def changes(job):
+    """Return another value for every field of a stylization that changes the result by more than rounding."""
+    return {
+        "content": job.content[::-1],
+        "styles": (job.styles[0][::-1],),
+        "masks": np.ones((1, 4, 4), np.float32),
+        "sizes": ((30, 36),),
+        "steps": (7,),
+        "result_size": (30, 36),
+        "style_weights": (2.0,),
+        "style_scale": 0.5,
+        "loss_weights": job.loss_weights | {"smoothness": jnp.float32(9)},
+        "content_layers": ("relu2_1",),
+        "style_layers": ("relu1_2", "relu2_1"),
+        "style_loss": losses.GRAM,
+        "terms": (stylize.WeightedTerm(SMOOTHNESS._replace(name="more"), 1.0),),
+        "optimizer": stylize.Optimizer(optax.adam(0.1, b1=0.9, b2=0.99), "adam(0.1, b1=0.9, b2=0.99)"),
+        "network": job.network.clone(pooling="average"),
+        "variables": job.variables | {"preprocessing": jax.tree.map(lambda x: x + 1, job.variables["preprocessing"])},
+        "colors": "luminance",
+        "init": job.content,
+    }
+
+
+@pytest.fixture(scope="module")
+def kept(prepared, tmp_path_factory):
+    """A finished run in a folder."""
+    job, folder = prepared(), tmp_path_factory.mktemp("run")
+    return job, folder, stylize.run(job, key=KEY, checkpoints=folder)
+
+
+def test_resume_refuses_whatever_would_give_another_result(kept):
+    job, folder, _ = kept
+    changed = changes(job)
+    assert {*changed, *keep.ROUNDING_FIELDS} == {*stylize.Stylization._fields}
+    for field, value in changed.items():
+        with pytest.raises(ValueError, match="of another run; different: "):
+            stylize.run(job._replace(**{field: value}), key=KEY, checkpoints=folder, resume=True)
+    with pytest.raises(ValueError, match="different: seed"):
+        stylize.run(job, key=jax.random.key(1), checkpoints=folder, resume=True)
+
+
+def test_resume_takes_what_changes_the_result_by_rounding(kept):
+    job, folder, expected = kept
+    again = job._replace(memory_modes=(TILED,), targets=stylize.painting_targets(job))
+    np.testing.assert_array_equal(stylize.run(again, key=KEY, checkpoints=folder, resume=True), expected)
+
+
+def test_resume_without_a_name_is_refused(kept):
+    job, folder, _ = kept
+    for field, value in (
+        ("optimizer", stylize.Optimizer(optax.adam(0.1))),
+        ("style_loss", losses.WASSERSTEIN._replace(name=None)),
+    ):
+        with pytest.raises(ValueError, match=f"resume: the {field} has no name"):
+            stylize.run(job._replace(**{field: value}), key=KEY, checkpoints=folder, resume=True)
+
+
+def test_a_weighted_terms_own_data_are_part_of_its_identity(prepared, photo):
+    term = stylize.WeightedTerm(TEMPORAL, 1.0, pictures=photo)
+    others = (
+        term._replace(weight=2.0),
+        term._replace(pictures=photo[::-1]),
+        term._replace(targets=np.ones(3)),
+        term._replace(term=TEMPORAL._replace(settings="power=3")),
+        term._replace(term=TEMPORAL._replace(layers=("relu1_1",))),
+    )
+    one = keep.fingerprint(prepared(terms=[term]), KEY)["other terms"]
+    assert all(keep.fingerprint(prepared(terms=[each]), KEY)["other terms"] != one for each in others)
+
+
+def test_no_function_shadows_a_module():
+    modules = {name for name, value in vars(stylize).items() if inspect.ismodule(value)}
+    assert modules
+    assert not modules & {*stylize.__all__}
