@@ -9,7 +9,7 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,20 +28,13 @@ LOSSES = {"relativistic, R1 + R2": (losses.RELATIVISTIC, 0.1), "non-saturating":
 STEPS, BATCH, LATENT, SAMPLES, RATE = 16_000, 256, 2, 2500, 2e-3
 
 
-class Points(NamedTuple):
-    """A batch of points ``[B, 2]``."""
-
-    image: np.ndarray
-    label: np.ndarray
-
-
-def points(centers: np.ndarray, deviation: float, seed: int, first: int) -> Iterator[Points]:
-    """Yield batches from number `first` on."""
+def points(centers: np.ndarray, deviation: float, seed: int, first: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yield batches of points ``[B, 2]`` from number `first` on."""
     for number in itertools.count(first):
         rng = np.random.default_rng([seed, number])
         chosen = centers[rng.integers(len(centers), size=BATCH)]
         drawn = chosen + deviation * rng.standard_normal((BATCH, 2))
-        yield Points(drawn.astype(np.float32), np.zeros(BATCH, np.int32))
+        yield {"image": drawn.astype(np.float32), "label": np.zeros(BATCH, np.int32)}
 
 
 def play(centers: np.ndarray, deviation: float, loss: losses.AdversarialLoss, gamma: float, seed: int) -> Any:

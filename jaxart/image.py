@@ -63,8 +63,8 @@ def resize(images: Array, size: tuple[int, int], *, method: str = "bicubic") -> 
 def unit(images: Array) -> jax.Array:
     """Map uint8 to [0, 1]; leave floats as they are.
 
-    >>> unit(jnp.array([0, 51, 255], jnp.uint8)).tolist()
-    [0.0, 0.20000000298023224, 1.0]
+    >>> unit(jnp.array([0, 255], jnp.uint8)).tolist()
+    [0.0, 1.0]
     """
     return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else jnp.asarray(images)
 

@@ -1,6 +1,5 @@
 """Generating pictures: adversarial networks, variational autoencoders, and what is done with a trained one."""
 
-from jaxart.image import signed
 from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
 from jaxart.tasks.generate.evaluate import (
     Examples,
@@ -48,7 +47,6 @@ __all__ = [
     "score_classes",
     "score_features",
     "score_pictures",
-    "signed",
     "slerp",
     "vae",
     "vgg_judge",

@@ -56,10 +56,10 @@ def vgg_judge(variables: PyTree, *, layer: str = "relu4_3") -> Judge:
         layer: whose features.
     """
     depth = models.vgg_depth(variables)
-    network = models.VGG(depth=depth, layers=(layer,))
+    network, on_device = models.VGG(depth=depth, layers=(layer,)), jax.tree.map(jnp.asarray, variables)
 
     def describe(images: Any) -> tuple[None, Any]:
-        return None, apply_in_batches(_vgg_features, network, variables, images)
+        return None, apply_in_batches(_vgg_features, network, on_device, images)
 
     return Judge(f"vgg{depth} {layer} mean", metrics.content_hash(variables), describe)
 
