@@ -86,6 +86,8 @@ class TestFromArrays:
     def test_labels_go_with_pictures_only(self):
         with pytest.raises(ValueError, match="name a column instead"):
             data.from_arrays({"a": [1]}, [1])
+        with pytest.raises(ValueError, match="give the labels of pictures as `labels`"):
+            data.from_arrays(np.zeros((2, 3), np.uint8), classes=["label"])
         with pytest.raises(ValueError, match=r"images: expected uint8 or float32 .* got float64 .2, 3."):
             data.from_arrays(np.zeros((2, 3)))
 

@@ -70,6 +70,8 @@ def from_arrays(
         if labels is not None:
             raise ValueError('labels: expected with an array of pictures only; name a column instead, {"label": ...}.')
     else:
+        if classes:
+            raise ValueError("classes: expected with named columns only; give the labels of pictures as `labels`.")
         columns, classes = _picture_columns(np.asarray(columns), labels)
     dataset = Dataset(_checked({name: _as_array(name, values) for name, values in columns.items()}))
     for name in classes:
