@@ -108,7 +108,15 @@ DEFAULTS = Options()
 
 
 def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture], Stylization]":
-    """Read styles, masks and weights once; return a function from a content picture to its job."""
+    """Read styles, masks and weights once; return a function from a content picture to its job.
+
+    Args:
+        styles: files of paintings.
+        options: flags.
+
+    Raises:
+        ValueError: a file or a flag that does not serve; the message names it.
+    """
     import jax.numpy as jnp
 
     from jaxart import io, losses
