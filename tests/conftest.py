@@ -26,8 +26,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-    """Compile anew, in silence, where a program of the cache is just being written by another process."""
-    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache entry")
+    """Compile anew, without a warning, where another process is just writing the program to the cache, or was killed while it did."""
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry")
 
 
 @pytest.fixture
