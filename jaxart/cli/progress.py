@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -92,11 +91,6 @@ class Steps:
             self._console.print(f"{where}  {status}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _named(info: task.Info) -> dict[str, Any]:
-    """Return the loss and its terms by name."""
-    return {"loss": info.loss, **info.terms}
-
-
 class Reporter:
     """Show scale, step, losses, time left and memory; write the trace; keep snapshots. Call it with a `Progress`."""
 
@@ -133,7 +127,7 @@ class Reporter:
             f"scale {scale + 1}/{len(progress.sizes)} {width}x{height}  step {progress.step}/{progress.steps[scale]}"
         )
         # A sheet has one number for each picture.
-        loss = {name: np.mean(value) for name, value in _named(progress.info).items()}
+        loss = {name: np.mean(value) for name, value in progress.info._asdict().items()}
         terms = f"loss {loss['loss']:.4f} (content {loss['content']:.4f}, style {loss['style']:.4f})"
         status = f"{terms}  {left}  {memory.resident() / 2**20:.0f} MiB"
         self._bar.update(self._bar_id, completed=done, description=where, status=status)
@@ -146,7 +140,7 @@ class Reporter:
             self._keep(progress)
 
     def _log(self, trace: Path, progress: task.Progress, seconds: float) -> None:
-        terms = {name: float(value) for name, value in _named(progress.info).items()}
+        terms = {name: float(value) for name, value in progress.info._asdict().items()}
         row = {
             "scale": progress.scale + 1,
             "step": progress.step,
