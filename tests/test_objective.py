@@ -40,9 +40,9 @@ def prepared(variables, photo, painting):
 
 
 def first_step(job):
-    """Return the terms, and the gradient of the first step, read off Adam's first moment."""
+    """Return the info, and the gradient of the first step, read off Adam's first moment."""
     state, info = fit(stylize.scale_recipe(job, 0), key=KEY, steps=1)
-    return info.terms, state.opt_state[0].mu
+    return info, state.opt_state[0].mu
 
 
 # Terms
@@ -82,11 +82,11 @@ def test_a_term_is_what_numpy_says_and_adds_up_over_tiles_and_devices(prepared, 
     terms, expected = first_step(prepared(**common))
     start = stylize.scale_recipe(prepared(**common), 0).init(KEY).image
     aim = resize(photo, start.shape[:2], method="bilinear")
-    assert float(terms["temporal"]) == pytest.approx(3 * float(jnp.mean((start - aim) ** 2)), rel=1e-5)
+    assert float(terms.temporal) == pytest.approx(3 * float(jnp.mean((start - aim) ** 2)), rel=1e-5)
     mesh = data_mesh(jax.devices()[:2])
     for options in ({"memory_mode": TILED}, {"mesh": mesh}, {"memory_mode": TILED._replace(recompute=True)}):
         found, gradient = first_step(prepared(**common, **options))
-        assert float(found["temporal"]) == pytest.approx(float(terms["temporal"]), rel=1e-5)
+        assert float(found.temporal) == pytest.approx(float(terms.temporal), rel=1e-5)
         error = np.linalg.norm(gradient[: len(expected)] - expected) / np.linalg.norm(expected)
         assert error < 1e-5, options
 
@@ -97,7 +97,7 @@ def test_terms_that_do_not_fit_are_refused_by_name(prepared, photo):
         with pytest.raises(ValueError, match="the term 'temporal' is a function of whole feature maps"):
             prepared(terms=[whole], **options)
     assert all(mode.tile is None for mode in choose._modes(prepared(terms=[whole])))
-    with pytest.raises(ValueError, match="expected names that differ"):
+    with pytest.raises(ValueError, match="expected identifiers that differ"):
         prepared(terms=[whole._replace(term=TEMPORAL._replace(name="style"))])
     with pytest.raises(ValueError, match="weight of at least 0 for 'temporal'"):
         prepared(terms=[whole._replace(weight=-1.0)])
@@ -113,7 +113,7 @@ def test_style_losses_of_whole_features_come_closer(prepared, photo, painting, n
     job = prepared(styles=[painting, photo[::-1]], style_weights=(3, 1), style_loss=losses.STYLE_LOSSES[name], steps=8)
     seen = []
     result = stylize.run(job, key=KEY, on_step=seen.append, every=1)
-    first, last = (float(seen[index].info.terms["style"]) for index in (0, -1))
+    first, last = (float(seen[index].info.style) for index in (0, -1))
     assert 0 < last < 0.8 * first
     assert np.isfinite(result).all()
     with pytest.raises(ValueError, match=r"sheet: the style loss .* run them one by one"):
@@ -136,8 +136,8 @@ def test_batched_losses_are_the_terms_of_each_picture(prepared, variables, photo
     assert style.shape == content.shape == (2,)
     for number, image in enumerate(images):
         terms, _ = first_step(base._replace(init=image))
-        np.testing.assert_allclose(style[number], terms["style"], rtol=1e-3)
-        np.testing.assert_allclose(content[number], terms["content"], rtol=1e-3)
+        np.testing.assert_allclose(style[number], terms.style, rtol=1e-3)
+        np.testing.assert_allclose(content[number], terms.content, rtol=1e-3)
     with pytest.raises(ValueError, match="layer_weights: expected one for each of the layers relu1_1, relu2_1"):
         losses.style_of_layers(features, aims, layer_weights=(1.0,))
 

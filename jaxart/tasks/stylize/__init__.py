@@ -18,7 +18,7 @@ from jaxart.tasks.stylize.predict import FIXED_PIXELS, ScalePlan, estimate, need
 from jaxart.tasks.stylize.predict_sheet import SheetPlan, plan_sheet
 from jaxart.tasks.stylize.recipe import scale_recipe
 from jaxart.tasks.stylize.sheet import NotFiniteSheetError, run_sheet, sheet_recipe, variations
-from jaxart.tasks.stylize.step import Info, State, picture
+from jaxart.tasks.stylize.step import State, picture
 from jaxart.tasks.stylize.targets import painting_targets
 from jaxart.tasks.stylize.terms import Term, TermInputs, WeightedTerm
 
@@ -30,7 +30,6 @@ __all__ = [
     "LBFGS",
     "MEMORY_MODES",
     "WHOLE",
-    "Info",
     "MemoryMode",
     "ModePlan",
     "NotFiniteSheetError",

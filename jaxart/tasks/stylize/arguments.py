@@ -133,11 +133,11 @@ def _loss_weights(content: float, style: np.ndarray, smoothness: float) -> dict[
 
 
 def _checked_terms(terms: Sequence[WeightedTerm]) -> tuple[WeightedTerm, ...]:
-    names = [*OWN_TERMS, *(each.term.name for each in terms)]
+    names = ["loss", *OWN_TERMS, *(each.term.name for each in terms)]
     for each in terms:
-        if names.count(each.term.name) > 1:
+        if names.count(each.term.name) > 1 or not each.term.name.isidentifier() or each.term.name[0] == "_":
             raise ValueError(
-                f"terms: expected names that differ from each other and {', '.join(OWN_TERMS)}, got {names[3:]}."
+                f"terms: expected identifiers that differ from each other and {', '.join(OWN_TERMS)}, got {names[4:]}."
             )
         if not 0 <= float(each.weight) < float("inf"):
             raise ValueError(f"terms: expected a weight of at least 0 for {each.term.name!r}, got {each.weight}.")

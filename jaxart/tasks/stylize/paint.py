@@ -26,7 +26,11 @@ from jaxart.training import Checkpoints, NotFiniteError, Recipe, fit
 
 
 class Progress(NamedTuple):
-    """Where a run is. ``image()`` makes the picture as it stands, float32 ``[h, w, 3]``, at the size of its scale."""
+    """Where a run is.
+
+    ``info`` is a NamedTuple of the loss and its weighted terms by name. ``image()`` makes the picture as it stands, float32 ``[h, w, 3]``,
+    at the size of its scale.
+    """
 
     scale: int
     sizes: tuple[tuple[int, int], ...]

@@ -1,5 +1,6 @@
 """The step of a scale as a pure function: the pixels are the parameters."""
 
+import collections
 import functools
 import operator
 from collections.abc import Callable
@@ -30,11 +31,13 @@ class State(NamedTuple):
     average: jax.Array
 
 
-class Info(NamedTuple):
-    """The loss, and its weighted terms by name."""
+@functools.lru_cache(maxsize=64)
+def info_type(names: tuple[str, ...]) -> Any:
+    """Return the NamedTuple of float32 scalars ``(loss, *names)``: the loss, and its weighted terms by name."""
+    return collections.namedtuple("Info", ("loss", *names))
 
-    loss: jax.Array
-    terms: dict[str, jax.Array]
+
+Info = Any  # of `info_type`: info.loss, info.content, info.style, info.smoothness, and the terms that were added
 
 
 class Frozen(NamedTuple):
@@ -124,7 +127,7 @@ def make_step(
     check_additive(terms, tile, rows is not None)
     update = optax.with_extra_args_support(optimizer).update
     halo, align = vgg_halo(network.depth, network.layers)
-    measure = functools.partial(measured, network, terms)
+    measure, info_of = functools.partial(measured, network, terms), info_type(tuple(term.name for term in terms))
     summed = tiled_sum if rows is None else functools.partial(sharded_sum, mesh=rows.mesh, height=rows.height)
 
     def objective(image: jax.Array, frozen: Frozen) -> tuple[jax.Array, Info]:
@@ -132,7 +135,7 @@ def make_step(
         sums: Any = summed(measure, image, frozen.aligned, frozen.variables, tile=tile, halo=halo, align=align)
         values = {term.name: term.value(sums[term.name], _inputs(term, size, frozen)) for term in terms}
         loss = functools.reduce(operator.add, values.values())
-        return loss, Info(loss, values)
+        return loss, info_of(loss, **values)
 
     def step(key: Key, state: State, batch: None, frozen: Frozen) -> tuple[State, Info]:
         del key, batch

@@ -38,7 +38,7 @@ class Term(NamedTuple):
     """A named summand of the objective. Make it once, at the top of a module: equal terms share compiled programs.
 
     Fields:
-        name: in `Info.terms` and in messages.
+        name: an identifier: that of its field in the info of a step, and in messages.
         layers: of VGG that are measured; "image" is the picture itself.
         measure: ``measure(layer name, layer [1, h, w, C], valid [h, w], aligned) -> sums``, a pytree. `valid` is 1 where a position counts,
             0 in the halo of a tile; `aligned` is the window of the term's own arrays. It may look as far around a pixel as the layers do.
