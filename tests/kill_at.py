@@ -4,6 +4,7 @@ POINT is ``step:N`` (after the report of step N), ``save:N`` (while the checkpoi
 the report of step N). The kind of `toy_kind` is known too.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -15,34 +16,36 @@ import toy_kind  # noqa: F401
 from jaxart import training
 from jaxart.cli import main
 
-POINT, STEP = sys.argv.pop(1).split(":")
-
 
 def die(by: int = signal.SIGKILL) -> None:
     os.kill(os.getpid(), by)
 
 
-def deadly_log(path, log=training.log_jsonl):
+def deadly_log(path, point, at, log=training.log_jsonl):
     hook = log(path)
 
     def call(state, info):
         hook(state, info)
-        if POINT in ("step", "term") and int(state.step) == int(STEP):
-            die(signal.SIGKILL if POINT == "step" else signal.SIGTERM)
+        if point in ("step", "term") and int(state.step) == at:
+            die(signal.SIGKILL if point == "step" else signal.SIGTERM)
 
     return call
 
 
-def deadly_save(self, step, *arguments, save=training.Checkpoints.save, **named):
+def deadly_save(self, step, *arguments, at, save=training.Checkpoints.save, **named):
     def watch():
-        while not any(path.name.startswith(f"{STEP}.") for path in Path(self.folder).glob("*")):
+        while not any(path.name.startswith(f"{at}.") for path in Path(self.folder).glob("*")):
             pass
         die()
 
-    if POINT == "save" and step == int(STEP):
+    if step == at:
         threading.Thread(target=watch, daemon=True).start()
     return save(self, step, *arguments, **named)
 
 
-training.log_jsonl, training.Checkpoints.save = deadly_log, deadly_save
-main()
+if __name__ == "__main__":
+    point, at = sys.argv.pop(1).split(":")
+    training.log_jsonl = functools.partial(deadly_log, point=point, at=int(at))
+    if point == "save":
+        training.Checkpoints.save = functools.partialmethod(deadly_save, at=int(at))
+    main()

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from jaxart import cli, io, losses, training, weights
-from jaxart.cli import devices, job, options, progress, renamed, sheet, stylize, terminal
+from jaxart import cli, io, losses, runs, training, weights
+from jaxart.cli import devices, job, options, painting, progress, renamed, sheet, stylize, terminal
+from jaxart.runs import folder as files
 from jaxart.tasks import stylize as task
 
 QUICK = ["--size", "45", "--min-size", "32", "--steps", "6"]
@@ -207,9 +208,9 @@ class TestTerminal:
         assert [terminal.format_size(count) for count in (0, 2**30 - 2**20, 2**30)] == ["0 MiB", "1023 MiB", "1.0 GiB"]
 
     def test_a_bar_says_lines_where_there_is_no_terminal(self, capsys):
-        State, Info = types.SimpleNamespace, task.Info
-        numbers = dict.fromkeys(Info._fields, np.array([1.0, 3.0]))  # a sheet of two
-        step = task.Progress(1, ((8, 8), (16, 24)), 3, (10, 5), Info(**numbers), lambda: np.zeros(0))
+        State, Info = types.SimpleNamespace, collections.namedtuple("Info", "loss content style")
+        two = np.array([1.0, 3.0])  # a sheet of two
+        step = task.Progress(1, ((8, 8), (16, 24)), 3, (10, 5), Info(two, two, two), lambda: np.zeros(0))
         with progress.Bar() as bar:
             progress.scales_hook(bar, [1.0, 4.0])(step)
         assert "scale 2/2 24x16  step 3/5  loss 2.0000 (content 2.0000, style 2.0000)" in capsys.readouterr().err
@@ -286,9 +287,9 @@ class TestStylize:
             stylize.demo(output=place / "demo.png", resume=True)
 
     def test_a_full_disk_is_met_before_the_work(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(stylize.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=1000))
+        monkeypatch.setattr(painting.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=1000))
         with pytest.raises(ValueError, match=r"101 x 75 needs .* GiB of disk"):
-            stylize._check_disk(tmp_path / "out.png", types.SimpleNamespace(sizes=[(32, 43), (75, 101)]))
+            painting._check_disk(tmp_path / "out.png", types.SimpleNamespace(sizes=[(32, 43), (75, 101)]))
 
     @pytest.fixture
     def prepared(self, monkeypatch, variables):
@@ -349,7 +350,14 @@ class TestInterrupted:
         killed.kill()
         killed.wait()
         assert not (place / "out.png").exists()
-        assert (place / "out.png.run").is_dir()
+        folder, kind, done, steps, state, _ = runs.summarize(place / "out.png.run")
+        assert (folder.name, kind, state) == ("out.png.run", "stylize", "interrupted")
+        assert 0 < done < steps
+        with pytest.raises(ValueError, match=r"of the kind 'stylize', .* carried on by `jaxart stylize ... --resume`"):
+            runs.open_run(folder)
+        with files.locked(folder):
+            assert start(place, vgg_file, "--resume").wait(timeout=300) == 2
+        assert "another process works on this run" in (place / "log.txt").read_text()
 
         resumed = start(place, vgg_file, "--resume")
         assert resumed.wait(timeout=300) == 0, (place / "log.txt").read_text()
@@ -378,7 +386,7 @@ class TestMessages:
             (["photo.png", "painting.png", "-o", "out.png", "--save-every", "0"], "--save-every"),
             (["photo.png", "painting.png", "-o", "out.png", "--resume"], "no checkpoint found"),
             (
-                ["photo.png", "painting.png", "-o", "out.png", "--init", "grey.png"],
+                ["photo.png", "painting.png", "-o", "out.png", "--init", "dusk.png"],
                 "content, gray, uniform, normal, style",
             ),
             (["photo.png", "painting.png", "-o", "out.png", "--init", "text.jpg"], "text.jpg: not a picture"),
@@ -427,7 +435,7 @@ class TestMessages:
         assert "Try a lower --content-weight or another --style-loss." in told
         assert "learning rate" not in told
         assert io.read(place / "out.png").shape[1] == 38
-        assert stylize._remedy(job.Options(precision="bfloat16")) == "Try --precision float32."
+        assert painting._remedy(job.Options(precision="bfloat16")) == "Try --precision float32."
 
     def test_sheet_says_which_flags_help(self, jaxart, place, diverging):
         code, _, told = jaxart("sheet", *diverging, "--content-weights", "3e38")

@@ -17,6 +17,9 @@ def test_python_snippets_run(variables, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name, sample in (("photo.jpg", "cat"), ("painting.jpg", "cafe_terrace")):
         (tmp_path / name).write_bytes(samples.path(sample).read_bytes())
+    (tmp_path / "drawings").mkdir()
+    for name in ("cat", "coffee", "cafe_terrace"):
+        (tmp_path / "drawings" / f"{name}.jpg").write_bytes(samples.path(name).read_bytes())
     monkeypatch.setattr(weights, "load", lambda name: variables)
     for block in blocks:
         exec(compile(_tiny(block), "README.md", "exec"), {})
@@ -30,7 +33,7 @@ def _tiny(block: str) -> str:
 def test_commands_and_flags_are_real(capsys):
     shell = "\n".join(re.findall(r"```(?:sh|bash)\n(.*?)```", TEXT, re.S))
     cli.app()(["--help"])
-    for command in ("stylize", "sheet", "train gan", "train vae", "resume", "generate", "data preview"):
+    for command in ("stylize", "sheet", "train gan", "train vae", "resume", "runs", "generate", "data preview"):
         cli.app()([*command.split(), "--help"])
     helps = capsys.readouterr().out
     for command in set(re.findall(r"jaxart (?!\.)([a-z]+)", shell)):

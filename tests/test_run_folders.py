@@ -248,7 +248,7 @@ class TestRefusals:
     def test_a_second_process(self, folder):
         with files.locked(folder):
             assert runs.summarize(folder).state == "running"
-            with pytest.raises(runs.LockedError, match=r"another process trains this run \(process \d+\)"):
+            with pytest.raises(runs.LockedError, match=r"another process works on this run \(process \d+\)"):
                 runs.train(runs.open_run(folder), steps=21)
         assert runs.summarize(folder).state == "finished"
         assert int(runs.train(runs.open_run(folder), steps=21).step) == 21

@@ -83,11 +83,6 @@ def training_hook(bar: Bar, *, steps: int, batch: int, dataset_size: int) -> Cal
     return hook
 
 
-def losses_of(progress: "Progress") -> dict[str, Any]:
-    """Return the loss of a step of a stylization and its terms by name; of a sheet, arrays with one number for each picture."""
-    return {"loss": progress.info.loss, **progress.info.terms}
-
-
 def scales_hook(bar: Bar, costs: Sequence[float]) -> "Callable[[Progress], None]":
     """Return a function for `on_step` of a stylization, or of a sheet, that shows scale, step and losses.
 
@@ -100,7 +95,7 @@ def scales_hook(bar: Bar, costs: Sequence[float]) -> "Callable[[Progress], None]
     def report(progress: "Progress") -> None:
         scale, step, (height, width) = progress.scale, progress.step, progress.sizes[progress.scale]
         work = [cost * steps for cost, steps in zip(costs, progress.steps, strict=True)]
-        loss = {name: float(np.mean(value)) for name, value in losses_of(progress).items()}
+        loss = {name: float(np.mean(value)) for name, value in progress.info._asdict().items()}
         bar.update(
             sum(work[:scale]) + costs[scale] * step,
             f"scale {scale + 1}/{len(costs)} {width}x{height}  step {step}/{progress.steps[scale]}",

@@ -1,7 +1,7 @@
 """A run's folder: its manifest run.json, its lock, and what can be told of it without training it. Reading never writes.
 
 run.json      what the run is: kind, options, data sources with digests, facts of the data
-lock          held by the process that trains; the system releases it when the process ends, however it ends
+lock          held by the process that works on it; the system releases it when the process ends, however it ends
 checkpoints/  the newest states
 log.jsonl     losses by step
 samples/      what the run made as it went on
@@ -39,6 +39,8 @@ class Manifest(NamedTuple):
         options: JSON values by name.
         sources: data by name.
         facts: JSON values that were read off the data and that the recipe needs, such as the names of classes.
+        steps: at which it ends.
+        resume: the command that carries it on.
         jaxart: version that wrote it.
         began_as: format of the run's first manifest; checkpoints of format 1 have other names for the fields of states.
         format: of this manifest, when it was read.
@@ -48,6 +50,8 @@ class Manifest(NamedTuple):
     options: dict[str, Any]
     sources: dict[str, Source]
     facts: dict[str, Any]
+    steps: int
+    resume: str = "jaxart resume RUN"
     jaxart: str = __version__
     began_as: int = FORMAT
     format: int = FORMAT
@@ -73,7 +77,7 @@ class Summary(NamedTuple):
 
 
 class LockedError(ValueError):
-    """Another process trains the run."""
+    """Another process works on the run."""
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -132,7 +136,7 @@ def locked(folder: Path) -> Iterator[None]:
         if not _acquire(file):
             file.seek(0)
             raise LockedError(
-                f"{folder}: another process trains this run (process {file.read().strip() or 'unknown'}). Wait for it, or end it first."
+                f"{folder}: another process works on this run (process {file.read().strip() or 'unknown'}). Wait for it, or end it first."
             )
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -141,7 +145,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Tell whether a process trains the run."""
+    """Tell whether a process works on the run."""
     path = folder / "lock"
     if not path.is_file():
         return False
@@ -172,11 +176,10 @@ def summarize(folder: Path) -> Summary:
     done = next(iter(saved_steps(folder)), 0)
     try:
         manifest = read_manifest(folder)
-        steps = int(manifest.options.get("steps", 0))
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         return Summary(folder, None, done, 0, f"unreadable: {error}", None)
-    state = "running" if is_locked(folder) else "finished" if done >= steps else "interrupted"
-    return Summary(folder, manifest.kind, done, steps, state, _newest_score(folder))
+    state = "running" if is_locked(folder) else "finished" if done >= manifest.steps else "interrupted"
+    return Summary(folder, manifest.kind, done, manifest.steps, state, _newest_score(folder))
 
 
 def find(folder: str | Path) -> list[Path]:

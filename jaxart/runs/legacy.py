@@ -36,6 +36,7 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
         "options": options,
         "sources": {"data": {"path": content["data"], "digest": content["digest"], "examples": content["examples"]}},
         "facts": {"classes": content["classes"]},
+        "steps": options["steps"],
         "jaxart": content["jaxart"],
         "began_as": 1,
         "format": 1,

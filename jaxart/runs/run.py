@@ -120,7 +120,8 @@ def open_run(folder: str | Path) -> Run:
     found = files.read_manifest(folder)
     if found.kind not in KINDS:
         raise ValueError(
-            f"{folder}: a run of the kind {found.kind!r}, written by jaxart {found.jaxart}; known here: {', '.join(KINDS)}."
+            f"{folder}: a run of the kind {found.kind!r}, written by jaxart {found.jaxart} and carried on by `{found.resume}`; known here: "
+            f"{', '.join(KINDS)}."
         )
     options = _options(folder, KINDS[found.kind].options, found)
     return Run(folder, found.kind, options, found.sources, found.facts, {}, found.began_as)
@@ -198,7 +199,7 @@ def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> 
 def manifest_of(run: Run) -> files.Manifest:
     """Return the manifest of a run, as it will be read."""
     options: Any = json.loads(json.dumps(dataclasses.asdict(run.options)))  # tuples become lists
-    return files.Manifest(run.kind, options, run.sources, run.facts, began_as=run.began_as)
+    return files.Manifest(run.kind, options, run.sources, run.facts, run.options.steps, began_as=run.began_as)
 
 
 def _refuse_a_run(folder: Path) -> None:

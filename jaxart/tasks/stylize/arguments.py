@@ -68,7 +68,12 @@ def prepare(
 ) -> Stylization:
     """Check the arguments of `stylize` and bring them into the form that `run` and `plan` take.
 
-    Args and Raises: as `stylize`. `memory_mode` is that of every scale; `choose_memory_modes` takes them by memory.
+    Args:
+        memory_mode: of every scale; `choose_memory_modes` takes them by memory.
+        The others: as in `stylize`.
+
+    Raises:
+        ValueError: as `stylize`.
     """
     photograph = check_image("content", content)
     paintings = _paintings(styles)
