@@ -23,6 +23,7 @@ from jaxart import weights
 from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+collect_ignore = ["kill_at.py", "toy_kind.py"]  # programs that tests run
 
 
 def pytest_configure(config):

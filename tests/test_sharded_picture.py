@@ -1,13 +1,14 @@
 """One picture over several devices: its rows are split, and the result is that of one device."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_cli import jaxart
 from test_large import KEY, SHALLOW, TILED, masks_of, relative
 
-from jaxart import io, losses
+from jaxart import cli, io, losses
 from jaxart.models import VGG
 from jaxart.tasks import stylize
 from jaxart.tasks.stylize.job import scale_of
@@ -146,13 +147,19 @@ def test_errors(variables, pictures):
         job(variables, pictures, mesh=other)
 
 
-def test_the_command(tmp_path, vgg_file, variables, pictures):
+def test_the_command(tmp_path, vgg_file, variables, pictures, monkeypatch):
     files = [tmp_path / name for name in ("tall.png", "painting.png", "out.png")]
     for file, made in zip(files, (np.resize(pictures[0], (130, 34, 3)), pictures[1][0]), strict=False):
         io.write(file, made)
     quick = ["--size", 130, "--min-size", 130, "--steps", 1, "--memory-mode", "whole", "--features", vgg_file]
-    done = jaxart("stylize", *files[:2], "-o", files[2], "--devices", 2, *quick, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(
+        sys, "argv", ["jaxart", *map(str, ("stylize", *files[:2], "-o", files[2], "--devices", 2, *quick))]
+    )
+    monkeypatch.setattr("jaxart.cli.stylize.keep_compiled_programs", lambda: None)
+    monkeypatch.setattr("jaxart.training.simulate_devices", lambda count: None)  # eight are simulated already
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 0
     content, painting, two = map(io.read, files)
     one = stylize.stylize(content, painting, key=KEY, variables=variables, size=130, min_size=130, steps=1)
     assert two.shape == one.shape

@@ -13,7 +13,7 @@ from jaxart import losses
 from jaxart.tasks import stylize
 from jaxart.tasks.stylize import step as step_module
 from jaxart.training import NotFiniteError, fit
-from jaxart.training import loop as loop_module
+from jaxart.training import compile as compile_module
 
 KEY = jax.random.key(0)
 # Three blocks of VGG instead of five, so that compiling takes a second; the command line's tests run all five.
@@ -65,9 +65,9 @@ def test_zero_style_weight_keeps_the_content(paint, photo):
 
 def test_changing_strengths_compiles_nothing(paint):
     paint()
-    before = loop_module._compiled.cache_info().misses
+    before = compile_module._compiled.cache_info().misses
     paint(content_weight=0.3, smoothness_weight=1.0, style_layer_weights=(1.0, 2.0, 3.0))
-    assert loop_module._compiled.cache_info().misses == before
+    assert compile_module._compiled.cache_info().misses == before
 
 
 def test_style_weights_and_order_of_styles(paint, painting, photo):
@@ -171,9 +171,9 @@ def test_plan_predicts_every_scale_from_the_program_that_runs(variables, photo, 
     assert [(row.size, row.steps) for row in rows] == [*zip(job.sizes, job.steps, strict=True)]
     assert rows[1].bytes > rows[0].bytes > 0
     assert all(row.seconds > 0 for row in rows)
-    before = loop_module._compiled.cache_info().misses
+    before = compile_module._compiled.cache_info().misses
     stylize.run(job, key=KEY)
-    assert loop_module._compiled.cache_info().misses == before
+    assert compile_module._compiled.cache_info().misses == before
 
 
 def test_resume_after_a_stop_is_exact_even_across_scales(variables, photo, painting, tmp_path):
