@@ -263,7 +263,11 @@ class TestStylize:
         assert kept[:, :18].max() < 0.1
         assert kept[:, 26:].min() > 0.9
 
-    def test_a_folder_with_broken_pictures_gives_the_others_and_a_list(self, jaxart, place, vgg_file, photo):
+    def test_a_folder_with_broken_pictures_gives_the_others_and_a_list(
+        self, jaxart, place, vgg_file, photo, monkeypatch
+    ):
+        calls, painting_targets = [], task.painting_targets
+        monkeypatch.setattr(task, "painting_targets", lambda job: calls.append(job.sizes) or painting_targets(job))
         folder = place / "in"
         folder.mkdir()
         for i in range(3):
@@ -277,6 +281,10 @@ class TestStylize:
         assert "3 of 5 pictures done, 2 failed" in told
         assert "broken.jpg" in told
         assert "empty.png" in told
+        assert len(calls) == 1  # one painting, pictures of one size
+        whole = (place / "out" / "01.png").read_bytes()
+        jaxart("stylize", "in/01.png", *line[2:3], "-o", "alone.png", *line[5:])
+        assert (place / "alone.png").read_bytes() == whole
 
     def test_demo_writes_picture_and_sheet_and_may_be_resumed(self, place, vgg_file, monkeypatch):
         monkeypatch.setattr(stylize, "_DEMO", job.Options(features=str(vgg_file), size=45, min_size=45, steps=2))

@@ -40,9 +40,10 @@ def paint_one(
     save_every: int | None,
     trace: Path | None,
     resume: bool,
+    made: "dict | None" = None,
     estimate: bool = False,
 ) -> int:
-    """Stylize one picture; checkpoints live in OUTPUT.run until it is finished."""
+    """Stylize one picture; checkpoints live in OUTPUT.run until it is finished. `made` holds style targets that several pictures share."""
     import jax
 
     from jaxart import io
@@ -55,6 +56,7 @@ def paint_one(
     _check_disk(output, job)
     limit = task.memory_limit(options.max_memory)
     job = in_memory_modes(job, key, options, limit, resumed=folder / "checkpoints" if resume else None)
+    job = job if made is None else _with_targets(job, made)
     if estimate:
         _check_estimate(job, key, options, limit)
     write = functools.partial(_write, output, alpha=photograph.alpha, bits=bits)
@@ -74,6 +76,18 @@ def paint_one(
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{output}: {image.shape[1]} x {image.shape[0]}, {format_duration(seconds)}")
     return 0
+
+
+def _with_targets(job: "Stylization", made: dict) -> "Stylization":
+    """Take the style targets that were made for another picture of the same sizes, or make them."""
+    from jaxart.tasks import stylize as task
+
+    if job.colors != "style":  # the painting takes on the colors of each photograph
+        return job
+    alike = (job.sizes, job.memory_modes)
+    if alike not in made:
+        made[alike] = task.painting_targets(job)
+    return job._replace(targets=made[alike])
 
 
 def _run(

@@ -113,7 +113,7 @@ def _folder(content: Path, output: Path, one: Callable[..., int], *, keeping: Ke
     from jaxart.runs import saved_steps
 
     resume, trace = keeping.resume, keeping.trace
-    pictures, failed = io.pictures_in(content), []
+    pictures, failed, made = io.pictures_in(content), [], {}
     for number, path in enumerate(pictures, 1):
         target = _target(path, pictures, output)
         say(f"[{number}/{len(pictures)}] {path.name}")
@@ -122,7 +122,7 @@ def _folder(content: Path, output: Path, one: Callable[..., int], *, keeping: Ke
             continue
         try:
             own = None if trace is None else trace.with_name(f"{trace.stem}-{target.stem}{trace.suffix}")
-            code = one(path, output=target, trace=own, resume=resume and unfinished)
+            code = one(path, output=target, trace=own, resume=resume and unfinished, made=made)
         except ValueError as error:
             failed.append(str(error))
             continue
