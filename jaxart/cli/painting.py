@@ -153,8 +153,11 @@ def _file_digest(path: Path) -> str:
 
 def _check_run(folder: Path, *, resume: bool) -> None:
     """Refuse to resume what is not there, and to begin anew over what is."""
-    from jaxart.runs import saved_steps
+    from jaxart.runs import LockedError, saved_steps
+    from jaxart.runs.folder import is_locked
 
+    if is_locked(folder):
+        raise LockedError(folder)
     if any(path.name.isdecimal() for path in folder.glob("*")):
         raise ValueError(
             f"{folder} holds an interrupted run of jaxart 0.1: finish it with that version, or delete that folder to start anew."

@@ -92,13 +92,12 @@ def _flags(options: type[RunOptions]) -> type:
 def _begin(name: str, data: tuple[Path, ...], output: Path, options: RunOptions, place: Place, dry_run: bool) -> int:
     from jaxart import runs
 
-    mesh = _mesh(place)
-    if (output / "run.json").exists():
+    if (output / "run.json").exists():  # asked before processes meet, after which the first may have written it
         raise ValueError(
             f"{output} holds a run already: `jaxart resume {output}` carries it on, or choose another folder."
         )
+    mesh = _mesh(place)
     run = runs.prepare(name, _by_source(name, data), output, options=options)
-    _say_data(run)
     return _print_dry_run(run) if dry_run else _train(runs.write(run), mesh)
 
 
@@ -124,6 +123,7 @@ def _train(run: "Run", mesh: "Mesh | None", *, steps: int | None = None, data: A
     from jaxart import runs, training
 
     run = runs.with_data(run, data)
+    _say_data(run)
     options = run.options if steps is None else dataclasses.replace(run.options, steps=steps)
     begin, size = next(iter(runs.saved_steps(run.folder)), 0), sum(source.examples for source in run.sources.values())
     with Bar(options.steps, done=begin) as bar, interruptible() as interrupted:
@@ -147,6 +147,7 @@ def _print_dry_run(run: "Run") -> int:
 
     from jaxart import runs
 
+    _say_data(run)
     found = runs.dry_run(run)
     for name, count in found.parameters.items():
         show(f"{name}: {count:,} parameters")

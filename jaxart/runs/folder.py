@@ -77,7 +77,17 @@ class Summary(NamedTuple):
 
 
 class LockedError(ValueError):
-    """Another process works on the run."""
+    """Another process works on the run.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path):
+        holder = (folder / "lock").read_text(encoding="utf-8").strip() or "unknown"
+        super().__init__(
+            f"{folder}: another process works on this run (process {holder}). Wait for it, or end it first."
+        )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -89,7 +99,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = {name: source._asdict() for name, source in manifest.sources.items()}
-    content = manifest._asdict() | {"format": FORMAT, "jaxart": __version__, "sources": sources}
+    content = {"format": FORMAT, "jaxart": __version__} | manifest._asdict()
+    content |= {"format": FORMAT, "jaxart": __version__, "sources": sources}
     with io.replacing(folder / MANIFEST) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -134,10 +145,7 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a+", encoding="utf-8") as file:
         if not _acquire(file):
-            file.seek(0)
-            raise LockedError(
-                f"{folder}: another process works on this run (process {file.read().strip() or 'unknown'}). Wait for it, or end it first."
-            )
+            raise LockedError(folder)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -42,13 +42,13 @@ class Checkpoints:
             kept: list[Any] = [policies.LatestN(self._keep)]
             if self._best:
                 kept.append(policies.BestN(get_metric_fn=lambda scores: scores["score"], n=self._best))
-            options = ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(kept),
-                enable_async_checkpointing=False,
-                create=not self._read_only,
-                read_only=self._read_only,
-            )
             with _quiet():
+                options = ocp.CheckpointManagerOptions(
+                    preservation_policy=policies.AnyPreservationPolicy(kept),
+                    enable_async_checkpointing=False,
+                    create=not self._read_only,
+                    read_only=self._read_only,
+                )
                 self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 
