@@ -4,6 +4,7 @@ Each field is ``Annotated[type, Option(help, group)]``. Importing this module im
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 DATA, NETWORK, TRAINING = "The data", "The networks", "Training"
@@ -40,7 +41,7 @@ class GeneratorOptions(RunOptions):
     fit: Annotated[Literal["crop", "pad"], Option("Other shapes: crop to the central square, or pad to one.", DATA)] = (
         "crop"
     )
-    labels: Annotated[str | None, Option("A CSV with columns file,label, instead of subfolders.", DATA)] = None
+    labels: Annotated[Path | None, Option("A CSV with columns file,label, instead of subfolders.", DATA)] = None
     split: Annotated[Literal["train", "test"], Option("Which part of IDX files that come in two.", DATA)] = "train"
     augment: Annotated[
         tuple[str, ...],

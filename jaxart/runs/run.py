@@ -60,7 +60,8 @@ def prepare(kind: str, data: Paths, folder: str | Path, *, options: RunOptions |
     chosen = options or known.options()
     if type(chosen) is not known.options:
         raise ValueError(f"options: expected {known.options.__name__}, got {type(chosen).__name__}.")
-    paths = by_source(kind, known, data)
+    files_named = {name: value.absolute() for name, value in vars(chosen).items() if isinstance(value, Path)}
+    chosen, paths = dataclasses.replace(chosen, **files_named), by_source(kind, known, data)
     datasets = {name: known.load(chosen, name, path) for name, path in paths.items()}
     sources = {
         name: files.Source(str(path), shelf.digest(datasets[name]), datasets[name].count)
@@ -159,6 +160,7 @@ def with_data(run: Run, data: Paths | None = None) -> Run:
 
 
 def recipe_of(run: Run) -> training.Recipe:
+    """Return the recipe of a run."""
     return KINDS[run.kind].recipe(run.options, run.facts)
 
 
@@ -168,6 +170,12 @@ def keys_of(run: Run) -> jax.Array:
 
 
 def checkpoints_of(run: Run, *, read_only: bool = False) -> training.Checkpoints:
+    """Return the checkpoints of a run, to be closed.
+
+    Args:
+        run: any.
+        read_only: see `training.Checkpoints`.
+    """
     make = legacy.OldCheckpoints if run.began_as == 1 else training.Checkpoints
     return make(run.folder / "checkpoints", read_only=read_only)
 
@@ -178,6 +186,16 @@ def _kind(name: str) -> Kind:
 
 
 def by_source(name: str, kind: Kind, data: Paths) -> dict[str, Path]:
+    """Return the absolute path of each source of a kind.
+
+    Args:
+        name: of the kind.
+        kind: whose sources are wanted.
+        data: as it was handed in.
+
+    Raises:
+        ValueError: other sources than the kind's.
+    """
     found = {kind.sources[0]: data} if isinstance(data, (str, Path)) else dict(data)
     if set(found) != set(kind.sources):
         raise ValueError(
@@ -198,7 +216,7 @@ def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> 
 
 def manifest_of(run: Run) -> files.Manifest:
     """Return the manifest of a run, as it will be read."""
-    options: Any = json.loads(json.dumps(dataclasses.asdict(run.options)))  # tuples become lists
+    options: Any = json.loads(json.dumps(dataclasses.asdict(run.options), default=str))  # tuples become lists
     return files.Manifest(run.kind, options, run.sources, run.facts, run.options.steps, began_as=run.began_as)
 
 

@@ -94,7 +94,7 @@ def dry_run(run: Run) -> DryRun:
     stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_BATCHES_PER_CALL, *leaf.shape), leaf.dtype), batch)
     programs = []
     for name, step in (("a step", recipe.step), *((f"every {k} steps", lazy) for k, lazy in recipe.lazy)):
-        single = jax.jit(step).lower(key, state, batch, None).compile(compiler_options=compiler_options())
+        single = jax.jit(step).lower(key, state, batch, recipe.frozen).compile(compiler_options=compiler_options())
         facts: Any = single.cost_analysis()
         memory: Any = training.compile_steps(recipe, key=key, state=state, batches=stack, step=step).memory_analysis()
         programs.append(Program(name, float(facts["flops"]), memory.temp_size_in_bytes + memory.argument_size_in_bytes))
@@ -131,20 +131,19 @@ def _batches(kind: Kind, key: jax.Array, options: Any, data: dict[str, shelf.Dat
 
 
 def _hooks(run: Run, every: int) -> list[Hook]:
-    kind, last = KINDS[run.kind], run.options.steps
+    write, last = KINDS[run.kind].sample, run.options.steps
     logs = [training.log_jsonl(run.folder / "log.jsonl")]
     if run.options.tensorboard:
         logs.append(training.log_tensorboard(run.folder / "tensorboard"))
     found = [training.periodically(every, log, last=last) for log in logs]
-    if kind.sample is None:
+    if write is None:
         return found
 
     def write_sample(state: Any, info: Any) -> None:
         del info
         (run.folder / "samples").mkdir(exist_ok=True)
         local = jax.tree.map(np.asarray, state)
-        assert kind.sample is not None
-        kind.sample(Trained(run.options, run.facts, local), run.folder / "samples" / f"step{int(state.step):07d}")
+        write(Trained(run.options, run.facts, local), run.folder / "samples" / f"step{int(state.step):07d}")
 
     return [*found, training.periodically(run.options.sample_every, write_sample, last=last)]
 
