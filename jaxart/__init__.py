@@ -16,6 +16,7 @@ _NAMESPACES = (
     "metrics",
     "models",
     "ops",
+    "runs",
     "tasks",
     "training",
     "weights",
@@ -23,7 +24,22 @@ _NAMESPACES = (
 _VERBS = {"read": "jaxart.io", "write": "jaxart.io", "stylize": "jaxart.tasks.stylize"}
 
 if TYPE_CHECKING:
-    from jaxart import arrays, color, data, image, io, losses, memory, metrics, models, ops, tasks, training, weights
+    from jaxart import (
+        arrays,
+        color,
+        data,
+        image,
+        io,
+        losses,
+        memory,
+        metrics,
+        models,
+        ops,
+        runs,
+        tasks,
+        training,
+        weights,
+    )
     from jaxart.io import read, write
     from jaxart.tasks.stylize import stylize
 
@@ -39,6 +55,7 @@ __all__ = [
     "models",
     "ops",
     "read",
+    "runs",
     "stylize",
     "tasks",
     "training",
