@@ -398,12 +398,14 @@ def write_animation(path: str | Path, frames: Image, *, fps: float) -> Path:
     Args:
         path: .gif or .webp.
         frames: C is 1 or 3.
-        fps: frames a second.
+        fps: frames per second.
 
     Raises:
-        ImageError: as `write`.
+        ImageError: as `write`; or no positive `fps`.
     """
     path = check_writable(path, suffixes=ANIMATIONS)
+    if fps <= 0:
+        raise ImageError(f"fps: expected more than 0, got {fps}.")
     pages = [np.rint(grid(frame[None], columns=1) * 255).astype(np.uint8) for frame in frames]
     first, *rest = (pillow.fromarray(page) for page in pages)
     with replacing(path) as partial:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import shutil
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxart import cli, io, runs, training
+from jaxart import data as shelf
 from jaxart.runs import folder as files
 
 OLD = Path(__file__).with_name("run_format_1.tar.gz")
@@ -159,6 +161,42 @@ def test_a_flipped_byte_falls_back_with_a_warning(trained, tmp_path):
     assert leaves(state) == leaves(runs.newest_state(runs.open_run(trained)))
 
 
+def test_several_sources_each_with_its_digest(tmp_path, monkeypatch):
+    monkeypatch.setitem(runs.KINDS, "linear", None)  # which takes away what the import puts there
+    toy = importlib.import_module("toy_kind").KIND
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        columns = {"numbers": rng.normal(size=(40, 3)).astype(np.float32), "target": rng.random(40, np.float32)}
+        whole = {"kind": rng.integers(0, 4, 40, np.int32), "tokens": rng.integers(0, 50, (40, 5), np.int32)}
+        np.savez(tmp_path / f"{name}.npz", **columns, **whole)
+
+    def both(key, options, found, first, process):
+        return shelf.batches(key, shelf.concatenate(found), options.batch, first=first, process=process)
+
+    monkeypatch.setitem(runs.KINDS, "pair", toy._replace(sources=("old", "new"), batches=both, score=None))
+    options = runs.RunOptions(steps=4, batch=8)
+    paths = {"old": tmp_path / "a.npz", "new": tmp_path / "b.npz"}
+    run = runs.begin("pair", paths, tmp_path / "run", options=options)
+    assert int(runs.train(run).step) == 4
+    sources = json.loads((tmp_path / "run" / "run.json").read_text())["sources"]
+    assert len({source["digest"] for source in sources.values()}) == len(sources) == 2
+    with pytest.raises(ValueError, match=r"c.npz: not the new that the run began with"):
+        runs.train(runs.open_run(run.folder), steps=6, data=paths | {"new": tmp_path / "c.npz"})
+    with pytest.raises(ValueError, match="a run of the kind pair has no scores"):
+        runs.score(runs.open_run(run.folder), paths)
+
+
+def test_scores_of_a_generator(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxart.tasks.classify.trained._STEPS", (20, 20))
+    options = dataclasses.replace(GAN, conditional=True, steps=10)
+    run = runs.begin("gan", data / "bars.npz", tmp_path / "run", options=options)
+    runs.train(run)
+    cards = {card.score: card for card in runs.score(runs.open_run(run.folder), data / "others.npz", count=100)}
+    assert cards["classification accuracy score"].features == "small classifier"
+    assert cards["kernel distance"].n_fake == 100
+    assert runs.summarize(run.folder).score == ("kernel distance on small classifier", cards["kernel distance"].value)
+
+
 class TestFolderOfFormat1:
     """A folder that version 0.1.0 wrote: pictures as in `data`, ten steps."""
 
@@ -187,7 +225,7 @@ class TestFolderOfFormat1:
         assert rows == [10, 20, 30]
 
     def test_other_pictures_are_refused(self, folder, data):
-        with pytest.raises(ValueError, match=r"others.npz has changed since the run began"):
+        with pytest.raises(ValueError, match=r"others.npz: not the data that the run began with"):
             runs.train(runs.open_run(folder), steps=20, data=data / "others.npz")
 
 
@@ -207,8 +245,12 @@ class TestRefusals:
                 {"format": 99, "jaxart": "9.0"},
                 r"written by jaxart 9.0 in format 99; this is .*, which reads formats 1 to 2",
             ),
-            ({"options": {"sise": 8, "speed": 3}}, r"options that this version does not know: sise, speed"),
             ({"sources": 3}, r"run.json: cannot be read"),
+            ({"sources": {}}, r"run.json is incomplete \(its data\)"),
+            ({"options": {}}, r"run.json is incomplete \(augment, batch, "),
+            ({"options": 3}, r"cannot be read .*options: expected dict, got 3"),
+            ({"kind": []}, r"cannot be read .*kind: expected str"),
+            ({"steps": "x"}, r"cannot be read .*steps: expected int"),
         ],
     )
     def test_a_manifest_of_another_version(self, folder, change, told):
@@ -219,6 +261,52 @@ class TestRefusals:
             runs.open_run(folder)
         assert "\n" not in str(refused.value)
         assert contents(folder) == before
+
+    def test_options_that_no_longer_exist(self, folder):
+        manifest = json.loads((folder / "run.json").read_text())
+        manifest["options"] |= {"sise": 8, "speed": 3}
+        (folder / "run.json").write_text(json.dumps(manifest))
+        with pytest.raises(ValueError, match=r"options that this version does not know: sise, speed"):
+            runs.open_run(folder)
+
+    def test_scores_of_another_form(self, folder):
+        (folder / "scores.json").write_text('[{"score": 3}]')
+        assert runs.summarize(folder).score is None
+
+    def test_a_run_that_is_not_that_of_its_folder(self, folder, data):
+        old = runs.open_run(folder)
+        assert int(runs.train(old, steps=22).step) == 22
+        assert int(runs.train(old).step) == 22  # the folder's count holds, not that of a value from before
+        shutil.rmtree(folder)
+        runs.begin("vae", data / "bars.npz", folder, options=runs.VaeOptions(**TINY))
+        with pytest.raises(ValueError, match="holds another run"):
+            runs.train(old)
+        assert runs.open_run(folder).kind == "vae"
+
+    @pytest.mark.parametrize("steps", [-5, 0, 10])
+    def test_fewer_steps_than_are_done(self, folder, steps):
+        with pytest.raises(ValueError, match=r"steps: expected at least 20, as 20 are done"):
+            runs.train(runs.open_run(folder), steps=steps)
+        assert runs.open_run(folder).options.steps == 20
+
+    def test_checkpoints_without_a_manifest(self, folder, data):
+        (folder / "run.json").unlink()
+        with pytest.raises(ValueError, match=r"holds checkpoints of a run whose run.json is missing"):
+            runs.begin("gan", data / "bars.npz", folder, options=GAN)
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            ({"augment": ("typo",)}, "augment: unknown value 'typo'"),
+            ({"loss": "typo"}, "loss: unknown value 'typo'"),
+            ({"save_every": 0}, "save_every: expected at least 1, got 0"),
+            ({"sample_every": 0}, "sample_every: expected at least 1, got 0"),
+        ],
+    )
+    def test_options_that_cannot_be_are_told_before_anything_is_written(self, data, tmp_path, change, told):
+        with pytest.raises(ValueError, match=told):
+            runs.begin("gan", data / "bars.npz", tmp_path / "new", options=dataclasses.replace(GAN, **change))
+        assert not (tmp_path / "new").exists()
 
     def test_a_damaged_manifest(self, folder):
         (folder / "run.json").write_text("{")
@@ -240,7 +328,9 @@ class TestRefusals:
         manifest = json.loads((folder / "run.json").read_text())
         manifest["sources"]["data"]["path"] = str(tmp_path / "gone.npz")
         (folder / "run.json").write_text(json.dumps(manifest))
-        with pytest.raises(ValueError, match=r"its data .*gone.npz is gone. If it moved, say where it is now"):
+        with pytest.raises(
+            ValueError, match=r"its data .*gone.npz is gone. If it moved, resume the run with its new place"
+        ):
             runs.train(runs.open_run(folder), steps=21)
         runs.train(runs.open_run(folder), steps=21, data=data / "bars.npz")
         assert runs.open_run(folder).sources["data"].path == str(data / "bars.npz")

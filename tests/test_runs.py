@@ -109,7 +109,9 @@ def test_killed_before_between_and_within_saves_it_ends_with_the_same_bits(envir
         call(environment, *arguments, script=(KILL_AT, point), code=-signal.SIGKILL)
         assert runs.summarize(folder).state == "interrupted"
     process = start(environment, "resume", folder)
-    time.sleep(random.Random(time.time_ns()).uniform(1, 6))
+    seconds = random.Random(time.time_ns()).uniform(1, 6)
+    print(f"killed after {seconds:.3f} s")  # where it fails, when
+    time.sleep(seconds)
     process.kill()
     process.communicate()
     call(environment, "resume", folder)

@@ -60,7 +60,7 @@ def batches(key, options, found, first, process):
     return data.batches(key, found["table"], options.batch, first=first, process=process)
 
 
-runs.KINDS["linear"] = runs.Kind(
+KIND = runs.Kind(
     "Train a linear model of a table with text.",
     runs.RunOptions,
     load,
@@ -72,5 +72,6 @@ runs.KINDS["linear"] = runs.Kind(
     score=score,
     export=export,
 )
+runs.KINDS["linear"] = KIND
 if __name__ == "__main__":
     cli.main()

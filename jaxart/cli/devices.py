@@ -1,5 +1,6 @@
 """Where a command runs: devices, other processes, and the programs compiled for them."""
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,8 @@ def keep_compiled_programs() -> None:
 
     from jaxart.cache import cache_folder
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 

@@ -60,9 +60,9 @@ def paint_one(
     if estimate:
         _check_estimate(job, key, options, limit)
     write = functools.partial(_write, output, alpha=photograph.alpha, bits=bits)
-    if trace is not None and not resume:
-        trace.write_text("")
     with locked(folder):
+        if trace is not None and not resume:
+            trace.write_text("")
         if not resume:
             write_manifest(folder, _manifest(job, content, paintings, options))
         hooks = _keepers(output, trace, save_every)

@@ -81,7 +81,8 @@ def _flags(options: type[RunOptions]) -> type:
     for name, hint in typing.get_type_hints(options, include_extras=True).items():
         kind, option = typing.get_args(hint)
         many = typing.get_origin(kind) is tuple
-        parameter = Parameter(group=_GROUPS[option.group], help=option.help, consume_multiple=True if many else None)
+        group = _GROUPS.setdefault(option.group, Group(option.group, sort_key=len(_GROUPS)))
+        parameter = Parameter(group=group, help=option.help, consume_multiple=True if many else None)
         default = next(field.default for field in dataclasses.fields(options) if field.name == name)
         fields.append((name, Annotated[kind, parameter], dataclasses.field(default=default)))
     made = dataclasses.make_dataclass(options.__name__, fields, frozen=True)
@@ -97,6 +98,8 @@ def _begin(name: str, data: tuple[Path, ...], output: Path, options: RunOptions,
             f"{output} holds a run already: `jaxart resume {output}` carries it on, or choose another folder."
         )
     mesh = _mesh(place)
+    if mesh is not None and options.batch % mesh.size:
+        raise ValueError(f"--batch: a batch of {options.batch} does not divide among {mesh.size} devices.")
     run = runs.prepare(name, _by_source(name, data), output, options=options)
     return _print_dry_run(run) if dry_run else _train(runs.write(run), mesh)
 
@@ -111,7 +114,10 @@ def resume(
     ] = None,
     place: Annotated[Place, Parameter(name="*")] = Place(),
 ) -> int:
-    """Carry on with an interrupted run, exactly as if it had not been interrupted. Devices may differ from those so far."""
+    """Carry on with an interrupted run, exactly as if it had not been interrupted. Devices may differ from those so far.
+
+    With --steps it becomes a longer run: the learning rate follows the new count.
+    """
     from jaxart import runs
 
     mesh, found = _mesh(place), runs.open_run(run)
@@ -131,9 +137,8 @@ def _train(run: "Run", mesh: "Mesh | None", *, steps: int | None = None, data: A
         try:
             state = runs.train(run, steps=steps, mesh=mesh, hooks=(shown,), stop=interrupted)
         except training.NotFiniteError as error:
-            raise ValueError(
-                f"{error} The last checkpoint is in {run.folder}. Begin a new run with a lower --learning-rate."
-            ) from error
+            remedy = " Begin a new run with a lower --learning-rate." if hasattr(options, "learning_rate") else ""
+            raise ValueError(f"{error} The last checkpoint is in {run.folder}.{remedy}") from error
     done = int(state.step)
     if training.this_process()[0] == 0:
         say(f"{run.folder}: {done} of {options.steps} steps, {format_duration(bar.seconds)}")
@@ -173,7 +178,9 @@ def generate(
 ) -> int:
     """Make pictures with a trained generator, on one sheet or as files."""
     from jaxart import io, runs
+    from jaxart.cli.devices import keep_compiled_programs
 
+    keep_compiled_programs()
     if not separate:
         io.check_writable(output)
     images = runs.sample(runs.open_run(run), count, seed=seed, label=label)
@@ -193,15 +200,19 @@ def interpolate(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="A .gif or .webp that loops.")],
     stops: Annotated[int, Parameter(help="Random pictures that it passes.")] = 8,
-    frames: Annotated[int, Parameter(help="From one to the next.")] = 12,
-    fps: Annotated[int, Parameter(help="Frames a second.")] = 12,
+    frames: Annotated[int, Parameter(help="Frames from one of them to the next.")] = 12,
+    fps: Annotated[int, Parameter(help="Frames per second.")] = 12,
     scale: Annotated[int, Parameter(help="Enlarge by this factor.")] = 4,
-    seed: Annotated[int, Parameter(help="Of the stops.")] = 0,
+    seed: Annotated[int, Parameter(help="Which random pictures it passes.")] = 0,
     label: Annotated[str | None, Parameter(help="One class; by default the first.")] = None,
 ) -> int:
     """Walk through what a generator can make."""
     from jaxart import io, runs
+    from jaxart.cli.devices import keep_compiled_programs
 
+    keep_compiled_programs()
+    if fps < 1 or scale < 1:
+        raise ValueError(f"--fps, --scale: expected at least 1, got {fps} and {scale}.")
     io.check_writable(output, suffixes=io.ANIMATIONS)
     images = runs.walk(runs.open_run(run), stops=stops, frames=frames, seed=seed, label=label)
     io.write_animation(output, images.repeat(scale, axis=1).repeat(scale, axis=2), fps=fps)
@@ -215,7 +226,12 @@ def score(
     *data: Data,
     count: Annotated[int, Parameter(name=["--count", "-n"], help="Pictures to make and to compare with.")] = 5000,
     seed: Annotated[int, Parameter(help="Of what is drawn.")] = 0,
-    split: Annotated[Literal["train", "test"], Parameter(help="Of IDX files that come in two.")] = "test",
+    split: Annotated[
+        Literal["train", "test"], Parameter(help="Of data that comes in two: IDX files, or folders train and test.")
+    ] = "test",
+    labels: Annotated[
+        Path | None, Parameter(help="A CSV for DATA with columns file,label, instead of subfolders.")
+    ] = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Cards as JSON. [RUN/scores.json]")] = None,
 ) -> int:
     """Score a run on DATA, which it should not have seen.
@@ -228,7 +244,9 @@ def score(
 
     keep_compiled_programs()
     found = runs.open_run(run)
-    options = dataclasses.replace(found.options, split=split) if hasattr(found.options, "split") else None
+    known = {field.name for field in dataclasses.fields(found.options)}
+    changes = {name: value for name, value in {"split": split, "labels": labels}.items() if name in known}
+    options = dataclasses.replace(found.options, **changes)
     path = output or run / "scores.json"
     cards = runs.score(found, _by_source(found.kind, data), count=count, seed=seed, options=options, output=path)
     rows = [(card.name, f"{card.value:.4g}", f"{card.low:.4g} to {card.high:.4g}", str(card.n_fake)) for card in cards]
@@ -250,7 +268,9 @@ def export(
 ) -> int:
     """Write what a run has learned as one file that JAX runs without this program (jax.export)."""
     from jaxart import runs
+    from jaxart.cli.devices import keep_compiled_programs
 
+    keep_compiled_programs()
     path = runs.export(runs.open_run(run), output, platforms=platforms)
     say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB for {', '.join(platforms)}")
     return 0
@@ -269,19 +289,24 @@ def runs(folder: Annotated[Path, Parameter(help="Where to look, with all folders
             str(each.folder),
             each.kind or "",
             f"{each.done} of {each.steps}",
-            each.state,
+            each.state.partition(":")[0],
             "" if each.score is None else f"{each.score[0]} {each.score[1]:.4g}",
         )
         for each in found
     ]
     show(table(rows, columns=("run", "kind", "steps", "state", "newest score")))
+    for each in found:
+        if each.state.startswith("unreadable"):
+            say(f"{each.folder}: {each.state}")
     return 0
 
 
 def _by_source(kind: str, data: tuple[Path, ...]) -> dict[str, Path]:
     sources = KINDS[kind].sources
     if len(data) != len(sources):
-        raise ValueError(f"a run of the kind {kind} takes its data as {' '.join(sources)}; got {len(data)} paths.")
+        raise ValueError(
+            f"DATA: a run of the kind {kind} needs {len(sources)} ({', '.join(sources)}), got {len(data)}: {' '.join(map(str, data))}"
+        )
     return dict(zip(sources, data, strict=True))
 
 

@@ -59,10 +59,10 @@ def table(
         lines: whether to draw lines between rows.
     """
     from rich.box import HEAVY_HEAD
-    from rich.table import Table
+    from rich.table import Column, Table
 
     made = Table(
-        *columns,
+        *(Column(heading, overflow="fold") for heading in columns),
         title=title,
         show_header=bool(columns),
         show_lines=lines,

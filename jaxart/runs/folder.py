@@ -5,12 +5,15 @@ lock          held by the process that works on it; the system releases it when 
 checkpoints/  the newest states
 log.jsonl     losses by step
 samples/      what the run made as it went on
+tensorboard/  the same losses for TensorBoard, where they were asked for
+failures.txt  what could not be read of the data
 scores.json   score cards
 """
 
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +24,7 @@ from jaxart.version import __version__
 
 FORMAT = 2
 MANIFEST = "run.json"
+_TRIES = 5
 
 
 class Source(NamedTuple):
@@ -123,13 +127,38 @@ def read_manifest(folder: Path) -> Manifest:
         if version in (1, FORMAT):
             content = legacy.upgrade(content) if version == 1 else content
             sources = {name: Source(**source) for name, source in content.pop("sources").items()}
-            return Manifest(**content, sources=sources)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return _checked(Manifest(**content, sources=sources))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: cannot be read ({error!r}). The checkpoints beside it are untouched.") from error
     raise ValueError(
         f"{path}: written by jaxart {written_by} in format {version}; this is {__version__}, which reads formats 1 to {FORMAT}. "
         f"Use jaxart {written_by} or newer."
     )
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    """Refuse values of other types than those that were written.
+
+    Raises:
+        TypeError: one was found.
+    """
+    expected = {
+        "kind": str,
+        "options": dict,
+        "facts": dict,
+        "steps": int,
+        "resume": str,
+        "jaxart": str,
+        "began_as": int,
+    }
+    found = [(name, getattr(manifest, name), kind) for name, kind in expected.items()]
+    for name, source in manifest.sources.items():
+        found += [(f"{name}: path", source.path, str), (f"{name}: digest", source.digest, str)]
+        found += [(f"{name}: examples", source.examples, int)]
+    for name, value, kind in found:
+        if type(value) is not kind:
+            raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")
+    return manifest
 
 
 @contextlib.contextmanager
@@ -144,7 +173,11 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a+", encoding="utf-8") as file:
-        if not _acquire(file):
+        for _ in range(_TRIES):  # `is_locked` holds it for a moment
+            if held := _acquire(file):
+                break
+            time.sleep(0.1)
+        if not held:
             raise LockedError(folder)
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -170,6 +203,8 @@ def _acquire(file: Any, *, shared: bool = False) -> bool:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:  # a file system without locks
+        return True
     return True
 
 
@@ -204,6 +239,6 @@ def find(folder: str | Path) -> list[Path]:
 def _newest_score(folder: Path) -> tuple[str, float] | None:
     try:
         card = metrics.read_cards(folder / "scores.json")[0]
-    except (OSError, ValueError, IndexError):
+        return card.name, float(card.value)
+    except (OSError, ValueError, IndexError, TypeError, AttributeError):
         return None
-    return card.name, card.value

@@ -49,7 +49,7 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
         *_networks(options, facts),
         shape=(options.size, options.size, options.channels),
         latent=options.latent,
-        loss=LOSSES[options.loss],
+        loss=LOSSES[check_choice("loss", options.loss, LOSSES)],
         r1=options.r1,
         r2=options.r2,
         gradient_penalty=options.gradient_penalty,
@@ -114,6 +114,6 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
 
 
 def _networks(options: GanOptions, facts: Facts) -> tuple[Any, Any]:
-    make_generator, make_discriminator = NETWORKS[options.model]
+    make_generator, make_discriminator = NETWORKS[check_choice("model", options.model, NETWORKS)]
     shared: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
     return make_generator(size=options.size, channels=options.channels, **shared), make_discriminator(**shared)

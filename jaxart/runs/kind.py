@@ -55,8 +55,9 @@ class Kind(NamedTuple):
         parameters: ``state -> {network: params}``, to be counted in a dry run.
         sources: names of its data, in the order of the command line.
         sample: ``(Trained, path) -> None``: write what the state makes to `path`, which has no suffix yet; or None.
-        score: ``(Trained, {source: Dataset}, {source: Dataset}, count, seed) -> cards``, of data seen and data held out; or None.
-        export: ``(Trained, platforms) -> bytes`` for `jax.export.deserialize`; or None.
+        score: ``(Trained, seen, held_out, count, seed) -> cards``, of data seen and data held out, ``{source: Dataset}`` each; `count` is
+            how many examples to make or take, `seed` of what is drawn; or None.
+        export: ``(Trained, platforms) -> bytes`` for `jax.export.deserialize`; platforms are of "cpu", "cuda" and "tpu"; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
     """
 
@@ -99,6 +100,6 @@ KINDS: dict[str, Kind] = {
     "vae": _ours(
         "jaxart.runs.vae",
         VaeOptions,
-        "Train a variational autoencoder: blurrier pictures than a GAN's, but a likelihood, and never a collapse.",
+        "Train a variational autoencoder: blurrier pictures than a GAN's, but a likelihood, and no mode is left out.",
     ),
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import namedtuple
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -61,11 +62,13 @@ class OldCheckpoints(Checkpoints):
         Args and Raises: as `Checkpoints.restore`.
         """
         fields: tuple[str, ...] = like._fields
-        names = [_OLD_FIELDS.get(name, name) for name in fields]
-        try:
-            old = super().restore(step, namedtuple(type(like).__name__, names)(*like), sharding=sharding)
-        except (
-            Exception
-        ):  # Orbax raises many kinds: the state has today's names, or it is damaged, which the next line finds
+        if not _has_old_names(self.folder / str(step)):
             return super().restore(step, like, sharding=sharding)
+        names = [_OLD_FIELDS.get(name, name) for name in fields]
+        old = super().restore(step, namedtuple(type(like).__name__, names)(*like), sharding=sharding)
         return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(old))
+
+
+def _has_old_names(checkpoint: Path) -> bool:
+    names = (checkpoint / "state" / "_METADATA").read_text(encoding="utf-8")
+    return any(f"'{old}'" in names for old in _OLD_FIELDS.values())

@@ -21,8 +21,10 @@ class Option(NamedTuple):
 class RunOptions:
     """What every run has. A kind's own options inherit from it."""
 
-    batch: Annotated[int, Option("Examples a step, over all devices.")] = 64
-    steps: Annotated[int, Option("Steps in all; `resume --steps` goes on further.")] = 20_000
+    batch: Annotated[int, Option("Examples per step, over all devices.")] = 64
+    steps: Annotated[
+        int, Option("Steps in all; the learning rate falls over them. `resume --steps` makes it a longer run.")
+    ] = 20_000
     save_every: Annotated[int, Option("Steps between checkpoints.")] = 1000
     sample_every: Annotated[int, Option("Steps between what is written to RUN/samples.")] = 500
     max_nonfinite_steps: Annotated[
@@ -42,7 +44,10 @@ class GeneratorOptions(RunOptions):
         "crop"
     )
     labels: Annotated[Path | None, Option("A CSV with columns file,label, instead of subfolders.", DATA)] = None
-    split: Annotated[Literal["train", "test"], Option("Which part of IDX files that come in two.", DATA)] = "train"
+    split: Annotated[
+        Literal["train", "test"],
+        Option("Which part of data that comes in two: IDX files, or folders train and test.", DATA),
+    ] = "train"
     augment: Annotated[
         tuple[str, ...],
         Option(
@@ -55,7 +60,9 @@ class GeneratorOptions(RunOptions):
     )
     width: Annotated[int, Option("Channels at half the size; they double toward 4 x 4.", NETWORK)] = 64
     latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 128
-    half_life: Annotated[float, Option("Of the averaged generator from which pictures are made, in pictures.")] = 10_000
+    half_life: Annotated[
+        float, Option("Pictures after which the average of the weights, from which pictures are made, forgets half.")
+    ] = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,9 @@ class GanOptions(GeneratorOptions):
         Literal["relativistic", "non-saturating", "saturating", "hinge", "least-squares", "wasserstein"],
         Option("relativistic wants --r1 and --r2; wasserstein --gradient-penalty 10."),
     ] = "relativistic"
-    learning_rate: Annotated[float, Option("Of Adam; falls to a tenth by a cosine.")] = 2e-4
-    beta1: Annotated[float, Option("Of Adam.")] = 0.0
-    beta2: Annotated[float, Option("Of Adam.")] = 0.99
+    learning_rate: Annotated[float, Option("Learning rate of Adam; it falls to a tenth by a cosine.")] = 2e-4
+    beta1: Annotated[float, Option("Of Adam's moments.")] = 0.0
+    beta2: Annotated[float, Option("Of Adam's moments.")] = 0.99
     r1: Annotated[float, Option("Gradient penalty on real pictures; more where classes or samples collapse.")] = 2.0
     r2: Annotated[float, Option("Gradient penalty on generated pictures.")] = 2.0
     gradient_penalty: Annotated[float, Option("Gradient penalty of WGAN-GP.")] = 0.0
@@ -90,4 +97,4 @@ class VaeOptions(GeneratorOptions):
     """What a VAE has beside them."""
 
     latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 32
-    learning_rate: Annotated[float, Option("Of Adam; falls to a tenth by a cosine.")] = 1e-3
+    learning_rate: Annotated[float, Option("Learning rate of Adam; it falls to a tenth by a cosine.")] = 1e-3

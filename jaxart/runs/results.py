@@ -58,6 +58,8 @@ def sample(run: Run, count: int = 64, *, seed: int = 0, label: str | None = None
     Raises:
         ValueError: as `generator`; or an unknown label.
     """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}.")
     found = generator(run)
     return make(found, *draw(found, seed, count, label))
 
@@ -78,6 +80,8 @@ def walk(run: Run, *, stops: int = 8, frames: int = 12, seed: int = 0, label: st
     Raises:
         ValueError: as `sample`.
     """
+    if stops < 1 or frames < 1:
+        raise ValueError(f"stops, frames: expected at least 1, got {stops} and {frames}.")
     found = generator(run)
     z, names = draw(found, seed, stops, label)
     path = latent_walk(z, frames=frames)
@@ -109,17 +113,23 @@ def score(
     Raises:
         ValueError: runs of its kind have no scores, the data was seen in training, no checkpoint.
     """
-    run = with_data(run)
-    judge, kind = _ability(run, "score", "has no scores"), KINDS[run.kind]
-    options = options or run.options
+    judge, kind, path = (
+        _ability(run, "score", "has no scores"),
+        KINDS[run.kind],
+        Path(output or run.folder / "scores.json"),
+    )
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}.")
+    _check_folder(path)
+    trained, run, options = _trained(run), with_data(run), options or run.options
     held_out = {name: kind.load(options, name, path) for name, path in by_source(run.kind, kind, data).items()}
     for name, dataset in held_out.items():
         if shelf.digest(dataset) == shelf.digest(run.data[name]):
             raise ValueError(
                 f"the run was trained on this {name}; scores need examples that it has not seen. Hand in others."
             )
-    cards = judge(_trained(run), run.data, held_out, count, seed)
-    metrics.write_cards(output or run.folder / "scores.json", cards)
+    cards = judge(trained, run.data, held_out, count, seed)
+    metrics.write_cards(path, cards)
     return cards
 
 
@@ -138,12 +148,20 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
         ValueError: runs of its kind cannot be exported, an unknown platform, no checkpoint.
     """
     serialize = _ability(run, "export", "cannot be exported")
+    _check_folder(Path(output))
+    if not platforms:
+        raise ValueError(f"platforms: expected at least one of {', '.join(PLATFORMS)}.")
     for platform in platforms:
         check_choice("platforms", platform, PLATFORMS)
     content = serialize(_trained(run), tuple(platforms))
     with io.replacing(Path(output)) as partial:
         partial.write_bytes(content)
     return Path(output)
+
+
+def _check_folder(path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{path}: no such folder as {path.parent}.")
 
 
 def _trained(run: Run) -> Trained:

@@ -1,6 +1,7 @@
 """A run as a value: begun, opened, with its data read."""
 
 import dataclasses
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,17 +58,30 @@ def prepare(kind: str, data: Paths, folder: str | Path, *, options: RunOptions |
         ValueError: an unknown kind, options of another kind, sources that are not the kind's, data that does not serve.
     """
     known = _kind(kind)
-    chosen = options or known.options()
-    if type(chosen) is not known.options:
-        raise ValueError(f"options: expected {known.options.__name__}, got {type(chosen).__name__}.")
-    files_named = {name: value.absolute() for name, value in vars(chosen).items() if isinstance(value, Path)}
-    chosen, paths = dataclasses.replace(chosen, **files_named), by_source(kind, known, data)
+    chosen, paths = _checked(options or known.options(), known), by_source(kind, known, data)
     datasets = {name: known.load(chosen, name, path) for name, path in paths.items()}
     sources = {
         name: files.Source(str(path), shelf.digest(datasets[name]), datasets[name].count)
         for name, path in paths.items()
     }
-    return Run(Path(folder), kind, chosen, sources, known.facts(chosen, datasets), datasets)
+    run = Run(Path(folder), kind, chosen, sources, known.facts(chosen, datasets), datasets)
+    jax.eval_shape(
+        recipe_of(run).init, keys_of(run)[1]
+    )  # what is wrong with the options is said before anything is written
+    return run
+
+
+def _checked(options: RunOptions, kind: Kind) -> RunOptions:
+    """Return options with absolute paths, once their numbers can serve."""
+    if type(options) is not kind.options:
+        raise ValueError(f"options: expected {kind.options.__name__}, got {type(options).__name__}.")
+    for name, least in {"batch": 1, "steps": 1, "save_every": 1, "sample_every": 1, "max_nonfinite_steps": 0}.items():
+        if getattr(options, name) < least:
+            raise ValueError(f"{name}: expected at least {least}, got {getattr(options, name)}.")
+    if options.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        raise ValueError("tensorboard: tensorboardX is not installed (pip install 'jaxart[tensorboard]').")
+    paths: Any = {name: value.absolute() for name, value in vars(options).items() if isinstance(value, Path)}
+    return dataclasses.replace(options, **paths)
 
 
 def begin(kind: str, data: Paths, folder: str | Path, *, options: RunOptions | None = None) -> Run:
@@ -88,7 +102,8 @@ def begin(kind: str, data: Paths, folder: str | Path, *, options: RunOptions | N
     Example:
         ``run = begin("gan", "drawings/", "run", options=GanOptions(steps=200, size=32))``
     """
-    _refuse_a_run(Path(folder))
+    if training.this_process()[0] == 0:
+        _refuse_a_run(Path(folder))
     return write(prepare(kind, data, folder, options=options))
 
 
@@ -101,10 +116,11 @@ def write(run: Run) -> Run:
     if training.this_process()[0] == 0:
         with files.locked(run.folder):
             _refuse_a_run(run.folder)
+            files.write_manifest(run.folder, manifest_of(run))
             failures = [reason for dataset in run.data.values() for reason in dataset.failures]
             if failures:
                 (run.folder / "failures.txt").write_text("\n".join(failures) + "\n", encoding="utf-8")
-            files.write_manifest(run.folder, manifest_of(run))
+    training.any_process(False)  # the others wait until it is there
     return run
 
 
@@ -147,13 +163,13 @@ def with_data(run: Run, data: Paths | None = None) -> Run:
     for name, path in paths.items():
         if not path.exists():
             raise ValueError(
-                f"{run.folder}: its data {path} is gone. If it moved, say where it is now (data, or --data)."
+                f"{run.folder}: its data {path} is gone. If it moved, resume the run with its new place (data, or --data)."
             )
         datasets[name] = kind.load(run.options, name, path)
         found = (legacy.digest if run.began_as == 1 else shelf.digest)(datasets[name])
         if found != run.sources[name].digest:
             raise ValueError(
-                f"{path} has changed since the run began; it would not be the same run. Begin a new one, or bring the data back."
+                f"{path}: not the {name} that the run began with; it would not be the same run. Begin a new one, or bring that back."
             )
     sources = {name: source._replace(path=str(paths[name])) for name, source in run.sources.items()}
     return run._replace(data=datasets, sources=sources)
@@ -205,7 +221,13 @@ def by_source(name: str, kind: Kind, data: Paths) -> dict[str, Path]:
 
 
 def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> Any:
-    unknown = sorted(set(manifest.options) - {field.name for field in dataclasses.fields(made)})
+    made_of = [field.name for field in dataclasses.fields(made)]
+    missing = sorted(set(made_of) - set(manifest.options)) if manifest.format == files.FORMAT else []
+    if missing or set(manifest.sources) != set(KINDS[manifest.kind].sources):
+        raise ValueError(
+            f"{folder}: run.json is incomplete ({', '.join(missing) or 'its data'}); bring back the one that was written."
+        )
+    unknown = sorted(set(manifest.options) - set(made_of))
     if unknown:
         raise ValueError(
             f"{folder}: options that this version does not know: {', '.join(unknown)}. Use jaxart {manifest.jaxart}."
@@ -223,3 +245,7 @@ def manifest_of(run: Run) -> files.Manifest:
 def _refuse_a_run(folder: Path) -> None:
     if (folder / files.MANIFEST).exists():
         raise ValueError(f"{folder} holds a run already: resume it, or choose another folder.")
+    if files.saved_steps(folder):
+        raise ValueError(
+            f"{folder} holds checkpoints of a run whose {files.MANIFEST} is missing: choose another folder."
+        )

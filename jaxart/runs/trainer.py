@@ -1,5 +1,6 @@
 """Training a run, and what that would take."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from jaxart import training
 from jaxart.ops import compiler_options
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Kind, Trained
-from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, recipe_of, with_data
+from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, open_run, recipe_of, with_data
 from jaxart.training.sharding import Hook
 
 _BATCHES_PER_CALL = 4
@@ -68,17 +69,41 @@ def train(
     Raises:
         LockedError: another process trains the run.
         training.NotFiniteError: a value was not finite too often.
-        ValueError: the data is gone or has changed; checkpoints that cannot be read or written.
+        ValueError: the folder holds another run, or none; fewer steps than are done; the data is gone or has changed; checkpoints that
+            cannot be read or written.
     """
-    run = with_data(run, data)
-    if steps is not None:
-        run = run._replace(options=dataclasses.replace(run.options, steps=steps))
-    if training.this_process()[0] != 0:
-        return _train(run, mesh, hooks, stop)
-    with files.locked(run.folder):
-        if files.read_manifest(run.folder) != manifest_of(run):
+    there = open_run(run.folder)
+    if _identity(there) != _identity(run):
+        raise ValueError(f"{run.folder} holds another run than the one that was handed in; open it anew.")
+    done = max(files.saved_steps(run.folder), default=0)
+    if steps is not None and steps < max(1, done):
+        raise ValueError(f"steps: expected at least {max(1, done)}, as {done} are done, got {steps}.")
+    options = there.options if steps is None else dataclasses.replace(there.options, steps=steps)
+    run = with_data(run._replace(options=options), data)
+    with contextlib.ExitStack() as stack:
+        _lock(run, stack)
+        if training.this_process()[0] == 0 and files.read_manifest(run.folder) != manifest_of(run):
             files.write_manifest(run.folder, manifest_of(run))
         return _train(run, mesh, hooks, stop)
+
+
+def _identity(run: Run) -> tuple:
+    """Return what of a run never changes."""
+    manifest = manifest_of(run)
+    digests = {name: source.digest for name, source in run.sources.items()}
+    return manifest.kind, manifest.options | {"steps": 0}, manifest.facts, digests
+
+
+def _lock(run: Run, stack: contextlib.ExitStack) -> None:
+    """Hold the run's lock on the first process; where that is refused, all processes raise."""
+    refused = None
+    if training.this_process()[0] == 0:
+        try:
+            stack.enter_context(files.locked(run.folder))
+        except files.LockedError as error:
+            refused = error
+    if training.any_process(refused is not None):
+        raise refused or files.LockedError(run.folder)
 
 
 def dry_run(run: Run) -> DryRun:
@@ -97,7 +122,9 @@ def dry_run(run: Run) -> DryRun:
         single = jax.jit(step).lower(key, state, batch, recipe.frozen).compile(compiler_options=compiler_options())
         facts: Any = single.cost_analysis()
         memory: Any = training.compile_steps(recipe, key=key, state=state, batches=stack, step=step).memory_analysis()
-        programs.append(Program(name, float(facts["flops"]), memory.temp_size_in_bytes + memory.argument_size_in_bytes))
+        programs.append(
+            Program(name, float(facts.get("flops", 0)), memory.temp_size_in_bytes + memory.argument_size_in_bytes)
+        )
     return DryRun({name: _size(params) for name, params in kind.parameters(state).items()}, programs, batch)
 
 
