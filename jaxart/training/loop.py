@@ -14,8 +14,9 @@ from jax.sharding import Mesh
 from jaxart.arrays import Key, PyTree
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.compile import Limits, compile_steps, one_blas_thread
+from jaxart.training.hooks import Hook
 from jaxart.training.recipe import Recipe
-from jaxart.training.sharding import Hook, any_process, replicate, replicated, shard_batch
+from jaxart.training.sharding import any_process, replicate, replicated, shard_batch
 
 _CALL_SECONDS = 0.5  # how long a call to the device takes, about, so that hooks and interrupts are served in between
 _ROLLBACKS = 3  # how many times a run goes back to its last checkpoint before it gives up
