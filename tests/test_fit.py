@@ -308,7 +308,7 @@ def test_a_write_that_fails_costs_no_other_checkpoint(tmp_path, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(type(kept._open()), "save", refuse)
         for step in (0, 4):
-            with pytest.raises(OSError, match=f"checkpoint of step {step} cannot be written .* other steps are intact"):
+            with pytest.raises(OSError, match=f"checkpoint of step {step} cannot be written .* before it are intact"):
                 kept.save(step, tree(), {})
         assert kept.steps() == [3, 2, 1]
     kept.save(2, tree(), {})

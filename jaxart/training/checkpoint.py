@@ -87,7 +87,7 @@ class Checkpoints:
                 gc.collect()  # what the error held prints tracebacks when it is collected: now, not at the program's end
         if failure is not None:
             raise OSError(
-                f"the checkpoint of step {step} cannot be written to {self.folder}: is the disk full? Those of other steps are intact. "
+                f"the checkpoint of step {step} cannot be written to {self.folder}: is the disk full? Those before it are intact. "
                 f"({failure})"
             )
         self._intact[step] = described
