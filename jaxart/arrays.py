@@ -18,7 +18,11 @@ PyTree = Any
 
 
 def key_words(key: Key) -> list[int]:
-    """Return the uint32 words of a typed key as plain numbers, to keep them or to seed NumPy with."""
+    """Return the uint32 words of a typed key as plain numbers, to keep them or to seed NumPy with.
+
+    >>> key_words(jax.random.key(7))
+    [0, 7]
+    """
     return np.asarray(jax.random.key_data(key)).reshape(-1).tolist()
 
 
