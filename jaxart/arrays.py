@@ -1,4 +1,4 @@
-"""Names of array types, and the checks of public arguments.
+"""Names of array types, the words of a key, and the checks of public arguments.
 
 Images are float32 in [0, 1], ``[..., H, W, C]``, sRGB.
 """
@@ -15,6 +15,15 @@ Image = jax.Array | np.ndarray  # [..., H, W, 3], float32 in [0, 1]
 Key = jax.Array  # jax.random.key(...)
 Features = dict[str, jax.Array]  # layer name -> [..., h, w, c]
 PyTree = Any
+
+
+def key_words(key: Key) -> list[int]:
+    """Return the uint32 words of a typed key as plain numbers, to keep them or to seed NumPy with.
+
+    >>> key_words(jax.random.key(7))
+    [0, 7]
+    """
+    return np.asarray(jax.random.key_data(key)).reshape(-1).tolist()
 
 
 def check_image(name: str, image: Any) -> np.ndarray:

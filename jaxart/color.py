@@ -67,10 +67,10 @@ def match_mean_deviation(images: Array, target: Array) -> jax.Array:
     Returns:
         ``[H, W, C]``.
     """
-    (mean, deviation), (target_mean, target_deviation) = (
+    (mean, std), (target_mean, target_std) = (
         (jnp.mean(each, (0, 1), keepdims=True), jnp.std(each, (0, 1), keepdims=True)) for each in (images, target)
     )
-    return jnp.clip((images - mean) * (target_deviation / jnp.maximum(deviation, 1e-5)) + target_mean, 0, 1)
+    return jnp.clip((images - mean) * (target_std / jnp.maximum(std, 1e-5)) + target_mean, 0, 1)
 
 
 def match_mean_covariance(images: Array, target: Array) -> jax.Array:

@@ -11,6 +11,7 @@ from jaxart import metrics, models
 from jaxart.tasks import classify
 from jaxart.tasks.classify import trained as module
 from jaxart.training import apply_in_batches
+from jaxart.training import compile as compile_module
 
 KEY = jax.random.key(4)
 
@@ -29,7 +30,9 @@ def test_the_small_classifier_learns_and_predicts(monkeypatch):
     monkeypatch.setattr(module, "_STEPS", (40, 40))
     train, test = bars(0), bars(1)
     trained = classify.train_small_classifier(KEY, train["image"], train["label"], classes=2)
+    compiled = compile_module._compiled.cache_info().misses
     again = classify.train_small_classifier(KEY, train["image"], train["label"], classes=2)
+    assert compile_module._compiled.cache_info().misses == compiled
     jax.tree.map(np.testing.assert_array_equal, trained.params, again.params)
     logits, features = classify.predict(trained, test["image"], batch=50)
     assert metrics.accuracy(logits, test["label"]) > 0.95

@@ -71,6 +71,19 @@ class TestFromArrays:
                 "column 'a': expected finite numbers, got NaN or infinity in 2 of 4 examples, first at index 2",
             ),
             ({"a": np.array([[1, 1], [1, np.inf]])}, "got NaN or infinity in 1 of 2 examples, first at index 1"),
+            (
+                {"a": [1j, complex(0, np.nan)]},
+                "expected finite numbers, got NaN or infinity in 1 of 2 examples, first at index 1",
+            ),
+            (
+                {"a": np.array(["2001", "NaT"], "M8[Y]")},
+                "column 'a': expected times, got NaT in 1 of 2 examples, first at index 1",
+            ),
+            (
+                {"a": np.array([1, "NaT"], "m8[s]")},
+                "column 'a': expected times, got NaT in 1 of 2 examples, first at index 1",
+            ),
+            ({"a": np.array(["é".encode()])}, "column 'a': expected text, got bytes .*Decode them"),
         ],
     )
     def test_bad_columns_are_refused(self, columns, message):
@@ -104,6 +117,18 @@ class TestClasses:
         assert made.columns["c"].tolist() == [0, 1, 0]
         assert made.columns["d"].tolist() == [[1], [0], [1]]
         assert data.as_classes(made, "a") is made
+
+    def test_digits_in_text_keep_how_they_are_written(self):
+        made = data.from_arrays(
+            {"a": [["010", "7"], ["007", "10"]], "b": [["9" * 20, "8"], ["8", "10"]]}, classes=["a", "b"]
+        )
+        assert made.classes == {"a": ("007", "7", "010", "10"), "b": ("8", "10", "9" * 20)}
+        assert made.columns["a"].tolist() == [[2, 1], [0, 3]]
+        assert made.columns["b"].tolist() == [[2, 0], [0, 1]]
+        named = data.as_classes(data.from_arrays({"a": ["010", "007"]}), "a", names=("007", "010"))
+        assert (named.column("a").tolist(), named.classes["a"]) == ([1, 0], ("007", "010"))
+        with pytest.raises(ValueError, match="column 'a': unknown value '007'; known: "):
+            data.as_classes(data.from_arrays({"a": ["010", "007"]}), "a", names=("7", "10"))
 
     def test_held_out_data_can_be_given_the_classes_of_the_training_data(self):
         names = ("cat", "dog", "owl")
@@ -162,6 +187,14 @@ class TestDigest:
         made = [data.from_arrays(columns) for columns in others]
         made += [data.as_classes(made[0], "a"), data.as_classes(made[0], "a", names=("0", "1", "2", "3", "4"))]
         assert len({data.digest(each) for each in made}) == len(made)
+
+    def test_it_tells_times_from_their_text_and_units(self):
+        days = np.array(["2001-01-01", "1969-07-20"], "M8[D]")
+        spans = np.array([1, 2], "m8[D]")
+        columns = [days, days.astype(str), days.astype("M8[s]"), spans, spans.astype(str), np.array([1, 2], "m8[s]")]
+        assert len({data.digest(data.from_arrays({"a": each})) for each in columns}) == len(columns)
+        swapped = days.astype(days.dtype.newbyteorder())
+        assert data.digest(data.from_arrays({"a": swapped})) == data.digest(data.from_arrays({"a": days}))
 
     def test_it_depends_on_nothing_else(self):
         made = paintings()
@@ -288,6 +321,11 @@ class TestTables:
         assert read.column("year").dtype == np.int64
         assert read.classes == {"artist": ("", "Gogh, van")}
 
+    def test_digits_with_underscores_are_names(self, tmp_path):
+        read = data.load_table(write(tmp_path / "a.csv", "a,b\n1_000,1_0.5\n2_000,2\n"))
+        assert read.column("a").tolist() == ["1_000", "2_000"]
+        assert read.column("b").tolist() == ["1_0.5", "2"]
+
     def test_npz_columns_stay_what_they_are(self, tmp_path):
         made = paintings()
         np.savez(tmp_path / "a.npz", **made.columns)
@@ -360,12 +398,39 @@ class TestColumnsOfPictures:
             read = data.load(tmp_path / "works", size=8, labels=tmp_path / "both.csv")
         assert sorted(read.columns) == ["image", "label"]
         assert read.classes == {"label": ("a", "b")}
-        with pytest.raises(ValueError, match="column 'price': expected a number in every row, got none in row 2"):
+        with pytest.raises(
+            ValueError, match=r"column 'price': expected a number in every row, got none for 2\.png and in 1 rows"
+        ):
             data.load(tmp_path / "works", size=8, labels=tmp_path / "both.csv", columns=["price"])
         with pytest.raises(ValueError, match="expected columns file,prize in the first line, got file, price, artist"):
             data.load(tmp_path / "works", labels=tmp_path / "sold.csv", columns=["prize"])
         with pytest.raises(ValueError, match="columns: expected `labels` too, the CSV file that price are in"):
             data.load(tmp_path / "works", columns=["price"])
+
+    @pytest.mark.parametrize(
+        ("labels", "column", "classes"),
+        [
+            (("1.5", "9.0", "0.5", "1e3"), [1.5, 0.5, 1000], ()),
+            (("1", "9", "0", "1"), [1, 0, 1], ("0", "1")),
+            (("2.0", "9", "1", "2"), [2, 1, 2], ()),
+            (("1.5", "9", "b", "1.5"), [0, 1, 0], ("1.5", "b")),
+            (("nan", "9", "1", "1"), [1, 0, 0], ("1", "nan")),
+            (("9" * 20, "9", "1", "1"), [1, 0, 0], ("1", "9" * 20)),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:.*single picture")
+    def test_labels_of_a_csv_are_classes_unless_they_are_floats(self, tmp_path, labels, column, classes):
+        table = "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels))
+        read = data.load(tmp_path / "works", size=8, labels=write(tmp_path / "labels.csv", "file,label\n" + table))
+        assert read.column("label").tolist() == column  # of 0, 2 and 3: 1 is no picture
+        assert read.column("label").dtype == (np.int32 if classes else np.float64)
+        assert read.classes.get("label", ()) == classes
+
+    @pytest.mark.parametrize("name", ["image", "label"])
+    def test_a_csv_column_cannot_replace_pictures_or_labels(self, tmp_path, name):
+        table = write(tmp_path / "labels.csv", f"file,{name}\n0.png,1\n2.png,2\n")
+        with pytest.raises(ValueError, match=f"columns: '{name}' is read without being named"):
+            data.load(tmp_path / "works", size=8, labels=table, columns=[name])
 
     def test_so_does_an_npz(self, tmp_path):
         path = tmp_path / "a.npz"

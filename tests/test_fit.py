@@ -297,6 +297,52 @@ def test_checkpoints_keep_two_and_restore_bits(tmp_path):
     kept.close()
 
 
+def refuse(*arguments, **options):
+    raise OSError("no space left")
+
+
+def test_a_write_that_fails_costs_no_other_checkpoint(tmp_path, monkeypatch):
+    kept = Checkpoints(tmp_path / "run", keep=3)
+    for step in (1, 2, 3):
+        kept.save(step, jax.tree.map(lambda x: x * step, tree()), {})  # noqa: B023
+    with monkeypatch.context() as broken:
+        broken.setattr(type(kept._open()), "save", refuse)
+        for step in (0, 4):
+            with pytest.raises(OSError, match=f"checkpoint of step {step} cannot be written .* before it are intact"):
+                kept.save(step, tree(), {})
+        assert kept.steps() == [3, 2, 1]
+    kept.save(2, tree(), {})
+    assert kept.steps() == [2, 1]
+    kept.close()
+
+
+def test_what_is_dropped_later_does_not_count_among_the_latest(tmp_path):
+    kept = Checkpoints(tmp_path / "run", keep=2)
+    for step, left in ((2, [2]), (6, [6, 2]), (8, [8, 6]), (7, [7, 6]), (6, [6]), (1, [1])):
+        kept.save(step, tree(), {"again": step == 6 and 7 in kept.steps()})
+        assert kept.steps() == left
+    kept.close()
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_step_that_is_there_already_is_not_written_again(tmp_path, monkeypatch, reopened):
+    kept = Checkpoints(tmp_path / "run")
+    kept.save(1, tree(), {"modes": ("a",)})
+    if reopened:
+        kept.close()
+        kept = Checkpoints(tmp_path / "run")
+        kept.restore(1, jax.eval_shape(tree))
+    before = (tmp_path / "run" / "1").stat()
+    kept.save(2, tree(), {"modes": ("a",)})
+    kept.save(1, tree(), {"modes": ("a",)})
+    assert kept.steps() == [1]
+    assert (tmp_path / "run" / "1").stat().st_ino == before.st_ino
+    assert (tmp_path / "run" / "1").stat().st_mtime_ns == before.st_mtime_ns
+    kept.save(1, tree(), {"modes": ("b",)})
+    assert kept.notes(1)["modes"] == ["b"]
+    kept.close()
+
+
 def test_a_damaged_checkpoint_is_noticed(tmp_path):
     kept = Checkpoints(tmp_path / "run")
     kept.save(1, {"a": jnp.asarray(np.random.default_rng(0).random(4096, np.float32))}, {})

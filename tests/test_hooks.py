@@ -1,6 +1,7 @@
 """Evaluation while training: at the steps that were asked for, once each, and without a trace in the result."""
 
 import json
+import os
 from typing import NamedTuple
 
 import jax
@@ -77,6 +78,30 @@ def test_a_run_that_goes_back_to_a_checkpoint_logs_every_step_once(tmp_path):
     for step in (2, 4, 6, 4, 6, 8):  # step 8 was not finite once
         log(state._replace(step=jnp.int32(step)), Info(jnp.float32(step)))
     assert [row["step"] for row in rows(path)] == [2, 4, 6, 8]
+
+
+def test_a_log_that_is_shortened_is_whole_at_any_time(tmp_path, monkeypatch):
+    path, state = tmp_path / "log.jsonl", walk().init(KEY)
+    lines = ['{"step": 2}', "[1]", "7", "{}", '{"step": null}', '{"step": 4}', '{"ste']
+    path.write_text("\n".join(lines))
+
+    def die(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            log_jsonl(path)(state._replace(step=jnp.int32(4)), Info(jnp.float32(1)))
+    assert path.read_text().splitlines() == lines
+    log_jsonl(path)(state._replace(step=jnp.int32(4)), Info(jnp.float32(1)))
+    assert [row["step"] for row in rows(path)] == [2, 4]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("every", [0, -2])
+def test_a_period_below_one_is_refused(every):
+    with pytest.raises(ValueError, match=f"every of at least 1 step, got {every}"):
+        periodically(every, print)
 
 
 @pytest.mark.parametrize(

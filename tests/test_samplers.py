@@ -145,6 +145,10 @@ def test_sources_of_two_datasets_are_mixed():
         (lambda: data.weighted([1, -1]), r"weights: expected finite .* got shape .2. from -1 to 1"),
         (lambda: data.weighted([1, np.nan]), "weights: expected finite"),
         (lambda: data.weighted([0, 0]), "not all zero"),
+        (
+            lambda: data.weighted([1e308, 1e308]),
+            r"with a finite sum, got shape \[2\] from 1e\+308 to 1e\+308, with the sum inf",
+        ),
         (lambda: data.weighted([]), r"got shape \[0\]"),
         (lambda: data.weighted([[1.0]]), r"got shape \[1, 1\]"),
         (lambda: data.balanced([0.5, 1.0]), "labels: expected whole numbers or names"),

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from jaxart.losses import LEAST_SQUARES, deinterleave, interleave
-from jaxart.models.blocks import Convolution
+from jaxart.models import Convolution
 from jaxart.training import Checkpoints, Recipe, apply_train, fit, gradient_update, image_pool, query_pool
 
 KEY, SHAPE, ADAM = jax.random.key(7), (8, 8, 3), optax.adam(5e-3, b1=0.5)

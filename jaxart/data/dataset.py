@@ -59,8 +59,8 @@ def from_arrays(
         A `Dataset`.
 
     Raises:
-        ValueError: no examples, columns of unequal lengths, objects, numbers that are not finite, an unknown name in `classes`, or
-            values that cannot be classes.
+        ValueError: no examples, columns of unequal lengths, objects, bytes, numbers or times that are not finite, an unknown name in
+            `classes`, or values that cannot be classes.
 
     >>> paintings = from_arrays({"year": [1889, 1503], "artist": ["van Gogh", "Leonardo"]}, classes=["artist"])
     >>> paintings.columns["artist"], paintings.classes
@@ -118,6 +118,10 @@ def _as_array(name: str, values: Any) -> np.ndarray:
         raise ValueError(
             f"column {name!r}: expected numbers, times or text of one type, got {array.dtype}. Convert it: np.asarray(values, str)."
         )
+    if array.dtype.kind == "S":
+        raise ValueError(
+            f'column {name!r}: expected text, got bytes ({array.dtype}). Decode them: np.char.decode(values, "utf-8").'
+        )
     return array
 
 
@@ -127,10 +131,11 @@ def _checked(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         told = ", ".join(f"{length} in {name!r}" for name, length in lengths.items()) or "no columns"
         raise ValueError(f"columns: expected one number of examples [N, ...] of at least 1, got {told}.")
     for name, array in columns.items():
-        if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        if array.dtype.kind in "fcMm" and not (finite := np.isfinite(array)).all():
             rows = np.flatnonzero(~finite.reshape(len(array), -1).all(1))
+            expected, got = ("times", "NaT") if array.dtype.kind in "Mm" else ("finite numbers", "NaN or infinity")
             raise ValueError(
-                f"column {name!r}: expected finite numbers, got NaN or infinity in {len(rows)} of {len(array)} examples, first at index "
+                f"column {name!r}: expected {expected}, got {got} in {len(rows)} of {len(array)} examples, first at index "
                 f"{rows[0]}. Leave them out, or fill them and say where in a column of their own."
             )
     return columns
@@ -142,8 +147,8 @@ def as_classes(dataset: Dataset, column: str, *, names: Sequence[str] | None = N
     Args:
         dataset: a column that is classes already stays as it is, unless `names` are given.
         column: its name; the column may have any shape.
-        names: of all classes, in order, such as those of the training data. By default the values that occur: names by the
-            alphabet, whole numbers by value.
+        names: of all classes, in order, such as those of the training data, as they are written ("007" is not "7"). By default the
+            values that occur: names by the alphabet, whole numbers by value, those in text too.
 
     Raises:
         ValueError: an unknown column, floats, or a value that is not in `names`.
@@ -160,7 +165,8 @@ def as_classes(dataset: Dataset, column: str, *, names: Sequence[str] | None = N
         )
     found, numbers = np.unique(values, return_inverse=True)
     if values.dtype.kind == "U" and all(str(name).isdecimal() for name in found):
-        found, numbers = np.unique(values.astype(np.int64), return_inverse=True)
+        order = sorted(range(len(found)), key=lambda place: int(found[place]))
+        found, numbers = found[order], np.argsort(order)[numbers]
     occurring = tuple(str(name) for name in found)
     if names is not None:
         places = [tuple(names).index(check_choice(f"column {column!r}", name, names)) for name in occurring]
@@ -232,10 +238,10 @@ def digest(dataset: Dataset) -> str:
     """
     content = hashlib.sha256()
     for name, array in sorted(dataset.columns.items()):
-        text = array.dtype.kind in "USMm"
-        facts = [name, "text" if text else array.dtype.name, array.shape, dataset.classes.get(name)]
+        kind = array.dtype.kind
+        facts = [name, "text" if kind == "U" else array.dtype.name, array.shape, dataset.classes.get(name)]
         content.update(json.dumps(facts).encode())
-        if text:
+        if kind in "UMm":
             content.update(json.dumps(array.astype(str).tolist()).encode())
         else:
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)

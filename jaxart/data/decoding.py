@@ -25,7 +25,7 @@ from jaxart.io import dimensions, replacing
 _THREADS = 4
 _LARGE = 2**24  # pixels; larger pictures take a gigabyte or more, and are decoded one at a time
 _one_large = threading.Lock()
-_FORM = 1  # of what is kept: raised when decoding changes
+_FORM = 1  # version of the cached files; raise it when decoding changes, so that old ones are not used
 
 OnProgress = Callable[[int, int], Any] | None
 
@@ -89,7 +89,10 @@ def decode_once(pictures: Pictures, shape: Shape, *, on_progress: OnProgress = N
 def _dataset(images: np.ndarray, pictures: Pictures, facts: _Facts) -> Dataset:
     """Put the pictures that could be read together with what is known of them."""
     classes = None if pictures.classes is None else [pictures.classes[row] for row in facts.rows]
-    columns = {name: typed(name, [cells[row] for row in facts.rows]) for name, cells in pictures.columns.items()}
+    files = [pictures.names[row] for row in facts.rows]
+    columns = {
+        name: typed(name, [cells[row] for row in facts.rows], files=files) for name, cells in pictures.columns.items()
+    }
     return with_columns(from_arrays(images, classes), columns)._replace(failures=tuple(facts.failures))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from jaxart.data.tables import read_csv
+from jaxart.data.tables import are_floats, read_csv
 from jaxart.io import READABLE
 
 _MOST_BYTES = 2**29  # of one file in an archive
@@ -24,7 +24,7 @@ class Pictures(NamedTuple):
         root: the folder or archive.
         names: of the files, with "/".
         classes: of each file, or None without classes.
-        columns: what else a CSV file says of each file, by column.
+        columns: what else a CSV file says of each file, by column; labels that are floats, which are no classes, are "label" here.
         stamps: change when a file does: (size, time), in archives (size, checksum).
         open: from a name to a stream.
     """
@@ -147,7 +147,7 @@ def _without_shared(parts: dict[str, list[str]]) -> dict[str, list[str]]:
 def _by_manifest(
     path: Path, labels: Path, names: Sequence[str], columns: Sequence[str]
 ) -> tuple[dict[str, str | None], dict[str, tuple[str, ...]]]:
-    """Return name -> label of the files that a CSV file names, and other columns of it in the same order."""
+    """Return name -> class of the files that a CSV file names, and other columns of it in the same order."""
     cells = read_csv(labels)
     needed = ["file", *(columns or ["label"])]
     if not set(needed) <= set(cells):
@@ -167,5 +167,7 @@ def _by_manifest(
     if not rows:
         raise ValueError(f"{labels}: names no files.")
     chosen = {name: rows[name] for name in names if name in rows}
+    if told is not None and are_floats([told[row] for row in chosen.values()]):
+        columns, told = ["label", *columns], None
     others = {column: tuple(cells[column][row] for row in chosen.values()) for column in columns}
     return {name: None if told is None else told[row] for name, row in chosen.items()}, others

@@ -9,10 +9,9 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-import jax
 import numpy as np
 
-from jaxart.arrays import Key
+from jaxart.arrays import Key, key_words
 
 Order = Callable[[int, int], np.ndarray]
 Sampler = Callable[[Key, int], Order]
@@ -25,15 +24,12 @@ def shuffled(key: Key, count: int) -> Order:
         key: typed key.
         count: the number of examples.
 
+    >>> import jax
     >>> order = shuffled(jax.random.key(0), 6)
     >>> order(0, 6).tolist(), order(6, 9).tolist()
     ([3, 2, 1, 0, 4, 5], [4, 5, 3])
     """
-    return _permutations(_words(key), count)
-
-
-def _words(key: Key) -> list[int]:
-    return np.asarray(jax.random.key_data(key)).reshape(-1).tolist()
+    return _permutations(key_words(key), count)
 
 
 def _permutations(words: list[int], count: int) -> Order:
@@ -65,23 +61,26 @@ def weighted(weights: Sequence[float] | np.ndarray) -> Sampler:
     """Draw each example independently, with replacement, with a probability in proportion to its weight.
 
     Args:
-        weights: ``[N]``, 0 or more, finite, not all zero; an example of weight 0 never comes.
+        weights: ``[N]``, 0 or more, not all zero, with a finite sum; an example of weight 0 never comes.
 
     Raises:
         ValueError: other weights; or, when batches begin, not one for each example.
     """
     values = np.asarray(weights, np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
-        told = f" from {values.min():g} to {values.max():g}" if values.size else ""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum()
+    if values.ndim != 1 or (values < 0).any() or not 0 < total < np.inf:  # written so that NaN fails too
+        told = f" from {values.min():g} to {values.max():g}, with the sum {total:g}" if values.size else ""
         raise ValueError(
-            f"weights: expected finite numbers [N] of 0 or more, not all zero, got shape {list(values.shape)}{told}."
+            f"weights: expected finite numbers [N] of 0 or more, not all zero, with a finite sum, got shape "
+            f"{list(values.shape)}{told}."
         )
     reached = np.cumsum(values)
     reached /= reached[-1]
 
     def sampler(key: Key, count: int) -> Order:
         _check_length("weights", len(values), count)
-        words = _words(key)
+        words = key_words(key)
 
         def order(start: int, stop: int) -> np.ndarray:
             bits = np.random.PCG64(words).advance(start).random_raw(stop - start)
@@ -135,7 +134,7 @@ def _mixture(name: str, groups: np.ndarray, shares: Sequence[int], names: Sequen
 
     def sampler(key: Key, count: int) -> Order:
         _check_length(name, len(groups), count)
-        words = _words(key)
+        words = key_words(key)
         arrange = _blocks([*words, 0], len(slots))
         orders = [_permutations([*words, 1 + number], len(each)) for number, each in enumerate(members)]
 

@@ -48,17 +48,19 @@ def load(
         fit: "crop" or "pad".
         labels: a CSV file with the columns file (its path below `path`) and label, instead of subfolders. Other files are left out.
         columns: others to read of that CSV file, which then need have no label, or of an .npz: prices, years, names. What is all numbers
-            in a CSV becomes numbers, the rest text.
+            in a CSV becomes numbers, the rest text. Those of a CSV cannot be named "image" or "label".
         split: "train" or "test", where there are both (IDX files train-... and t10k-..., or folders train and test); else all is read.
         cache: false decodes into memory and keeps nothing.
         on_progress: called ``on_progress(done, total)`` while pictures are decoded.
 
     Returns:
-        A `Dataset` with the columns "image" and "label". Names and whole numbers as labels are classes, floats stay what they are; where
-        there are none, "label" is zero. What could not be read is left out and in `failures`.
+        A `Dataset` with the columns "image" and "label". Labels that are names or whole numbers become classes, and subfolders always do;
+        floats, in a CSV or as an array, stay numbers. Where there are no labels, "label" is zero. What could not be read is left out and
+        in `failures`.
 
     Raises:
-        ValueError: nothing there, nothing that can be read, a manifest with files that are missing, damaged arrays, an unknown option.
+        ValueError: nothing there, nothing that can be read, a manifest with files that are missing, damaged arrays, a CSV
+            column that would take the place of another, an unknown option.
     """
     path = Path(path)
     _check(path, size, channels, fit, split)
@@ -73,6 +75,10 @@ def load(
     else:
         if columns and labels is None:
             raise ValueError(f"columns: expected `labels` too, the CSV file that {', '.join(columns)} are in.")
+        for name in set(columns) & {"image", "label"}:
+            raise ValueError(
+                f"columns: {name!r} is read without being named; a CSV column for something else needs another name."
+            )
         shape = Shape(_PICTURE_SIZE if size is None else size, channels, fit)
         with open_pictures(
             path, labels=None if labels is None else Path(labels), split=split, columns=columns

@@ -7,10 +7,9 @@ times are never cut, so parts come as near to these sizes as that allows.
 import hashlib
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
-from jaxart.arrays import Key
+from jaxart.arrays import Key, key_words
 
 _PRECISION = 1e-6  # to which fractions sum to 1
 
@@ -31,11 +30,12 @@ def split_randomly(key: Key, count: int, parts: Sequence[float]) -> tuple[np.nda
     Raises:
         ValueError: parts that do not sum up, or one that is left without examples.
 
+    >>> import jax
     >>> train, test = split_randomly(jax.random.key(0), 10, (0.8, 0.2))
     >>> len(train), len(test)
     (8, 2)
     """
-    words = np.asarray(jax.random.key_data(key)).reshape(-1).tolist()
+    words = key_words(key)
     drawn = np.argsort(np.random.PCG64([*words, *b"split"]).random_raw(count), kind="stable")
     return _cut(np.argsort(drawn, kind="stable"), parts)
 
@@ -60,7 +60,7 @@ def split_by_group(key: Key, groups: Sequence | np.ndarray, parts: Sequence[floa
     if values.ndim != 1 or values.dtype.kind not in "biuU":
         raise ValueError(f"groups: expected names or whole numbers [N], got {values.dtype} {list(values.shape)}.")
     found, numbers = np.unique(values, return_inverse=True)
-    words = np.asarray(jax.random.key_data(key)).reshape(-1).tolist()
+    words = key_words(key)
     drawn = [hashlib.sha256(repr((words, str(value))).encode()).digest() for value in found]
     ranks = np.empty(len(found), np.int64)
     ranks[sorted(range(len(found)), key=drawn.__getitem__)] = np.arange(len(found))

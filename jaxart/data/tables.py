@@ -65,12 +65,13 @@ def read_csv(path: Path) -> dict[str, list[str]]:
     return {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
 
 
-def typed(name: str, cells: Sequence[str]) -> np.ndarray:
+def typed(name: str, cells: Sequence[str], *, files: Sequence[str] = ()) -> np.ndarray:
     """Return cells as int64, float64 or text.
 
     Args:
         name: of the column, for the message.
         cells: ``[N]``.
+        files: ``[N]``, what each is said of, for the message; by default they are rows.
 
     Raises:
         ValueError: numbers, and cells without one.
@@ -80,14 +81,24 @@ def typed(name: str, cells: Sequence[str]) -> np.ndarray:
     if numbers is None:
         return np.array(cells)
     if len(filled) < len(cells):
+        place = list(cells).index("")
+        where = f"for {files[place]}" if files else f"in row {place + 1}"
         raise ValueError(
-            f"column {name!r}: expected a number in every row, got none in row {list(cells).index('') + 1} and in "
-            f"{len(cells) - len(filled)} rows in all. Fill them or leave the rows out."
+            f"column {name!r}: expected a number in every row, got none {where} and in {len(cells) - len(filled)} rows in all. Fill them "
+            "or leave the rows out."
         )
     return numbers
 
 
+def are_floats(cells: Sequence[str]) -> bool:
+    """Tell whether cells are numbers of which not all are whole: "0.5" and "1.0", but not "007", nor a whole number beyond 64 bits."""
+    numbers = None if all(cell.isdecimal() for cell in cells) else _numbers(cells)
+    return numbers is not None and numbers.dtype.kind == "f" and bool(np.isfinite(numbers).all())
+
+
 def _numbers(cells: Sequence[str]) -> np.ndarray | None:
+    if any("_" in cell for cell in cells):  # Python reads 1_000 as a number; in a table it is a name
+        return None
     for kind, dtype in ((int, np.int64), (float, np.float64)):
         with contextlib.suppress(ValueError, OverflowError):
             return np.array([kind(cell) for cell in cells], dtype)

@@ -96,7 +96,7 @@ def _relativistic_generator(real, fake):
 # D: sp(-real) + sp(fake), G: sp(-fake). Goodfellow et al., Generative Adversarial Nets, 2014, section 3.
 NON_SATURATING = AdversarialLoss(_logistic, _logistic_generator)
 
-# D as above, G: -sp(fake) = log(1 - sigmoid(fake)). Goodfellow et al. 2014, eq. 1; its gradient fades where D is sure of its case.
+# D as above, G: -sp(fake) = log(1 - sigmoid(fake)). Goodfellow et al. 2014, eq. 1; its gradient vanishes where D is certain of them.
 SATURATING = AdversarialLoss(_logistic, _saturating_generator)
 
 # D: relu(1 - real) + relu(1 + fake), G: -fake. Lim and Ye, Geometric GAN, 2017; Miyato et al. 2018, eq. 16-17.

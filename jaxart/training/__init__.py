@@ -4,7 +4,7 @@ from jaxart.training.apply import apply_in_batches, apply_train
 from jaxart.training.average import debias, exponential_average, half_life_decay
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.compile import Limits, compile_steps, one_blas_thread
-from jaxart.training.hooks import evaluate, log_jsonl, log_tensorboard, periodically
+from jaxart.training.hooks import Hook, evaluate, log_jsonl, log_tensorboard, periodically
 from jaxart.training.loop import NotFiniteError, fit
 from jaxart.training.pool import ImagePool, image_pool, query_pool
 from jaxart.training.recipe import Recipe, Step
@@ -33,6 +33,7 @@ __all__ = [
     "AXIS",
     "Checkpoints",
     "DifferentRunError",
+    "Hook",
     "ImagePool",
     "Limits",
     "NotFiniteError",

@@ -3,10 +3,11 @@
 import contextlib
 import gc
 import hashlib
+import json
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Checkpoints:
     def __init__(self, folder: str | Path, *, keep: int = 2, best: int = 0, read_only: bool = False):
         self.folder, self._keep, self._best, self._read_only = Path(folder).absolute(), keep, best, read_only
         self._manager = None
+        self._intact: dict[int, str] = {}  # the notes of what was written or verified here
 
     def _open(self) -> Any:
         if self._manager is None:
@@ -44,7 +46,7 @@ class Checkpoints:
                 kept.append(policies.BestN(get_metric_fn=lambda scores: scores["score"], n=self._best))
             with _quiet():
                 options = ocp.CheckpointManagerOptions(
-                    preservation_policy=policies.AnyPreservationPolicy(kept),
+                    preservation_policy=_UpToTheLastSaved(policies.AnyPreservationPolicy(kept)),
                     enable_async_checkpointing=False,
                     create=not self._read_only,
                     read_only=self._read_only,
@@ -53,7 +55,9 @@ class Checkpoints:
         return self._manager
 
     def save(self, step: int, state: PyTree, notes: dict[str, Any], *, score: float | None = None) -> None:
-        """Write state and JSON-able notes under `step`. Later checkpoints, left by a run that was resumed from before them, are dropped.
+        """Write state and JSON-able notes under `step`, unless they are known to be there already.
+
+        Later checkpoints, left by a run that was resumed from before them, are dropped once this one is written.
 
         Args:
             step: steps done.
@@ -68,9 +72,11 @@ class Checkpoints:
 
         notes = notes | {"checksums": _checksums(state)}
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes))
-        for later in self.steps():
-            if later >= step:
-                self._open().delete(later)
+        described = json.dumps(notes, sort_keys=True)
+        if step in self.steps():
+            if self._intact.get(step) == described:
+                return self._drop_after(step)
+            self._delete(step)  # Orbax replaces nothing
         failure = None
         with _quiet():
             try:
@@ -84,6 +90,17 @@ class Checkpoints:
                 f"the checkpoint of step {step} cannot be written to {self.folder}: is the disk full? Those before it are intact. "
                 f"({failure})"
             )
+        self._intact[step] = described
+        self._drop_after(step)
+
+    def _drop_after(self, step: int) -> None:
+        for later in self.steps():
+            if later > step:
+                self._delete(later)
+
+    def _delete(self, step: int) -> None:
+        self._intact.pop(step, None)
+        self._open().delete(step)
 
     def steps(self) -> list[int]:
         """Return the steps that were saved, the newest first; nothing if there is no folder."""
@@ -111,8 +128,10 @@ class Checkpoints:
         here = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
         state = self._open().restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
-        if _checksums(state) != self.notes(step)["checksums"]:
+        notes = self.notes(step)
+        if _checksums(state) != notes["checksums"]:
             raise ValueError(f"checkpoint of step {step} in {self.folder.name} is damaged: its checksums do not match.")
+        self._intact[step] = json.dumps(notes, sort_keys=True)
         return state
 
     def newest(
@@ -147,6 +166,24 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.close()
             self._manager = None
+
+
+class _UpToTheLastSaved:
+    """Apply a policy to the checkpoints up to the one that was just saved, the last of the list; `Checkpoints` drops the later ones itself.
+
+    Without it they would count among the latest, and the one just saved would be deleted in their place.
+    """
+
+    def __init__(self, policy: Any):
+        self._policy = policy
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Return which checkpoints Orbax is to keep."""
+        saved = checkpoints[-1].step
+        among = [each for each in checkpoints if each.step <= saved]
+        kept = self._policy.should_preserve(among, context=context)
+        dropped = {each.step for each, keep in zip(among, kept, strict=True) if not keep}
+        return [each.step not in dropped for each in checkpoints]
 
 
 @contextlib.contextmanager

@@ -9,17 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from jaxart.training.sharding import Hook
+from jaxart.io import replacing
+
+Hook = Callable[[Any, Any], Any]  # (state, info)
 
 
 def periodically(every: int, hook: Hook, *, last: int | None = None) -> Hook:
     """Call a hook only at multiples of `every` steps, and at step `last`.
 
     Args:
-        every: steps; `fit(every=...)` must divide it.
+        every: steps, at least 1; `fit(every=...)` must divide it.
         hook: what to call.
         last: a step at which to call it too, such as the last of the run.
+
+    Raises:
+        ValueError: `every` is below 1.
     """
+    if every < 1:
+        raise ValueError(f"periodically: expected every of at least 1 step, got {every}.")
 
     def call(state: Any, info: Any) -> None:
         if int(state.step) % every == 0 or int(state.step) == last:
@@ -93,14 +100,18 @@ def _drop_from(path: Path, step: int) -> None:
     """Keep the whole lines of earlier steps."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] < step:
-                kept.append(line)
-        except ValueError:  # a line that was being written when the process was killed
-            continue
-    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _is_before(line, step)]
+    with replacing(path) as partial:
+        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+
+def _is_before(line: str, step: int) -> bool:
+    """Tell whether a line is a row of an earlier step, and not one that was being written when the process was killed."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] < step
 
 
 def log_tensorboard(folder: str | Path) -> Hook:

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxart.arrays import Key, PyTree
+from jaxart.arrays import Key, PyTree, key_words
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.compile import Limits, compile_steps, one_blas_thread
+from jaxart.training.hooks import Hook
 from jaxart.training.recipe import Recipe
-from jaxart.training.sharding import Hook, any_process, replicate, replicated, shard_batch
+from jaxart.training.sharding import any_process, replicate, replicated, shard_batch
 
 _CALL_SECONDS = 0.5  # how long a call to the device takes, about, so that hooks and interrupts are served in between
 _ROLLBACKS = 3  # how many times a run goes back to its last checkpoint before it gives up
@@ -151,7 +152,7 @@ def _restored(run: _Run, checkpoints: Checkpoints) -> tuple[Any, int]:
     """Return the state of the newest intact checkpoint, and how often the run had been rolled back."""
 
     def like(notes: dict[str, Any]) -> Any:
-        if notes["key"] != _key_data(run.key):
+        if notes["key"] != key_words(run.key):
             raise DifferentRunError(
                 "resume: the checkpoints are of a run with another key. Use the same, or start anew."
             )
@@ -173,13 +174,9 @@ def _rolled_back(run: _Run, rollbacks: int, error: NotFiniteError) -> tuple[Any,
 def _save(run: _Run, state: Any, rollbacks: int) -> None:
     if run.checkpoints is None:
         return
-    notes = {"key": _key_data(run.key), "rollbacks": rollbacks}
+    notes = {"key": key_words(run.key), "rollbacks": rollbacks}
     score = None if run.score is None else float(run.score(state))
     run.checkpoints.save(int(state.step), state, notes, score=score)
-
-
-def _key_data(key: Key) -> list[int]:
-    return np.asarray(jax.random.key_data(key)).ravel().tolist()
 
 
 def _drawn_from(key: Key, rollbacks: int, mesh: Mesh | None) -> Key:

@@ -1,4 +1,4 @@
-"""Devices and processes. No other module refers to them.
+"""Devices and processes.
 
 The state is replicated and a batch sharded on its first axis; a step is written for the global batch, so its results do not depend on
 the number of devices. `fit(mesh=...)` runs it so by default. A step built with ``axis_name=AXIS`` can be run per device instead, through
@@ -7,7 +7,7 @@ the number of devices. `fit(mesh=...)` runs it so by default. A step built with 
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxart.arrays import Key, PyTree
+from jaxart.training.hooks import Hook
 from jaxart.training.recipe import Step
 
 AXIS = "batch"
@@ -88,13 +89,13 @@ def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
         sharding: of every leaf.
     """
 
-    def put(leaf: Any) -> Any:
+    def placed(leaf: Any) -> Any:
         if isinstance(leaf, jax.ShapeDtypeStruct):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
         traced = isinstance(leaf, Tracer)
         return (jax.lax.with_sharding_constraint if traced else jax.device_put)(leaf, sharding)
 
-    return jax.tree.map(put, tree)
+    return jax.tree.map(placed, tree)
 
 
 def shard_padded(array: Any, mesh: Mesh, *, length: int, axis: int = 0) -> Any:
@@ -222,9 +223,6 @@ def any_process(flag: bool) -> bool:
     from jax.experimental import multihost_utils
 
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
-
-
-Hook = Callable[[Any, Any], Any]
 
 
 def on_first_process(hook: Hook) -> Hook:

@@ -53,10 +53,15 @@ def train_classifier(
         shape: of one picture.
         steps: of training.
     """
-    optimizer = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
-    recipe = classifier(network, shape=shape, optimizer=optimizer)
+    recipe = classifier(network, shape=shape, optimizer=_adam(steps))
     state, _ = fit(recipe, batches, key=key, steps=steps, batches_per_call=4)
     return Classifier(network, state.params)
+
+
+@functools.lru_cache(maxsize=8)
+def _adam(steps: int) -> optax.GradientTransformation:
+    """Return the same object for the same number of steps, by which `fit` knows the program again."""
+    return optax.adam(optax.cosine_decay_schedule(2e-3, steps))
 
 
 def train_small_classifier(key: Key, images: np.ndarray, labels: np.ndarray, *, classes: int) -> Classifier:

@@ -74,7 +74,9 @@ def draw_latents(key: Key, count: int, *, latent: int, first: int = 0) -> jax.Ar
 
 
 def pictures(generate: Generate, z: Array, label: Array, *, batch: int = 64) -> np.ndarray:
-    """Make pictures in batches of one size, so that one program serves all, and all weights of the same network.
+    """Make pictures in batches of one size, so that one program serves them, and all weights of the same network.
+
+    Fewer latents than `batch` are one batch of their number, for which a program of its own is compiled.
 
     Args:
         generate: from `generator_of` or `decoder_of`.
