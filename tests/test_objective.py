@@ -91,6 +91,36 @@ def test_a_term_is_what_numpy_says_and_adds_up_over_tiles_and_devices(prepared, 
         assert error < 1e-5, options
 
 
+def squared_differences(name, layer, valid, aligned):
+    return jnp.sum(valid[:, :-3] * jnp.mean((layer[0, :, 3:] - layer[0, :, :-3]) ** 2, axis=-1)) + jnp.sum(
+        valid[3:] * jnp.mean((layer[0, 3:] - layer[0, :-3]) ** 2, axis=-1)
+    )
+
+
+def total(sums, given):
+    return given.weight * sum(sums.values())
+
+
+@pytest.mark.parametrize("layer", ["relu1_1", "relu2_1"])
+def test_a_term_that_looks_around_reads_as_far_over_tiles_and_devices(prepared, layer):
+    term = stylize.Term("spatial", (layer,), squared_differences, total, reach=3)
+    common = {
+        "terms": [stylize.WeightedTerm(term, 1.0)],
+        "init": "uniform",
+        "style_loss": losses.GRAM,
+        "style_layers": ("relu1_1",),
+        "style_layer_weights": (1.0,),
+        "content_layers": ("relu1_1",),
+        "size": 64,
+        "min_size": 64,
+    }
+    _, expected = first_step(prepared(**common))
+    for options in ({"memory_mode": TILED}, {"mesh": data_mesh(jax.devices()[:2])}):
+        _, gradient = first_step(prepared(**common, **options))
+        error = np.linalg.norm(gradient[: len(expected)] - expected) / np.linalg.norm(expected)
+        assert error < 1e-5, options
+
+
 def test_terms_that_do_not_fit_are_refused_by_name(prepared, photo):
     whole = stylize.WeightedTerm(TEMPORAL._replace(additive=False), 1.0, pictures=photo)
     for options in ({"memory_mode": TILED}, {"mesh": data_mesh(jax.devices()[:2])}):

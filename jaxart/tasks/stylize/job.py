@@ -130,7 +130,7 @@ def scale_of(job: Stylization, index: int) -> Scale:
         index: of the scale, from 0.
     """
     size = job.sizes[index]
-    rows = rows_of(size[0], job.network, job.mesh)
+    rows = rows_of(size[0], objective_terms(job), job.network, job.mesh)
     return Scale(
         job=job, index=index, size=size, steps=job.steps[index], memory_mode=job.memory_modes[index], rows=rows
     )

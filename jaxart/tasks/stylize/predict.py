@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 from jaxart import memory
 from jaxart.arrays import Key, PyTree
-from jaxart.models import vgg_halo
 from jaxart.ops import tiled_pixels
-from jaxart.tasks.stylize.job import MemoryMode, Scale, Stylization, scale_of
+from jaxart.tasks.stylize.job import MemoryMode, Scale, Stylization, objective_terms, scale_of
 from jaxart.tasks.stylize.recipe import recipe_of, step_of
 from jaxart.tasks.stylize.rows import split_state
 from jaxart.tasks.stylize.targets import split_frozen
+from jaxart.tasks.stylize.terms import terms_halo
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
 SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py
@@ -96,7 +96,7 @@ def step_work(job: Stylization, index: int) -> float:
 def scale_work(scale: Scale) -> float:
     """Return `step_work` of a scale."""
     (height, width), memory_mode, rows, network = scale.size, scale.memory_mode, scale.rows, scale.job.network
-    halo, align = vgg_halo(network.depth, network.layers)
+    halo, align = terms_halo(objective_terms(scale.job), network)
     read = height if rows is None else rows.read
     pixels = tiled_pixels((read, width), tile=memory_mode.tile, halo=halo, align=align)
     tiled = pixels > read * width
