@@ -12,7 +12,7 @@ from jaxart import losses
 from jaxart.image import resize
 from jaxart.models import VGG
 from jaxart.tasks import stylize
-from jaxart.tasks.stylize import choose, keep, targets
+from jaxart.tasks.stylize import choose, keep, predict, targets
 from jaxart.tasks.stylize.terms import SMOOTHNESS
 from jaxart.training import compile as compile_module
 from jaxart.training import data_mesh, fit
@@ -148,6 +148,31 @@ def test_style_losses_of_whole_features_come_closer(prepared, photo, painting, n
     assert np.isfinite(result).all()
     with pytest.raises(ValueError, match=r"sheet: the style loss .* run them one by one"):
         stylize.run_sheet([job], key=KEY)
+
+
+def test_patches_of_large_layers_are_compared_in_bounded_memory_and_none_is_left_out():
+    large = jax.ShapeDtypeStruct((256, 256, 2), jnp.float32)
+    needed = jax.jit(losses.PATCH.distance).lower(large, large).compile().memory_analysis()
+    assert needed.temp_size_in_bytes < 64 << 20  # of 1024 times 64 516 similarities: 252 MiB
+    picture, style = (np.random.default_rng(seed).random((90, 101, 2), np.float32) for seed in (0, 1))
+    assert np.abs(jax.grad(losses.PATCH.distance)(picture, style)).min() > 0
+    expected = losses.nearest_patches(picture, style, stride=2, style_stride=2)
+    np.testing.assert_array_equal(losses.PATCH.distance(picture, style), expected)
+    p, s = picture[:9, :9], style[:9, :9]
+    np.testing.assert_allclose(losses.PATCH.distance(p, s), losses.nearest_patches(p, s), rtol=1e-6)
+
+
+def test_the_time_of_what_compares_all_with_all_grows_with_the_square(prepared, monkeypatch):
+    options = {"style_loss": losses.PATCH, "size": 160, "min_size": 40}
+    job = prepared(**options)
+    monkeypatch.setattr(predict, "timed_step", lambda recipe, key: 1e-9 * recipe.init(key).image.size ** 2)
+    monkeypatch.setattr(predict, "needed_memory", lambda job, key: 0)
+    areas = [3 * height * width for height, width in job.sizes]
+    expected = [1e-9 * area**2 for area in areas]
+    assert [row.step_seconds for row in stylize.plan(job, key=KEY, probe=1)] == pytest.approx(expected)
+    seconds, _ = stylize.estimate(job, key=KEY)
+    most = sum(steps * each for steps, each in zip(job.steps, expected, strict=True))
+    assert 0.7 * most < seconds < 1.01 * most
 
 
 def test_batched_losses_are_the_terms_of_each_picture(prepared, variables, photo, painting):
