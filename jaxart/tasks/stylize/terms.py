@@ -46,7 +46,8 @@ class Term(NamedTuple):
         value: ``value({layer name: sums}, TermInputs) -> scalar``, weighted.
         additive: whether the sums of two windows, added, are those of both. If not, `measure` may return anything, such as the layer
             itself, and the picture is neither cut into tiles nor split over devices.
-        settings: with the name, the term's identity in checkpoints: change it whenever the functions change.
+        settings: with the name, the term's identity in checkpoints, such as "power=3" or "": change it whenever the functions change.
+            None where a run is never resumed.
         reach: positions of a layer that `measure` looks around one, 1 for differences of neighbors. Tiles and devices read that much more;
             with a smaller number than is true, the gradient is wrong at their borders.
     """
@@ -56,7 +57,7 @@ class Term(NamedTuple):
     measure: Callable[[str, jax.Array, jax.Array, Any], PyTree]
     value: Callable[[dict[str, Any], TermInputs], jax.Array]
     additive: bool = True
-    settings: str = ""
+    settings: str | None = None
     reach: int = 0
 
 
@@ -65,8 +66,9 @@ class WeightedTerm(NamedTuple):
 
     Fields:
         term: what is measured.
-        weight: at least 0; changing it compiles nothing.
-        pictures: pytree of arrays ``[H', W', C]``, resized to each scale: the term's `aligned`.
+        weight: a number of at least 0; changing it compiles nothing.
+        pictures: pytree of arrays ``[H', W', C]`` of floats, or of uint8, which is divided by 255; resized to each scale: the
+            term's `aligned`.
         targets: pytree of arrays, handed on as they are.
     """
 
