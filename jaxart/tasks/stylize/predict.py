@@ -107,8 +107,9 @@ def scale_work(scale: Scale) -> float:
 
 
 def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
-    """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, and only the smallest timed,
-    or the two smallest where a term is not additive.
+    """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, only the smallest timed.
+
+    Where a term is not additive the two smallest are timed, which shows how its work grows.
 
     Args:
         job: from `prepare`.
