@@ -1,6 +1,7 @@
 """The objective: terms of one's own, other style losses, targets and starting pictures made before, and who may resume what."""
 
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +10,14 @@ import optax
 import pytest
 
 from jaxart import losses
+from jaxart.cli.painting import _with_targets
 from jaxart.image import resize
 from jaxart.models import VGG
 from jaxart.tasks import stylize
-from jaxart.tasks.stylize import choose, keep, targets
+from jaxart.tasks.stylize import choose, keep, predict, targets
 from jaxart.tasks.stylize.terms import SMOOTHNESS
+from jaxart.training import Checkpoints, data_mesh, fit
 from jaxart.training import compile as compile_module
-from jaxart.training import data_mesh, fit
 
 KEY = jax.random.key(0)
 SHALLOW = {
@@ -56,7 +58,7 @@ def mean_distance(sums, given):
     return given.weight * sums["image"] / (given.size[0] * given.size[1])
 
 
-TEMPORAL = stylize.Term("temporal", ("image",), squared_distance, mean_distance)
+TEMPORAL = stylize.Term("temporal", ("image",), squared_distance, mean_distance, settings="")
 
 
 def test_a_temporal_term_holds_the_picture_to_a_warped_one(prepared, photo):
@@ -91,18 +93,61 @@ def test_a_term_is_what_numpy_says_and_adds_up_over_tiles_and_devices(prepared, 
         assert error < 1e-5, options
 
 
+def squared_differences(name, layer, valid, aligned):
+    return jnp.sum(valid[:, :-3] * jnp.mean((layer[0, :, 3:] - layer[0, :, :-3]) ** 2, axis=-1)) + jnp.sum(
+        valid[3:] * jnp.mean((layer[0, 3:] - layer[0, :-3]) ** 2, axis=-1)
+    )
+
+
+def total(sums, given):
+    return given.weight * sum(sums.values())
+
+
+@pytest.mark.parametrize("layer", ["relu1_1", "relu2_1"])
+def test_a_term_that_looks_around_reads_as_far_over_tiles_and_devices(prepared, layer):
+    term = stylize.Term("spatial", (layer,), squared_differences, total, reach=3)
+    common = {
+        "terms": [stylize.WeightedTerm(term, 1.0)],
+        "init": "uniform",
+        "style_loss": losses.GRAM,
+        "style_layers": ("relu1_1",),
+        "style_layer_weights": (1.0,),
+        "content_layers": ("relu1_1",),
+        "size": 64,
+        "min_size": 64,
+    }
+    _, expected = first_step(prepared(**common))
+    for options in ({"memory_mode": TILED}, {"mesh": data_mesh(jax.devices()[:2])}):
+        _, gradient = first_step(prepared(**common, **options))
+        error = np.linalg.norm(gradient[: len(expected)] - expected) / np.linalg.norm(expected)
+        assert error < 1e-5, options
+
+
 def test_terms_that_do_not_fit_are_refused_by_name(prepared, photo):
     whole = stylize.WeightedTerm(TEMPORAL._replace(additive=False), 1.0, pictures=photo)
     for options in ({"memory_mode": TILED}, {"mesh": data_mesh(jax.devices()[:2])}):
         with pytest.raises(ValueError, match="the term 'temporal' is a function of whole feature maps"):
             prepared(terms=[whole], **options)
     assert all(mode.tile is None for mode in choose._modes(prepared(terms=[whole])))
-    with pytest.raises(ValueError, match="expected identifiers that differ"):
-        prepared(terms=[whole._replace(term=TEMPORAL._replace(name="style"))])
-    with pytest.raises(ValueError, match="weight of at least 0 for 'temporal'"):
-        prepared(terms=[whole._replace(weight=-1.0)])
+    for name in ("style", "loss", "class", "_own", "a b"):
+        with pytest.raises(ValueError, match=rf"identifiers that differ .* loss, content, .* got \['{name}'\]"):
+            prepared(terms=[whole._replace(term=TEMPORAL._replace(name=name))])
+    for weight in (-1.0, np.ones(2)):
+        with pytest.raises(ValueError, match="number of at least 0 as the weight of 'temporal'"):
+            prepared(terms=[whole._replace(weight=weight)])
+    for reach in (-1, 0.5):
+        with pytest.raises(ValueError, match="whole number of at least 0 as the reach of 'temporal'"):
+            prepared(terms=[whole._replace(term=TEMPORAL._replace(reach=reach))])
     with pytest.raises(ValueError, match=r"finite pictures \[H, W, C\] for 'temporal'"):
         prepared(terms=[whole._replace(pictures=photo[0])])
+    with pytest.raises(ValueError, match="floats or uint8 for 'temporal', got int32"):
+        prepared(terms=[whole._replace(pictures=photo.astype(np.int32))])
+
+
+def test_pictures_of_a_term_in_8_bits_are_scaled(prepared, photo):
+    eight = np.round(photo * 255).astype(np.uint8)
+    (term,) = prepared(terms=[stylize.WeightedTerm(TEMPORAL, 1.0, pictures=eight)]).terms
+    np.testing.assert_array_equal(term.pictures, eight.astype(np.float32) / 255)
 
 
 # Style losses of whole feature maps
@@ -118,6 +163,31 @@ def test_style_losses_of_whole_features_come_closer(prepared, photo, painting, n
     assert np.isfinite(result).all()
     with pytest.raises(ValueError, match=r"sheet: the style loss .* run them one by one"):
         stylize.run_sheet([job], key=KEY)
+
+
+def test_patches_of_large_layers_are_compared_in_bounded_memory_and_none_is_left_out():
+    large = jax.ShapeDtypeStruct((256, 256, 2), jnp.float32)
+    needed: Any = jax.jit(losses.PATCH.distance).lower(large, large).compile().memory_analysis()
+    assert needed.temp_size_in_bytes < 64 << 20  # of 1024 times 64 516 similarities: 252 MiB
+    picture, style = (jax.random.uniform(jax.random.key(seed), (90, 101, 2)) for seed in (0, 1))
+    assert np.abs(jax.grad(losses.PATCH.distance)(picture, style)).min() > 0
+    expected = losses.nearest_patches(picture, style, stride=2, style_stride=2)
+    np.testing.assert_array_equal(losses.PATCH.distance(picture, style), expected)
+    p, s = picture[:9, :9], style[:9, :9]
+    np.testing.assert_allclose(losses.PATCH.distance(p, s), losses.nearest_patches(p, s), rtol=1e-6)
+
+
+def test_the_time_of_what_compares_all_with_all_grows_with_the_square(prepared, monkeypatch):
+    options = {"style_loss": losses.PATCH, "size": 160, "min_size": 40}
+    job = prepared(**options)
+    monkeypatch.setattr(predict, "timed_step", lambda recipe, key: 1e-9 * recipe.init(key).image.size ** 2)
+    monkeypatch.setattr(predict, "needed_memory", lambda job, key: 0)
+    areas = [3 * height * width for height, width in job.sizes]
+    expected = [1e-9 * area**2 for area in areas]
+    assert [row.step_seconds for row in stylize.plan(job, key=KEY, probe=1)] == pytest.approx(expected)
+    seconds, _ = stylize.estimate(job, key=KEY)
+    most = sum(steps * each for steps, each in zip(job.steps, expected, strict=True))
+    assert 0.7 * most < seconds < 1.01 * most
 
 
 def test_batched_losses_are_the_terms_of_each_picture(prepared, variables, photo, painting):
@@ -159,6 +229,14 @@ def test_style_targets_are_made_once_for_many_pictures(prepared, photo, monkeypa
     np.testing.assert_array_equal(stylize.run(again, key=KEY), expected)
 
 
+def test_a_folder_of_photographs_keeps_the_targets_of_one_size_and_none_of_whole_features(prepared, photo):
+    made = {}
+    first, same, other = (_with_targets(prepared(content=each), made) for each in (photo, photo[:, ::-1], photo[::2]))
+    assert first.targets is same.targets is not None
+    assert [*made.values()] == [other.targets]
+    assert _with_targets(prepared(style_loss=losses.PATCH), made).targets is None
+
+
 def test_targets_of_something_else_are_refused(prepared, photo):
     made = stylize.painting_targets(prepared())
     for options, name in (
@@ -168,8 +246,10 @@ def test_targets_of_something_else_are_refused(prepared, photo):
     ):
         with pytest.raises(ValueError, match=f"targets: .*different: .*{name}"):
             prepared(targets=made, **options)
-    with pytest.raises(ValueError, match="different: style_scale"):
-        stylize.run(prepared(targets=made)._replace(style_scale=0.5), key=KEY)
+    changed = prepared(targets=made)._replace(style_scale=0.5)
+    for use in (lambda: stylize.run(changed, key=KEY), lambda: stylize.scale_recipe(changed, 0)):
+        with pytest.raises(ValueError, match="different: style_scale"):
+            use()
 
 
 def test_a_picture_of_any_size_may_be_the_start(prepared, painting):
@@ -199,7 +279,7 @@ def changes(job):
         "content_layers": ("relu2_1",),
         "style_layers": ("relu1_2", "relu2_1"),
         "style_loss": losses.GRAM,
-        "terms": (stylize.WeightedTerm(SMOOTHNESS._replace(name="more"), 1.0),),
+        "terms": (stylize.WeightedTerm(SMOOTHNESS._replace(name="more", settings=""), 1.0),),
         "optimizer": stylize.Optimizer(optax.adam(0.1, b1=0.9, b2=0.99), "adam(0.1, b1=0.9, b2=0.99)"),
         "network": job.network.clone(pooling="average"),
         "variables": job.variables | {"preprocessing": jax.tree.map(lambda x: x + 1, job.variables["preprocessing"])},
@@ -240,6 +320,37 @@ def test_resume_without_a_name_is_refused(kept):
     ):
         with pytest.raises(ValueError, match=f"resume: the {field} has no name"):
             stylize.run(job._replace(**{field: value}), key=KEY, checkpoints=folder, resume=True)
+
+
+def test_resume_of_a_term_without_settings_is_refused(kept):
+    job, folder, _ = kept
+    added = stylize.WeightedTerm(TEMPORAL._replace(settings=None), jnp.float32(0))
+    with pytest.raises(ValueError, match="resume: the term 'temporal' has no settings"):
+        stylize.run(job._replace(terms=(added,)), key=KEY, checkpoints=folder, resume=True)
+
+
+def test_checkpoints_of_version_0_1_are_refused_as_such(kept, tmp_path):
+    job, _, _ = kept
+    state = stylize.scale_recipe(job, 0).init(KEY)
+    store = Checkpoints(tmp_path)
+    store.save(1, state, {"scale": 0, "stylization": {"content": "other"}, "rungs": [[False, None, False]]})
+    with pytest.raises(ValueError, match=r"written by jaxart 0\.1 and cannot be continued"):
+        stylize.run(job, key=KEY, checkpoints=store, resume=True)
+    store.close()
+
+
+def test_noted_memory_modes_are_read_without_writing(kept, monkeypatch):
+    job, folder, _ = kept
+    opened = []
+
+    class Noting(Checkpoints):
+        def __init__(self, *arguments, **options):
+            opened.append(options)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(keep, "Checkpoints", Noting)
+    assert stylize.noted_memory_modes(folder) == job.memory_modes
+    assert opened == [{"read_only": True}]
 
 
 def test_a_weighted_terms_own_data_are_part_of_its_identity(prepared, photo):

@@ -100,6 +100,15 @@ def test_errors(job, jobs, painting):
         stylize.run_sheet(jobs, key=KEY, group=0)
 
 
+def test_targets_made_before_are_each_pictures_own(jobs, alone):
+    made = [job._replace(targets=stylize.painting_targets(job)) for job in jobs]
+    np.testing.assert_allclose(stylize.run_sheet(made, key=KEY), alone, atol=1e-5)
+    shared = [job._replace(targets=made[0].targets) for job in jobs]
+    for use in (stylize.run_sheet, stylize.plan_sheet):
+        with pytest.raises(ValueError, match="targets: they were made for something else; different: styles"):
+            use(shared, key=KEY)
+
+
 @pytest.fixture
 def place(tmp_path, photo, painting, monkeypatch):
     io.write(tmp_path / "photo.png", photo)

@@ -255,8 +255,8 @@ def test_bad_arguments_are_named(paint, options, message):
 
 def test_the_verb_and_prepare_share_their_options():
     verb, prepare = (inspect.signature(each).parameters for each in (stylize.stylize, stylize.prepare))
-    shared = {name: option.default for name, option in verb.items() if name not in ("key", "on_step")}
-    assert shared == {name: option.default for name, option in prepare.items()}
+    shared = [option for name, option in verb.items() if name not in ("key", "on_step")]
+    assert shared == [*prepare.values()]  # names, order, kinds, types and defaults
 
 
 def test_steps_fall_to_the_last_by_equal_factors(variables, photo, painting):

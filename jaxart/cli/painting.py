@@ -43,7 +43,7 @@ def paint_one(
     made: "dict | None" = None,
     estimate: bool = False,
 ) -> int:
-    """Stylize one picture; checkpoints live in OUTPUT.run until it is finished. `made` holds style targets that several pictures share."""
+    """Stylize one picture; checkpoints live in OUTPUT.run until it is finished. `made` hands style targets on to the next."""
     import jax
 
     from jaxart import io
@@ -79,13 +79,16 @@ def paint_one(
 
 
 def _with_targets(job: "Stylization", made: dict) -> "Stylization":
-    """Take the style targets that were made for another picture of the same sizes, or make them."""
+    """Take the style targets of the picture before if its sizes are the same, or make them and keep them in place of those."""
     from jaxart.tasks import stylize as task
 
     if job.colors != "style":  # the painting takes on the colors of each photograph
         return job
+    if not job.style_loss.additive:  # whole feature maps are too large to keep beside a picture
+        return job
     alike = (job.sizes, job.memory_modes)
     if alike not in made:
+        made.clear()  # before the next are made
         made[alike] = task.painting_targets(job)
     return job._replace(targets=made[alike])
 

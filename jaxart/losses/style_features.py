@@ -19,37 +19,55 @@ def _unit(vectors: jax.Array) -> jax.Array:
     return vectors * jax.lax.rsqrt(jnp.sum(vectors**2, axis=-1, keepdims=True) + 1e-12)
 
 
-def _patches(features: jax.Array, size: int) -> jax.Array:
-    """Return all size x size patches as rows, ``[P, size size C]``."""
+def _patches(features: jax.Array, size: int, stride: int) -> jax.Array:
+    """Return the size x size patches, `stride` apart, as rows, ``[P, size size C]``."""
     height, width, _ = features.shape
     rows, columns = height - size + 1, width - size + 1
     if rows < 1 or columns < 1:
         raise ValueError(f"nearest_patches: expected features of at least {size} x {size}, got {height} x {width}.")
     windows = [features[i : i + rows, j : j + columns] for i in range(size) for j in range(size)]
-    return jnp.concatenate(windows, axis=-1).reshape(rows * columns, -1)
+    taken = [_apart(_apart(window, stride, axis=0), stride, axis=1) for window in windows]
+    return jnp.concatenate(taken, axis=-1).reshape(taken[0].shape[0] * taken[0].shape[1], -1)
 
 
-def nearest_patches(features: Array, style: Array, *, size: int = 3, chunk: int = 1024) -> jax.Array:
+def _apart(array: jax.Array, stride: int, axis: int) -> jax.Array:
+    """Take every `stride`-th entry of an axis, and the last, so that no border is left out."""
+    length = array.shape[axis]
+    taken = jax.lax.slice_in_dim(array, 0, length, stride, axis)
+    if (length - 1) % stride == 0:
+        return taken
+    return jnp.concatenate([taken, jax.lax.slice_in_dim(array, length - 1, length, 1, axis)], axis)
+
+
+def nearest_patches(
+    features: Array, style: Array, *, size: int = 3, chunk: int = 1024, stride: int = 1, style_stride: int = 1
+) -> jax.Array:
     """Compare each patch with the style patch nearest in cosine distance: ``mean_i min_j (1 - cos(p_i, s_j))``.
 
     Features are centered on the style's mean first. The choice of the nearest is not differentiated. Rows are worked on in chunks, so
-    that memory is ``chunk x P_style``, not ``P x P_style``.
+    that memory is ``chunk x P_style``, not ``P x P_style``; the work is ``P x P_style``, so take fewer patches of large features.
 
     Args:
         features: ``[H, W, C]``.
         style: ``[h, w, C]``.
         size: side of a patch; 1 compares single feature vectors.
         chunk: patches compared at once.
+        stride: from one patch to the next, the last patch of a row or column always among them; patches overlap if it is less than
+            `size`, and leave features out if it is more.
+        style_stride: from one patch of the style to the next.
 
     Returns:
         A scalar.
+
+    Raises:
+        ValueError: features smaller than a patch.
 
     Reference: Li and Wand, Combining Markov Random Fields and Convolutional Neural Networks for Image Synthesis, 2016 (patches);
     Kolkin et al., Neural Neighbor Style Transfer, 2022 (centered cosine distance).
     """
     center = jnp.mean(style, axis=(0, 1), keepdims=True)
-    candidates = _unit(_patches(style - center, size))
-    queries = _patches(features - center, size)
+    candidates = _unit(_patches(style - center, size, style_stride))
+    queries = _patches(features - center, size, stride)
 
     def nearest(query):
         similarity = jnp.matmul(_unit(query)[None], candidates.T, precision=_HIGHEST)[0]
@@ -172,12 +190,31 @@ def _as_float(features: jax.Array) -> jax.Array:
     return features.astype(jnp.float32)
 
 
+_MOST_PATCHES = 4096  # of a layer of the style, at the closest stride that gives no more
+
+
 def _nearest_patches(features: jax.Array, style: jax.Array) -> jax.Array:
-    """Compare patches of 3 x 3, or of what a small layer has."""
-    return nearest_patches(_as_float(features), style, size=min(3, *features.shape[:2], *style.shape[:2]))
+    """Compare patches of 3 x 3, or of what a small layer has.
+
+    Departure from Li and Wand, who compare all patches of relu3_1 and relu4_1 only: any layer, and at most 4096 patches of the style,
+    evenly spaced. Of the picture every second is taken where there are more, so that all overlap. So the work is a line in its pixels.
+    """
+    size = min(3, *features.shape[:2], *style.shape[:2])
+    stride = min(_bounding_stride(features, size), max(1, size - 1))
+    return nearest_patches(
+        _as_float(features), style, size=size, stride=stride, style_stride=_bounding_stride(style, size)
+    )
 
 
-PATCH = StyleLoss(_as_float, _nearest_patches, additive=False, name="patch(size=3)")
+def _bounding_stride(features: jax.Array, size: int) -> int:
+    """Return the smallest stride at which features have no more than `_MOST_PATCHES` patches."""
+    rows, columns, stride = features.shape[0] - size + 1, features.shape[1] - size + 1, 1
+    while (1 - (1 - rows) // stride) * (1 - (1 - columns) // stride) > _MOST_PATCHES:  # the last among them
+        stride += 1
+    return stride
+
+
+PATCH = StyleLoss(_as_float, _nearest_patches, additive=False, name="patch(size=3, style_patches=4096)")
 HISTOGRAM = StyleLoss(histogram_target, histogram, additive=False, name="histogram")
 SLICED = StyleLoss(sliced_target, sliced_wasserstein, additive=False, name="sliced(key=0, count=channels)")
 

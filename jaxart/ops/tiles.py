@@ -74,8 +74,8 @@ def tiled_sum(
         return function(image, jnp.ones(image.shape[:2]), aligned, extra)  # the ones are folded away by XLA
 
     def one(image: Array, aligned: PyTree, extra: PyTree, index: Array) -> PyTree:
-        window, valid, along = _cut(grid, image, aligned, index)
-        return function(window, valid, along, extra)
+        window, valid, windows = _cut(grid, image, aligned, index)
+        return function(window, valid, windows, extra)
 
     def body(total: PyTree, index: jax.Array) -> tuple[PyTree, None]:
         part = jax.checkpoint(one, prevent_cse=False)(image, aligned, extra, index)
@@ -183,8 +183,8 @@ def _place(grid: _Grid, index: Array) -> tuple[list[jax.Array], jax.Array]:
 
 def _cut(grid: _Grid, image: Array, aligned: PyTree, index: Array) -> tuple[jax.Array, jax.Array, PyTree]:
     origins, valid = _place(grid, index)
-    along = jax.tree.map(lambda array: _window(grid, array, origins), aligned)
-    return _window(grid, image, origins), valid, along  # [h, w, ...], [h, w], [h // s, w // s, ...]
+    windows = jax.tree.map(lambda array: _window(grid, array, origins), aligned)
+    return _window(grid, image, origins), valid, windows  # [h, w, ...], [h, w], [h // s, w // s, ...]
 
 
 def _window(grid: _Grid, array: Array, origins: list[jax.Array]) -> jax.Array:
@@ -258,16 +258,16 @@ def sharded_sum(
     def part(image: jax.Array, aligned: PyTree, extra: PyTree) -> PyTree:
         first = jax.lax.axis_index(axis_name) * strip.own
         origin = jnp.clip(first - halo, 0, height - strip.window)
-        window, along = jax.tree.map(lambda each: _fetched(each, strip, first, origin, axis_name), (image, aligned))
+        window, windows = jax.tree.map(lambda each: _fetched(each, strip, first, origin, axis_name), (image, aligned))
         places = origin + jnp.arange(strip.window)
         own = jnp.broadcast_to(((places >= first) & (places < first + strip.own))[:, None], window.shape[:2])
 
-        def summand(window: jax.Array, valid: jax.Array, along: PyTree, extra: PyTree) -> PyTree:
-            own, aligned = along
+        def summand(window: jax.Array, valid: jax.Array, aligned: PyTree, extra: PyTree) -> PyTree:
+            own, aligned = aligned
             return function(window, valid * own, aligned, extra)
 
-        along = (own.astype(jnp.float32), along)
-        return jax.lax.psum(tiled_sum(summand, window, along, extra, tile=tile, halo=halo, align=align), axis_name)
+        windows = (own.astype(jnp.float32), windows)
+        return jax.lax.psum(tiled_sum(summand, window, windows, extra, tile=tile, halo=halo, align=align), axis_name)
 
     split, whole = PartitionSpec(axis_name), PartitionSpec()
     return jax.shard_map(part, mesh=mesh, in_specs=(split, split, whole), out_specs=whole, check_vma=False)(

@@ -1,5 +1,6 @@
 """Checking the arguments of a stylization before anything is computed."""
 
+import keyword
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -138,20 +139,36 @@ def _loss_weights(content: float, style: np.ndarray, smoothness: float) -> dict[
 
 
 def _checked_terms(terms: Sequence[WeightedTerm]) -> tuple[WeightedTerm, ...]:
-    names = ["loss", *OWN_TERMS, *(each.term.name for each in terms)]
-    for each in terms:
-        if names.count(each.term.name) > 1 or not each.term.name.isidentifier() or each.term.name[0] == "_":
+    taken, given = ("loss", *OWN_TERMS), [each.term.name for each in terms]
+    for name in given:
+        usable = name.isidentifier() and not keyword.iskeyword(name) and name[0] != "_"
+        if not usable or name in taken or given.count(name) > 1:
             raise ValueError(
-                f"terms: expected identifiers that differ from each other and {', '.join(OWN_TERMS)}, got {names[4:]}."
+                f"terms: expected identifiers that differ from each other and from {', '.join(taken)}, begin with a letter and are no "
+                f"keywords of Python, got {given}."
             )
-        if not 0 <= float(each.weight) < float("inf"):
-            raise ValueError(f"terms: expected a weight of at least 0 for {each.term.name!r}, got {each.weight}.")
-        for leaf in jax.tree.leaves(each.pictures):
-            if np.ndim(leaf) != 3 or not np.isfinite(leaf).all():
-                raise ValueError(
-                    f"terms: expected finite pictures [H, W, C] for {each.term.name!r}, got shape {np.shape(leaf)}."
-                )
-    return tuple(each._replace(weight=jax.device_put(np.float32(each.weight))) for each in terms)
+    return tuple(_checked_term(each) for each in terms)
+
+
+def _checked_term(each: WeightedTerm) -> WeightedTerm:
+    name, reach = each.term.name, each.term.reach
+    if np.ndim(each.weight) or not 0 <= float(each.weight) < float("inf"):
+        raise ValueError(f"terms: expected a number of at least 0 as the weight of {name!r}, got {each.weight}.")
+    if not isinstance(reach, int) or reach < 0:
+        raise ValueError(f"terms: expected a whole number of at least 0 as the reach of {name!r}, got {reach}.")
+
+    def checked(picture: Any) -> Any:
+        if np.ndim(picture) != 3 or not np.isfinite(picture).all():
+            raise ValueError(f"terms: expected finite pictures [H, W, C] for {name!r}, got shape {np.shape(picture)}.")
+        array = picture if hasattr(picture, "dtype") else np.asarray(picture)
+        if array.dtype == np.uint8:
+            return np.asarray(array, np.float32) / 255
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(f"terms: expected pictures of floats or uint8 for {name!r}, got {array.dtype}.")
+        return picture
+
+    pictures = jax.tree.map(checked, each.pictures)
+    return each._replace(weight=jax.device_put(np.float32(each.weight)), pictures=pictures)
 
 
 def _checked_init(init: Any) -> str | np.ndarray:

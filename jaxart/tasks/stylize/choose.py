@@ -7,17 +7,17 @@ import jax
 from jaxart import memory
 from jaxart.arrays import Key
 from jaxart.image import fit_within
-from jaxart.tasks.stylize.job import MEMORY_MODES, WHOLE, MemoryMode, Scale, Stylization, objective_terms, scale_of
+from jaxart.tasks.stylize.job import MEMORY_MODES, WHOLE, MemoryMode, Scale, Stylization, scale_of
 from jaxart.tasks.stylize.predict import (
     PROGRAM,
     SCRATCH,
+    all_additive,
     extrapolated,
     program_bytes,
     resident_bytes,
     scale_work,
-    timed_step,
+    timed_scales,
 )
-from jaxart.tasks.stylize.recipe import recipe_of
 
 _PROBES = (2048, 4096)  # long sides between which memory is interpolated
 
@@ -40,11 +40,10 @@ def compare_memory_modes(job: Stylization, *, key: Key, max_memory: int | None =
         max_memory: as in `choose_memory_modes`.
 
     Returns:
-        One `ModePlan` a memory mode, quick first.
+        One `ModePlan` per memory mode, the quickest first.
     """
     limit, last, modes = memory_limit(max_memory), len(job.sizes) - 1, _modes(job)
-    first = scale_of(job, 0)
-    timed = [(scale_work(first), timed_step(recipe_of(first), key))]
+    timed, additive = timed_scales(job, key), all_additive(job)
     growth = 0 if limit is None or all(mode.tile is None for mode in modes) else _growth(job, key)
     rows, needed = [], 0
     for mode in modes:
@@ -53,7 +52,7 @@ def compare_memory_modes(job: Stylization, *, key: Key, max_memory: int | None =
             needed = program_bytes(there, key)
         base = resident_bytes(job)
         largest = None if limit is None else _largest(there, key, needed, growth, limit - base)
-        rows.append(ModePlan(mode, base + needed, extrapolated(timed, scale_work(there)), largest))
+        rows.append(ModePlan(mode, base + needed, extrapolated(timed, scale_work(there), additive=additive), largest))
     return rows
 
 
@@ -86,7 +85,7 @@ def choose_memory_modes(job: Stylization, *, key: Key, max_memory: int | None = 
 
 def _modes(job: Stylization) -> tuple[MemoryMode, ...]:
     """Return the memory modes in which a stylization can be computed: without tiles where a term does not add up over them."""
-    additive = all(term.additive for term in objective_terms(job))
+    additive = all_additive(job)
     return tuple(mode for mode in MEMORY_MODES if additive or mode.tile is None)
 
 
@@ -122,7 +121,7 @@ def memory_limit(given: int | None = None) -> int | None:
 
 
 def _growth(job: Stylization, key: Key) -> float:
-    """Return the bytes a pixel of what has the picture's size in a memory mode in tiles. The last mode's are a few fewer."""
+    """Return the bytes per pixel that a memory mode in tiles takes at any size. The last mode's are a few fewer."""
     tiled = _in_mode(job, next(mode for mode in MEMORY_MODES if mode.tile is not None))
     small, large = (fit_within(job.content.shape[:2], side) for side in _PROBES)
     low, high = (program_bytes(scale_of(tiled._replace(sizes=(size,)), 0), key) for size in (small, large))

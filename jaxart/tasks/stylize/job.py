@@ -32,7 +32,7 @@ class MemoryMode(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return what people call it."""
+        """Return what it is called in messages and tables, such as "tiled 512"."""
         where = "whole" if self.tile is None else f"tiled {self.tile}"
         kept = ["rematerialized"] * (self.rematerialize and self.tile is None) + ["targets recomputed"] * self.recompute
         return ", ".join([where, *kept])
@@ -130,7 +130,7 @@ def scale_of(job: Stylization, index: int) -> Scale:
         index: of the scale, from 0.
     """
     size = job.sizes[index]
-    rows = rows_of(size[0], job.network, job.mesh)
+    rows = rows_of(size[0], objective_terms(job), job.network, job.mesh)
     return Scale(
         job=job, index=index, size=size, steps=job.steps[index], memory_mode=job.memory_modes[index], rows=rows
     )
@@ -173,5 +173,5 @@ def digest(tree: PyTree) -> str:
 
 
 def network_digest(variables: PyTree) -> str:
-    """Return a digest of what a network computes; what is only kept to be quick does not count."""
+    """Return a digest of a network's parameters and preprocessing; precomputed kernels, which follow from them, are left out."""
     return digest({name: variables[name] for name in ("params", "preprocessing") if name in variables})

@@ -84,11 +84,13 @@ def restored(job: Stylization, keeper: Keeper) -> tuple[int, State]:
         keeper: of the run.
 
     Raises:
-        ValueError: there is none, they belong to another stylization, or the style loss or the optimizer has no name.
+        ValueError: there is none, they belong to another stylization or to jaxart 0.1, the style loss or the optimizer has no name, or a
+            term no settings.
     """
     _check_named(job)
 
     def like(notes: dict[str, Any]) -> State:
+        _check_version(notes)
         _check_same(notes["stylization"], keeper.fingerprint)
         image = jax.ShapeDtypeStruct((*job.sizes[notes["scale"]], 3), jnp.float32)
         return jax.eval_shape(lambda x: initial_state(x, job.optimizer.transformation), image)
@@ -109,11 +111,16 @@ def _check_named(job: Stylization) -> None:
                 f"resume: the {what} has no name by which the checkpoints could know it. Give its name and settings from the start, "
                 f"such as {example}."
             )
+    for name in (each.term.name for each in job.terms if each.term.settings is None):
+        raise ValueError(
+            f"resume: the term {name!r} has no settings by which the checkpoints could know it. Give them from the start, "
+            'such as Term(..., settings="power=3"), or "" if it has none.'
+        )
 
 
 def noted_memory_modes(folder: Path | Checkpoints) -> tuple[MemoryMode, ...] | None:
     """Return the memory modes of the run whose checkpoints are in a folder, or None. In other modes it continues to rounding."""
-    checkpoints = folder if isinstance(folder, Checkpoints) else Checkpoints(folder)
+    checkpoints = folder if isinstance(folder, Checkpoints) else Checkpoints(folder, read_only=True)
     try:
         for step in checkpoints.steps():
             try:
@@ -124,6 +131,14 @@ def noted_memory_modes(folder: Path | Checkpoints) -> tuple[MemoryMode, ...] | N
     finally:
         if checkpoints is not folder:
             checkpoints.close()
+
+
+def _check_version(notes: dict[str, Any]) -> None:
+    if "rungs" in notes:  # what 0.1 called the memory modes
+        raise DifferentRunError(
+            "resume: the checkpoints were written by jaxart 0.1 and cannot be continued by this version. Finish the run with 0.1, or start "
+            "anew in another folder."
+        )
 
 
 def _check_same(saved: dict[str, str], now: dict[str, str]) -> None:

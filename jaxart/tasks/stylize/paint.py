@@ -23,6 +23,7 @@ from jaxart.tasks.stylize.step import Info, State, carry_over, picture
 from jaxart.tasks.stylize.targets import check_targets
 from jaxart.tasks.stylize.terms import WeightedTerm
 from jaxart.training import Checkpoints, NotFiniteError, Recipe, fit
+from jaxart.training.sharding import Hook
 
 
 class Progress(NamedTuple):
@@ -152,7 +153,7 @@ def stylize(
 
 
 def finished(job: Stylization, image: Array) -> np.ndarray:
-    """Return a picture for people: the content's chroma put back where it was asked for.
+    """Return the picture to show or to write: the content's chroma put back where it was asked for.
 
     Args:
         job: from `prepare`.
@@ -191,7 +192,8 @@ def run(
 
     Raises:
         training.NotFiniteError: a loss term was not finite; ``error.state`` holds the last good `State`.
-        ValueError: `resume` with checkpoints of another stylization, or without any, or of a loss or optimizer without a name.
+        ValueError: `resume` with checkpoints of another stylization or of jaxart 0.1, or without any, or of a loss or optimizer without a
+            name, or a term without settings.
     """
     if resume and checkpoints is None:
         raise ValueError("resume: expected the folder of the checkpoints.")
@@ -214,9 +216,6 @@ def run(
     finally:
         if store is not None and store is not checkpoints:
             store.close()
-
-
-Hook = Callable[[State, Info], None]
 
 
 def _fitted(

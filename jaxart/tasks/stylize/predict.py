@@ -1,5 +1,6 @@
 """What a stylization will need, told before it starts, from the very programs that it will run."""
 
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -8,12 +9,12 @@ import jax.numpy as jnp
 
 from jaxart import memory
 from jaxart.arrays import Key, PyTree
-from jaxart.models import vgg_halo
 from jaxart.ops import tiled_pixels
-from jaxart.tasks.stylize.job import MemoryMode, Scale, Stylization, scale_of
+from jaxart.tasks.stylize.job import MemoryMode, Scale, Stylization, objective_terms, scale_of
 from jaxart.tasks.stylize.recipe import recipe_of, step_of
 from jaxart.tasks.stylize.rows import split_state
 from jaxart.tasks.stylize.targets import split_frozen
+from jaxart.tasks.stylize.terms import terms_halo
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
 SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py
@@ -44,7 +45,8 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     """Predict peak memory and time of each scale.
 
     The program of every scale is compiled, as `run` would do it, and its memory read off; a run that follows finds it compiled. Steps are
-    timed at the smallest scales and extrapolated by the number of pixels to the others.
+    timed at the smallest scales and extrapolated by the number of pixels to the others: by a line, or, where a term is not additive, by
+    the power of the pixels that two scales show.
 
     Args:
         job: from `prepare`.
@@ -54,13 +56,13 @@ def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
     Returns:
         One `ScalePlan` a scale. Memory is that of the whole process; on an accelerator, that of the device.
     """
-    needed, timed, seconds = [], [], []
+    needed, timed, seconds, additive = [], [], [], all_additive(job)
     for index in range(len(job.sizes)):
         scale = scale_of(job, index)
         needed.append(program_bytes(scale, key))
-        if index < max(probe, 1):
+        if index < max(probe, 1 if additive else 2):
             timed.append((scale_work(scale), timed_step(recipe_of(scale), key)))
-        seconds.append(extrapolated(timed, scale_work(scale)))
+        seconds.append(extrapolated(timed, scale_work(scale), additive=additive))
     base = resident_bytes(job)
     return [
         ScalePlan(size, steps, base + extra, each, memory_mode)
@@ -96,7 +98,7 @@ def step_work(job: Stylization, index: int) -> float:
 def scale_work(scale: Scale) -> float:
     """Return `step_work` of a scale."""
     (height, width), memory_mode, rows, network = scale.size, scale.memory_mode, scale.rows, scale.job.network
-    halo, align = vgg_halo(network.depth, network.layers)
+    halo, align = terms_halo(objective_terms(scale.job), network)
     read = height if rows is None else rows.read
     pixels = tiled_pixels((read, width), tile=memory_mode.tile, halo=halo, align=align)
     tiled = pixels > read * width
@@ -107,13 +109,15 @@ def scale_work(scale: Scale) -> float:
 def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
     """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, only the smallest timed.
 
+    Where a term is not additive the two smallest are timed, which shows how its work grows.
+
     Args:
         job: from `prepare`.
         key: typed key.
     """
     scales = [scale_of(job, index) for index in range(len(job.sizes))]
-    timed = [(scale_work(scales[0]), timed_step(recipe_of(scales[0]), key))]
-    seconds = sum(scale.steps * extrapolated(timed, scale_work(scale)) for scale in scales)
+    timed, additive = timed_scales(job, key), all_additive(job)
+    seconds = sum(scale.steps * extrapolated(timed, scale_work(scale), additive=additive) for scale in scales)
     return seconds, needed_memory(job, key=key)
 
 
@@ -199,13 +203,35 @@ def timed_step(recipe: Recipe, key: Key) -> float:
     return min(times)
 
 
-def extrapolated(timed: list[tuple[float, float]], pixels: float) -> float:
-    """Continue the line through the two last timings: a fixed cost and a cost per pixel.
+def all_additive(job: Stylization) -> bool:
+    """Return whether all terms are sums over pixels, whose work is a line in the number of pixels."""
+    return all(term.additive for term in objective_terms(job))
+
+
+def timed_scales(job: Stylization, key: Key) -> list[tuple[float, float]]:
+    """Return (work, seconds of a step) of the smallest scale, and of the next where a term is not additive.
+
+    Args:
+        job: from `prepare`.
+        key: typed key.
+    """
+    scales = [scale_of(job, index) for index in range(len(job.sizes))][: 1 if all_additive(job) else 2]
+    return [(scale_work(scale), timed_step(recipe_of(scale), key)) for scale in scales]
+
+
+def extrapolated(timed: list[tuple[float, float]], pixels: float, *, additive: bool = True) -> float:
+    """Continue the line through the two last timings: a fixed cost and a cost per pixel. What is not additive may grow faster.
 
     Args:
         timed: pairs (work, seconds), at least one.
         pixels: the work to predict.
+        additive: else, beyond two timings, seconds grow by the power of the work between them, from 1 to 2: such terms sort, or compare
+            all pixels with all others.
     """
+    if len(timed) > 1 and not additive and pixels > timed[-1][0]:
+        (small, quick), (large, slow) = timed[-2:]
+        power = math.log(slow / quick) / math.log(large / small)
+        return slow * (pixels / large) ** min(max(power, 1.0), 2.0)
     if len(timed) == 1:
         return timed[0][1] * (pixels + FIXED_PIXELS) / (timed[0][0] + FIXED_PIXELS)
     (small, quick), (large, slow) = timed[-2:]

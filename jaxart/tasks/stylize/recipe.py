@@ -9,7 +9,7 @@ from jax.core import Tracer
 
 from jaxart.tasks.stylize.job import Scale, Stylization, objective_terms, scale_of
 from jaxart.tasks.stylize.step import make_step
-from jaxart.tasks.stylize.targets import frozen_at, start
+from jaxart.tasks.stylize.targets import check_targets, frozen_at, start
 from jaxart.training import Recipe, one_blas_thread
 
 
@@ -19,7 +19,11 @@ def scale_recipe(job: Stylization, index: int) -> Recipe:
     Args:
         job: from `prepare`.
         index: of the scale, from 0.
+
+    Raises:
+        ValueError: targets that were made for something else.
     """
+    check_targets(job)
     return recipe_of(scale_of(job, index))
 
 

@@ -6,8 +6,9 @@ import jax
 from jax.sharding import Mesh
 
 from jaxart.arrays import PyTree
-from jaxart.models import VGG, vgg_halo
+from jaxart.models import VGG
 from jaxart.ops import sharded_rows
+from jaxart.tasks.stylize.terms import Term, terms_halo
 from jaxart.training import data_mesh, put, replicated, shard_padded
 
 
@@ -27,15 +28,16 @@ class Rows(NamedTuple):
     read: int
 
 
-def rows_of(height: int, network: VGG, mesh: Mesh | None) -> Rows | None:
+def rows_of(height: int, terms: tuple[Term, ...], network: VGG, mesh: Mesh | None) -> Rows | None:
     """Return how the rows of a picture are split; None for one device.
 
     Args:
         height: of the picture.
-        network: as many devices take part as each get the rows that its features look beyond.
+        terms: of the objective; as many devices take part as each get the rows that they look beyond.
+        network: its layers are those of all terms.
         mesh: the devices there are; None for one.
     """
-    halo, align = vgg_halo(network.depth, network.layers)
+    halo, align = terms_halo(terms, network)
     devices = [] if mesh is None else list(mesh.devices.flat)[: height // halo]
     if len(devices) < 2:
         return None

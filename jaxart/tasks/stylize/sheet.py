@@ -1,4 +1,4 @@
-"""A contact sheet: one photograph in many styles and strengths, stylized together by one program."""
+"""A contact sheet: one photograph in many styles and with many content weights, stylized together by one program."""
 
 import functools
 import itertools
@@ -14,11 +14,13 @@ from jaxart.arrays import Image, Key, check_image
 from jaxart.image import resize
 from jaxart.tasks.stylize.job import Stylization, scale_of
 from jaxart.tasks.stylize.paint import Progress, finished
-from jaxart.tasks.stylize.recipe import scale_recipe, step_of
+from jaxart.tasks.stylize.recipe import recipe_of, step_of
 from jaxart.tasks.stylize.step import Frozen, Info, State, carry_over, picture
+from jaxart.tasks.stylize.targets import check_targets
 from jaxart.training import NotFiniteError, Recipe, Step, fit
 
-OWN = ("styles", "style_weights", "style_scale", "loss_weights", "init")  # what the pictures of a sheet may differ in
+# What the pictures of a sheet may differ in.
+_OWN = ("styles", "style_weights", "style_scale", "loss_weights", "init", "targets")
 # Axes of the pictures: they share the count of steps, the network, the content and the masks.
 _STATE = State(**dict[str, Any](step=None, image=0, opt_state=0, average=0))
 _FROZEN = Frozen(**dict[str, Any](variables=None, aligned=None, targets=0, weights=0))
@@ -68,7 +70,7 @@ def run_sheet(
     """Run several stylizations of one photograph together, as one program; each gives, to rounding, what `run` gives for it.
 
     Args:
-        jobs: from `variations`, or others that differ in nothing but `OWN`.
+        jobs: from `variations`, or others that differ in nothing but styles, style_weights, style_scale, loss_weights, init and targets.
         key: typed key, the same for every picture.
         group: how many pictures are worked on at once, from `plan_sheet`; all by default. All groups finish a scale before the next.
         on_step: as in `run`. The `Progress` counts the steps of all groups, its info has one number per picture of the group, and its
@@ -80,7 +82,7 @@ def run_sheet(
         float32 ``[N, h, w, 3]`` in [0, 1]. After a `stop` in the first scale, a picture whose group had not begun is white.
 
     Raises:
-        ValueError: no jobs, jobs that differ in more than `OWN` or are for several devices, or a group below one.
+        ValueError: no jobs, jobs that differ in more or are for several devices, targets made for something else, or a group below one.
         NotFiniteSheetError: a loss term of one of the pictures was not finite; ``error.pictures`` holds all as they stood.
     """
     _check_alike(jobs)
@@ -96,7 +98,7 @@ def run_sheet(
             on_step(Progress(index, job.sizes, done, steps, info, lambda: _pictures(jobs, states)))
 
     for index, number in itertools.product(range(len(job.sizes)), range(len(groups))):
-        recipe = sheet_recipe(groups[number], index)
+        recipe = _recipe(groups[number], index)
         memory.release()  # what the scale before has freed
         try:
             state, _ = fit(
@@ -124,8 +126,16 @@ def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
     Args:
         jobs: as in `run_sheet`.
         index: of the scale.
+
+    Raises:
+        ValueError: as `run_sheet`.
     """
-    recipes = [scale_recipe(job, index) for job in jobs]
+    _check_alike(jobs)
+    return _recipe(jobs, index)
+
+
+def _recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
+    recipes = [recipe_of(scale_of(job, index)) for job in jobs]
     inits = [recipe.init for recipe in recipes]
     targets, weights = (_stack([getattr(each.frozen, name) for each in recipes]) for name in ("targets", "weights"))
     frozen = recipes[0].frozen._replace(targets=targets, weights=weights)
@@ -160,7 +170,6 @@ def _check_alike(jobs: Sequence[Stylization]) -> None:
         raise ValueError("sheet: expected at least one stylization.")
     if jobs[0].mesh is not None:
         raise ValueError("sheet: expected stylizations on one device, got a mesh; leave `mesh` out.")
-
     if not jobs[0].style_loss.additive:
         raise ValueError(
             f"sheet: the style loss {jobs[0].style_loss.name} has targets of another size for each painting; run them one by one."
@@ -170,14 +179,16 @@ def _check_alike(jobs: Sequence[Stylization]) -> None:
         leaves, others = (jax.tree.flatten(each) for each in (one, other))
         return leaves[1] == others[1] and all(map(_equal, leaves[0], others[0]))
 
-    shared = [name for name in Stylization._fields if name not in OWN]
+    shared = [name for name in Stylization._fields if name not in _OWN]
     for number, job in enumerate(jobs[1:], 2):
         other = [name for name in shared if not same(getattr(jobs[0], name), getattr(job, name))]
         if other:
             raise ValueError(
-                f"sheet: stylization {number} and the first differ in {', '.join(other)}; they may differ in {', '.join(OWN)}. "
+                f"sheet: stylization {number} and the first differ in {', '.join(other)}; they may differ in {', '.join(_OWN)}. "
                 "Make them of one by `variations`, so that they share the arrays of content and network."
             )
+    for job in jobs:
+        check_targets(job)
 
 
 def _equal(one: Any, other: Any) -> bool:

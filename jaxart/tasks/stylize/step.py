@@ -12,11 +12,11 @@ import optax
 
 from jaxart.arrays import Array, Features, Key, PyTree
 from jaxart.image import resize
-from jaxart.models import VGG, vgg_halo, vgg_stride
+from jaxart.models import VGG, vgg_stride
 from jaxart.ops import sharded_sum, tiled_sum
 from jaxart.tasks.stylize.job import check_additive
 from jaxart.tasks.stylize.rows import Rows
-from jaxart.tasks.stylize.terms import Term, TermInputs
+from jaxart.tasks.stylize.terms import Term, TermInputs, terms_halo
 from jaxart.training import debias, exponential_average
 
 DECAY = 0.99  # of the averaged iterate
@@ -126,7 +126,7 @@ def make_step(
     """
     check_additive(terms, tile, rows is not None)
     update = optax.with_extra_args_support(optimizer).update
-    halo, align = vgg_halo(network.depth, network.layers)
+    halo, align = terms_halo(terms, network)
     measure, info_of = functools.partial(measured, network, terms), info_type(tuple(term.name for term in terms))
     summed = tiled_sum if rows is None else functools.partial(sharded_sum, mesh=rows.mesh, height=rows.height)
 

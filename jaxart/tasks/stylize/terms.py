@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxart.arrays import PyTree
 from jaxart.losses import Moments, StyleLoss, content_map, divide_moments, moment_sums, nine_point_map
-from jaxart.models import vgg_stride
+from jaxart.models import VGG, vgg_halo, vgg_stride
 
 OWN_TERMS = ("content", "style", "smoothness")
 
@@ -41,11 +41,15 @@ class Term(NamedTuple):
         name: an identifier: that of its field in the info of a step, and in messages.
         layers: of VGG that are measured; "image" is the picture itself.
         measure: ``measure(layer name, layer [1, h, w, C], valid [h, w], aligned) -> sums``, a pytree. `valid` is 1 where a position counts,
-            0 in the halo of a tile; `aligned` is the window of the term's own arrays. It may look as far around a pixel as the layers do.
+            0 in the halo of a tile; `aligned` is the window of the term's own arrays. It may look `reach` positions
+            around each that counts.
         value: ``value({layer name: sums}, TermInputs) -> scalar``, weighted.
         additive: whether the sums of two windows, added, are those of both. If not, `measure` may return anything, such as the layer
             itself, and the picture is neither cut into tiles nor split over devices.
-        settings: with the name, the term's identity in checkpoints: change it whenever the functions change.
+        settings: with the name, the term's identity in checkpoints, such as "power=3" or "": change it whenever the functions change.
+            None where a run is never resumed.
+        reach: positions of a layer that `measure` looks around one, 1 for differences of neighbors. Tiles and devices read that much more;
+            with a smaller number than is true, the gradient is wrong at their borders.
     """
 
     name: str
@@ -53,7 +57,8 @@ class Term(NamedTuple):
     measure: Callable[[str, jax.Array, jax.Array, Any], PyTree]
     value: Callable[[dict[str, Any], TermInputs], jax.Array]
     additive: bool = True
-    settings: str = ""
+    settings: str | None = None
+    reach: int = 0
 
 
 class WeightedTerm(NamedTuple):
@@ -61,8 +66,9 @@ class WeightedTerm(NamedTuple):
 
     Fields:
         term: what is measured.
-        weight: at least 0; changing it compiles nothing.
-        pictures: pytree of arrays ``[H', W', C]``, resized to each scale: the term's `aligned`.
+        weight: a number of at least 0; changing it compiles nothing.
+        pictures: pytree of arrays ``[H', W', C]`` of floats, or of uint8, which is divided by 255; resized to each scale: the
+            term's `aligned`.
         targets: pytree of arrays, handed on as they are.
     """
 
@@ -92,6 +98,21 @@ def layer_pixels(size: tuple[int, ...], name: str) -> float:
         name: of the layer.
     """
     return float((size[0] // vgg_stride(name)) * (size[1] // vgg_stride(name)))
+
+
+def terms_halo(terms: tuple[Term, ...], network: VGG) -> tuple[int, int]:
+    """Return (halo, align) of an objective for `ops.tiled_sum`, in pixels: how far its terms look, and the largest stride.
+
+    Args:
+        terms: of the objective.
+        network: its layers are those of all terms.
+    """
+    halo, align = vgg_halo(network.depth, network.layers)
+    for term in terms:
+        for name in term.layers if term.reach else ():
+            seen = 0 if name == "image" else vgg_halo(network.depth, (name,))[0]
+            halo = max(halo, -(-(seen + term.reach * vgg_stride(name)) // align) * align)
+    return halo, align
 
 
 @functools.lru_cache(maxsize=64)
@@ -169,4 +190,4 @@ def _mean_difference(sums: dict[str, jax.Array], given: TermInputs) -> jax.Array
     return given.weight * sums["image"] / ((given.size[0] + 1) * (given.size[1] + 1))
 
 
-SMOOTHNESS = Term("smoothness", ("image",), _sum_differences, _mean_difference)
+SMOOTHNESS = Term("smoothness", ("image",), _sum_differences, _mean_difference, reach=1)
