@@ -3,14 +3,16 @@
 import hashlib
 from collections import namedtuple
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from jaxart.arrays import PyTree
-from jaxart.data import Dataset
 from jaxart.training import Checkpoints
+
+if TYPE_CHECKING:
+    from jaxart.data import Dataset  # which takes a while to import, and a stylization's folder needs none
 
 _RENAMED_OPTIONS = {"skips": "max_nonfinite_steps"}
 _DROPPED_OPTIONS = ("dry_run", "devices", "coordinator", "processes", "process")  # where it ran, not what
@@ -44,7 +46,7 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def digest(dataset: Dataset) -> str:
+def digest(dataset: "Dataset") -> str:
     """Return the SHA-256 of the columns "image" and "label" and of the label's classes, as format 1 kept it."""
     images, labels = dataset.column("image"), dataset.column("label")
     content = hashlib.sha256(repr((images.dtype.name, images.shape, dataset.classes.get("label", ()))).encode())
