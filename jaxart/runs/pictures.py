@@ -21,7 +21,13 @@ _COLUMNS = 8
 
 
 def load(options: Any, source: str, path: Path) -> shelf.Dataset:
-    """Read the pictures of a run."""
+    """Read the pictures of a run.
+
+    Args:
+        options: of a kind that learns pictures.
+        source: name of the source; there is one.
+        path: of the data, as `data.load` takes it.
+    """
     del source
     return shelf.load(
         path,
@@ -36,6 +42,10 @@ def load(options: Any, source: str, path: Path) -> shelf.Dataset:
 def facts(options: Any, data: dict[str, shelf.Dataset]) -> Facts:
     """Return the names of the classes.
 
+    Args:
+        options: of the run.
+        data: by source.
+
     Raises:
         ValueError: classes are to be learned and there are none.
     """
@@ -46,7 +56,12 @@ def facts(options: Any, data: dict[str, shelf.Dataset]) -> Facts:
 
 
 def learned_classes(options: Any, facts: Facts) -> tuple[str, ...]:
-    """Return the classes that the networks know; none if they were not asked to learn them."""
+    """Return the classes that the networks know; none if they were not asked to learn them.
+
+    Args:
+        options: of the run.
+        facts: from `facts`.
+    """
     return tuple(facts["classes"]) if options.conditional else ()
 
 
@@ -59,6 +74,12 @@ def transform_of(options: Any) -> Callable | None:
 
 def draw(generator: Generator, seed: int, count: int, label: str | None) -> tuple[jax.Array, jax.Array]:
     """Return latents ``[count, latent]`` and labels ``[count]``; without a label, classes come in rows of eight.
+
+    Args:
+        generator: for which they are.
+        seed: row i depends on the seed and i alone.
+        count: rows.
+        label: name of one class, or None.
 
     Raises:
         ValueError: a label that the generator does not know.
@@ -73,12 +94,23 @@ def draw(generator: Generator, seed: int, count: int, label: str | None) -> tupl
 
 
 def make(generator: Generator, z: Any, label: Any) -> np.ndarray:
-    """Return float32 pictures ``[N, H, W, C]`` in [0, 1]."""
+    """Return float32 pictures ``[N, H, W, C]`` in [0, 1].
+
+    Args:
+        generator: trained.
+        z: latents ``[N, latent]``.
+        label: ``[N]`` int32.
+    """
     return task.pictures(generator.generate, z, label)
 
 
 def write_sheet(generator: Generator, path: Path) -> None:
-    """Write a sheet of pictures, a row of each class, to `path` with the suffix .png."""
+    """Write a sheet of pictures, a row of each class, to `path` with the suffix .png.
+
+    Args:
+        generator: trained.
+        path: without a suffix.
+    """
     count = _COLUMNS * max(_COLUMNS, len(generator.classes))
     io.write(path.with_suffix(".png"), io.grid(make(generator, *draw(generator, 0, count, None)), columns=_COLUMNS))
 
