@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import optax
 
 from jaxart import data as shelf
-from jaxart import losses, metrics, models
+from jaxart import losses, models
 from jaxart.arrays import Key, PyTree, check_choice
 from jaxart.runs import pictures
 from jaxart.runs.kind import Facts, Generator, Trained
@@ -87,30 +86,7 @@ def generator(trained: Trained) -> Generator:
     return Generator(task.generator_of(network, variables), trained.options.latent, classes)
 
 
-def sample(trained: Trained, path: Path) -> None:
-    """Write a sheet of pictures to `path`, with the suffix .png.
-
-    Args: see `Kind`.
-    """
-    pictures.write_sheet(generator(trained), path)
-
-
-def score(
-    trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
-) -> list[metrics.ScoreCard]:
-    """Return score cards of generated pictures.
-
-    Args: see `Kind`.
-    """
-    return pictures.score(generator(trained), seen["data"], held_out["data"], count, seed)
-
-
-def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
-    """Return the generator for `jax.export.deserialize`.
-
-    Args: see `Kind`.
-    """
-    return pictures.export(generator(trained), platforms)
+sample, score, export = pictures.uses_of(generator)
 
 
 def _networks(options: GanOptions, facts: Facts) -> tuple[Any, Any]:

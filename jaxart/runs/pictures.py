@@ -12,7 +12,7 @@ import numpy as np
 from jaxart import data as shelf
 from jaxart import io, metrics, weights
 from jaxart.arrays import Key, check_choice
-from jaxart.runs.kind import Facts, Generator
+from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.tasks import classify
 from jaxart.tasks import generate as task
 
@@ -115,18 +115,30 @@ def write_sheet(generator: Generator, path: Path) -> None:
     io.write(path.with_suffix(".png"), io.grid(make(generator, *draw(generator, 0, count, None)), columns=_COLUMNS))
 
 
-def export(generator: Generator, platforms: tuple[str, ...]) -> bytes:
-    """Return the generator for `jax.export.deserialize`.
+def uses_of(generator_of: Callable[[Trained], Generator]) -> tuple[Callable, Callable, Callable]:
+    """Return `sample`, `score` and `export` of a kind (see `Kind`) that makes pictures.
 
     Args:
-        generator: trained.
-        platforms: of "cpu", "cuda" and "tpu".
+        generator_of: the kind's `generator`.
     """
-    return task.export(generator.generate, latent=generator.latent, platforms=platforms)
+
+    def sample(trained: Trained, path: Path) -> None:
+        write_sheet(generator_of(trained), path)
+
+    def score(
+        trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
+    ) -> list[metrics.ScoreCard]:
+        return score_generator(generator_of(trained), seen["data"], held_out["data"], count=count, seed=seed)
+
+    def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
+        found = generator_of(trained)
+        return task.export(found.generate, latent=found.latent, platforms=platforms)
+
+    return sample, score, export
 
 
-def score(
-    generator: Generator, seen: shelf.Dataset, real: shelf.Dataset, count: int, seed: int
+def score_generator(
+    generator: Generator, seen: shelf.Dataset, real: shelf.Dataset, *, count: int, seed: int
 ) -> list[metrics.ScoreCard]:
     """Score generated pictures on features of a judge that is made here: a classifier of the data's classes, or VGG-16.
 

@@ -1,13 +1,12 @@
 """Variational autoencoders as a kind of run."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import optax
 
 from jaxart import data as shelf
-from jaxart import metrics, models
+from jaxart import models
 from jaxart.arrays import Key, PyTree
 from jaxart.runs import pictures
 from jaxart.runs.kind import Facts, Generator, Trained
@@ -58,30 +57,7 @@ def generator(trained: Trained) -> Generator:
     return Generator(task.decoder_of(network, trained.state.average["decoder"]), trained.options.latent, classes)
 
 
-def sample(trained: Trained, path: Path) -> None:
-    """Write a sheet of pictures to `path`, with the suffix .png.
-
-    Args: see `Kind`.
-    """
-    pictures.write_sheet(generator(trained), path)
-
-
-def score(
-    trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
-) -> list[metrics.ScoreCard]:
-    """Return score cards of generated pictures.
-
-    Args: see `Kind`.
-    """
-    return pictures.score(generator(trained), seen["data"], held_out["data"], count, seed)
-
-
-def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
-    """Return the decoder for `jax.export.deserialize`.
-
-    Args: see `Kind`.
-    """
-    return pictures.export(generator(trained), platforms)
+sample, score, export = pictures.uses_of(generator)
 
 
 def _networks(options: VaeOptions, facts: Facts) -> tuple[Any, Any]:
