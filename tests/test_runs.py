@@ -145,6 +145,15 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(environment, finished, tmp_p
     assert checksums(folder) == checksums(finished)
 
 
+def test_begun_in_python_it_goes_on_from_the_command_line(environment, data, finished, tmp_path):
+    run = runs.begin("gan", data, tmp_path / "run", options=runs.open_run(finished).options)
+    runs.train(run, stop=lambda: True)
+    assert 0 < runs.saved_steps(run.folder)[0] < STEPS
+    call(environment, "resume", run.folder)
+    assert checksums(run.folder) == checksums(finished)
+    assert losses(run.folder) == losses(finished)
+
+
 def free_port() -> int:
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
