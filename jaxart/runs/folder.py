@@ -103,8 +103,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = {name: source._asdict() for name, source in manifest.sources.items()}
-    content = {"format": FORMAT, "jaxart": __version__} | manifest._asdict()
-    content |= {"format": FORMAT, "jaxart": __version__, "sources": sources}
+    now = {"format": FORMAT, "jaxart": __version__}  # first in the file
+    content = now | manifest._asdict() | now | {"sources": sources}
     with io.replacing(folder / MANIFEST) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -204,7 +204,7 @@ def _acquire(file: Any, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
-        return True
+        pass
     return True
 
 

@@ -16,7 +16,6 @@ from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.tasks import classify
 from jaxart.tasks import generate as task
 
-latent_walk = task.walk
 _COLUMNS = 8
 
 
@@ -51,7 +50,9 @@ def facts(options: Any, data: dict[str, shelf.Dataset]) -> Facts:
     """
     classes = data["data"].classes.get("label", ())
     if options.conditional and not classes:
-        raise ValueError("conditional: the data has no classes. Put pictures into one folder a class, or give labels.")
+        raise ValueError(
+            "conditional: the data has no classes. Put pictures into one folder per class, or give labels."
+        )
     return {"classes": list(classes)}
 
 

@@ -12,10 +12,10 @@ from jaxart.arrays import check_choice
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Generator, Trained
 from jaxart.runs.options import RunOptions
-from jaxart.runs.pictures import draw, latent_walk, make
+from jaxart.runs.pictures import draw, make
 from jaxart.runs.run import Paths, Run, by_source, checkpoints_of, keys_of, recipe_of, with_data
-
-PLATFORMS = ("cpu", "cuda", "tpu")
+from jaxart.tasks.generate import PLATFORMS
+from jaxart.tasks.generate import walk as latent_walk
 
 
 def newest_state(run: Run) -> Any:
@@ -113,11 +113,8 @@ def score(
     Raises:
         ValueError: runs of its kind have no scores, the data was seen in training, no checkpoint.
     """
-    judge, kind, path = (
-        _ability(run, "score", "has no scores"),
-        KINDS[run.kind],
-        Path(output or run.folder / "scores.json"),
-    )
+    judge, kind = _ability(run, "score", "has no scores"), KINDS[run.kind]
+    path = Path(output or run.folder / "scores.json")
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}.")
     _check_folder(path)

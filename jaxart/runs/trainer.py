@@ -16,7 +16,7 @@ from jaxart.ops import compiler_options
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Kind, Trained
 from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, open_run, recipe_of, with_data
-from jaxart.training.sharding import Hook
+from jaxart.training import Hook
 
 _BATCHES_PER_CALL = 4
 _REPORT_EVERY = 100  # steps between lines of the log, at most
