@@ -1,11 +1,21 @@
-"""Eight simulated CPU devices, rank promotion raises, warnings are errors; strict dtypes on request; compiled programs are shared."""
+"""Eight simulated CPU devices, rank promotion raises, warnings are errors; strict dtypes on request; compiled programs are shared.
+
+Programs are compiled quickly rather than well: nearly all of the tests' time is compilation, and what they compare comes from the
+same compiler. ``XLA_FLAGS= python -m pytest`` runs the tests on programs as users have them.
+"""
 
 import atexit
+import importlib.metadata
 import os
 import shutil
 import tempfile
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    if importlib.metadata.version("jax").startswith("0.10."):  # later versions have no such option
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+if "device_count" not in os.environ["XLA_FLAGS"]:  # the workers inherit it
+    os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["HF_HUB_OFFLINE"] = "1"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the workers and the processes that tests start inherit this one's

@@ -1,8 +1,16 @@
 """What several test files make their inputs with."""
 
+import os
+
 import numpy as np
 
 from jaxart.models.vgg import CHANNELS, CONVOLUTIONS
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that a test starts: one CPU device, programs compiled as here."""
+    flags = os.environ["XLA_FLAGS"].replace("--xla_force_host_platform_device_count=8", "").strip()
+    return {**os.environ, "XLA_FLAGS": flags, **more}
 
 
 def random_torchvision(depth: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import sys
 import threading
 import zipfile
 
+import helpers
 import jax
 import numpy as np
 import pytest
@@ -483,7 +484,7 @@ np.uint8)), 4); print(len(next(stream)['image']))"
             capture_output=True,
             text=True,
             timeout=200,
-            env={**os.environ, "XLA_FLAGS": ""},
+            env=helpers.environment(),
         )
         assert (done.stdout, done.stderr, done.returncode) == ("4\n", "", 0)
 

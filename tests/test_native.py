@@ -1,10 +1,10 @@
 """The compiled convolution against XLA's, in a process with one device, as it asks for."""
 
-import os
 import shutil
 import subprocess
 import sys
 
+import helpers
 import pytest
 
 COMPILER = pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
@@ -79,8 +79,7 @@ print("equal")
 
 
 def run(tmp_path, code: str, **environment: str) -> subprocess.CompletedProcess:
-    flags = os.environ["XLA_FLAGS"].replace("--xla_force_host_platform_device_count=8", "").strip()
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAXART_CACHE": str(tmp_path), **environment}
+    environment = helpers.environment(JAXART_CACHE=str(tmp_path), **environment)
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
 
 

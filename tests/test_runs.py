@@ -1,7 +1,6 @@
 """Runs as people start, kill, resume and use them: processes of the command line."""
 
 import json
-import os
 import random
 import re
 import shutil
@@ -12,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
 
@@ -26,8 +26,7 @@ KILL_AT = Path(__file__).with_name("kill_at.py")
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """Environment of the subprocesses: one CPU device, compiled programs kept."""
-    kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    return kept | {"JAXART_CACHE": str(tmp_path_factory.mktemp("cache")), "JAX_PLATFORMS": "cpu"}
+    return helpers.environment(JAXART_CACHE=str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="module")
