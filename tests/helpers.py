@@ -1,4 +1,4 @@
-"""What several test files make their inputs with."""
+"""What several test files make their inputs and processes with."""
 
 import os
 

@@ -12,7 +12,6 @@ import types
 from pathlib import Path
 from typing import get_args
 
-import helpers
 import jax
 import numpy as np
 import pytest
@@ -62,7 +61,7 @@ def jaxart(place, monkeypatch, capsys):
 
 
 def environment(**extra) -> dict[str, str]:
-    return helpers.environment(COLUMNS="200", NO_COLOR="1", **extra)
+    return {**os.environ, "XLA_FLAGS": "", "COLUMNS": "200", "NO_COLOR": "1", **extra}
 
 
 EVERY_HELP = """
