@@ -2,8 +2,8 @@
 
 Single layers, forward, input gradient and weight gradient, in GFLOP/s; PyTorch in its default layout and in channels_last. Layers of
 VGG have their weights transformed beforehand, as a network that is not trained has. Then whole training steps, forward, all
-gradients and Adam, of three stacks. `--layers` or `--stacks` runs one half, `--native` uses the compiled kernel, `--compiled`
-adds torch.compile to the rivals of the stacks.
+gradients and Adam, of three stacks. `--layers` or `--stacks` runs one half, `--compiled` adds torch.compile to the rivals of the
+stacks. JAXART_NATIVE=0 in the environment leaves out the compiled kernel.
 """
 
 import functools
@@ -372,7 +372,6 @@ def mean_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     """Print both tables."""
     rows = []
-    ops.use_native("--native" in sys.argv)
     if "--stacks" not in sys.argv:
         rows = layer_rows()
         rows += mean_rows(rows)

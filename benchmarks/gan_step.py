@@ -2,7 +2,7 @@
 
 DCGAN at 64 pixels with the non-saturating loss, batch 32, and the residual pair at 32 pixels with the hinge loss, batch 32, both from the
 same initial variables; Adam and the generator's average included, no penalties. Pictures a second, interleaved; ours one step a call and
-four. Options: --native for the compiled kernel, --eager to leave out torch.compile.
+four. Option: --eager leaves out torch.compile. JAXART_NATIVE=0 in the environment leaves out the compiled kernel.
 """
 
 import statistics
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from timing import describe, ratio, table
 
-from jaxart import losses, models, ops
+from jaxart import losses, models
 from jaxart.tasks import generate
 from jaxart.training import Limits, compile_steps
 
@@ -96,7 +96,6 @@ def measure(runs: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
 
 def main() -> None:
     """Print pictures a second of both sides, and compile times."""
-    ops.use_native("--native" in sys.argv)
     rows = []
     for name, (mine, theirs) in PAIRS.items():
         ours = Ours(*mine)

@@ -13,7 +13,7 @@ def info() -> int:
 
     from jaxart import memory, weights
     from jaxart.cache import cache_folder
-    from jaxart.ops import native_in_use
+    from jaxart.ops import convolution_path
 
     packages = ("jaxart", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
     free = memory.available()
@@ -23,7 +23,7 @@ def info() -> int:
         "python": f"{platform.python_version()} on {platform.platform()}",
         "devices": f"{', '.join(map(str, jax.devices()))} ({os.cpu_count()} CPU cores)",
         "free memory": "unknown" if free is None else format_size(free),
-        "convolution": "compiled kernel" if native_in_use() else "XLA (JAXART_NATIVE=1 for a compiled kernel)",
+        "convolution": convolution_path(),
         "cache": str(cache_folder()),
         "weights": ", ".join(kept) or "none in the cache yet",
     }

@@ -1,7 +1,7 @@
 """Array operations that need an algorithm or a derivative of their own."""
 
 from jaxart.ops.convolution import compiler_options, conv2d, conv_transpose2d, depthwise_conv2d, modulated_conv2d
-from jaxart.ops.native import native_in_use, use_native
+from jaxart.ops.native import convolution_path, native_in_use, use_native
 from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
 from jaxart.ops.tiles import sharded_rows, sharded_sum, tiled_map, tiled_pixels, tiled_sum
@@ -12,6 +12,7 @@ __all__ = [
     "compiler_options",
     "conv2d",
     "conv_transpose2d",
+    "convolution_path",
     "depthwise_conv2d",
     "max_pool",
     "modulated_conv2d",

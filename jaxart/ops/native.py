@@ -1,97 +1,73 @@
-"""A compiled convolution for CPUs (the folder cpu), direct and in Winograd's form, built on demand; off unless asked for."""
+"""The compiled convolution of CPUs (the folder cpu), direct and in Winograd's form: in use where a library for the processor is there."""
 
-import ctypes
-import hashlib
+import contextlib
+import functools
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import custom_vmap
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxart.arrays import Array
-from jaxart.cache import cache_folder
+from jaxart.ops.cpu import load
 from jaxart.ops.winograd import Pads, Pair
 
-_FOLDER = Path(__file__).with_name("cpu")
-_FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-w")
-_TARGETS = ("jaxart_convolve", "jaxart_input_gradient", "jaxart_kernel_gradient")
 LEAST = 16  # channels that fill the kernel's vectors; on both sides, those from which Winograd's form pays (as in winograd.h)
-_state = {"asked": os.environ.get("JAXART_NATIVE", "") not in ("", "0"), "loaded": False}
+_environment = {"0": False, "1": True}.get(os.environ.get("JAXART_NATIVE", ""))
+_asked = jax.make_user_context(default_value=_environment)
 
 
-def use_native(on: bool = True) -> None:
-    """Let convolutions on a CPU use the compiled kernel, in programs traced from now on.
+def use_native(on: bool = True) -> contextlib.AbstractContextManager:
+    """Return a context in which convolutions on a CPU take the compiled kernel, or do not.
 
-    The first call compiles it, in some ten seconds, into `cache.cache_folder()`. JAXART_NATIVE=1 in the environment asks for the same at
-    the first convolution. It is float32 only and does not support sharding, so it is not used where a process has several CPU devices.
+    Without it they do where the default backend is a CPU and a library was built with the package or can be compiled here. JAXART_NATIVE=0
+    in the environment turns that off. The kernel is float32 only; wherever else it does not apply, XLA's convolutions do. Both agree to
+    rounding.
 
     Args:
-        on: False goes back to XLA's convolution.
+        on: False for XLA's convolution.
 
-    Raises:
-        RuntimeError: there is no C++ compiler (c++, or the one that CXX names), or it failed; the message contains its output.
+    >>> with use_native(False):
+    ...     native_in_use()
+    False
     """
-    _state["asked"] = on
-    if on:
-        _load()
+    return _asked(on)
 
 
 def native_in_use() -> bool:
-    """Tell whether convolutions on a CPU take the compiled kernel; loads it if it was asked for."""
-    if not _state["asked"] or jax.local_device_count("cpu") > 1:
-        return False
-    _load()
-    return True
+    """Tell whether convolutions on a CPU take the compiled kernel; the first call loads it, or compiles it in some ten seconds."""
+    asked = _asked.value
+    return (jax.default_backend() == "cpu" if asked is None else asked) and load.kernel().level is not None
 
 
-def _load() -> None:
-    if _state["loaded"]:
-        return
-    library = ctypes.CDLL(str(_built()))
-    for name in _TARGETS:
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
-    _state["loaded"] = True
+def convolution_path() -> str:
+    """Return what computes convolutions here and why, in words, such as "compiled kernel, avx2 (from the package)"."""
+    if native_in_use():
+        level, why = load.kernel()
+        return f"compiled kernel, {level} ({why})"
+    if _asked.value is False:
+        return "XLA (JAXART_NATIVE=0)" if _environment is False else "XLA (the kernel is turned off)"
+    backend = jax.default_backend()
+    return f"XLA ({backend})" if backend != "cpu" else f"XLA (no compiled kernel: {load.kernel().why})"
 
 
-def _built() -> Path:
-    """Return the library for these sources, processor, compiler and jaxlib, compiled if it is not there yet."""
-    compiler = shlex.split(os.environ.get("CXX", "c++"))
-    if shutil.which(compiler[0]) is None:
-        raise RuntimeError(
-            f"native convolution: no C++ compiler {compiler[0]!r} was found. Install one (Debian: apt install g++), name it with CXX, "
-            "or leave JAXART_NATIVE unset: everything works without."
-        )
-    command = [*compiler, *_FLAGS, f"-I{jax.ffi.include_dir()}", str(_FOLDER / "convolution.cc")]
-    sources = [each.read_bytes() for each in sorted(_FOLDER.iterdir())]
-    names = [each.encode() for each in (_processor(), " ".join(command), jax.lib.__version__)]
-    fingerprint = hashlib.sha256(b"\0".join(sources + names)).hexdigest()[:16]
-    library = cache_folder() / "native" / f"convolution-{fingerprint}.so"
-    if library.exists():
-        return library
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder) / library.name
-        done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"native convolution: {compiler[0]} failed: {done.stderr.strip()[-800:]}")
-        made.replace(library)
-    return library
+class _Call(NamedTuple):
+    """What is known of a call when it is traced: the target, the result's size without the batch, the geometry."""
 
+    target: str
+    size: tuple[int, ...]
+    stride: int
+    pads: Pads
+    winograd: bool
 
-def _processor() -> str:
-    """Return what -march=native depends on, so that a cache shared by machines holds a library for each."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line for line in lines if line.startswith(("flags", "Features")))
-    except (OSError, StopIteration):
-        return platform.processor()
+    @property
+    def sums(self) -> bool:
+        """Return whether the result is a sum over the batch."""
+        return self.target == "jaxart_kernel_gradient"
 
 
 def convolve(images: Array, kernel: Array, stride: int, pads: Pads, winograd: bool) -> jax.Array:
@@ -107,9 +83,9 @@ def convolve(images: Array, kernel: Array, stride: int, pads: Pads, winograd: bo
     Returns:
         ``[N, H', W', O]``.
     """
-    size = [(images.shape[1 + a] + sum(pads[a]) - kernel.shape[a]) // stride + 1 for a in (0, 1)]
-    shape = (images.shape[0], *size, kernel.shape[3])
-    return _call("jaxart_convolve", shape, images, kernel, stride, pads, winograd)
+    height, width = ((images.shape[1 + a] + sum(pads[a]) - kernel.shape[a]) // stride + 1 for a in (0, 1))
+    call = _Call("jaxart_convolve", (height, width, kernel.shape[3]), stride, pads, winograd)
+    return _batched(images, kernel, call)
 
 
 def suits(channels: int, dtype: Any) -> bool:
@@ -145,8 +121,7 @@ def input_gradient(cotangent: Array, kernel: Array, size: Pair, stride: int, pad
     Returns:
         ``[N, H, W, C]``.
     """
-    shape = (cotangent.shape[0], *size, kernel.shape[2])
-    return _call("jaxart_input_gradient", shape, cotangent, kernel, stride, pads, True)
+    return _batched(cotangent, kernel, _Call("jaxart_input_gradient", (*size, kernel.shape[2]), stride, pads, True))
 
 
 def kernel_gradient(
@@ -165,11 +140,68 @@ def kernel_gradient(
     Returns:
         ``[kh, kw, C, O]``.
     """
-    shape = (*kernel_size, images.shape[3], cotangent.shape[3])
-    return _call("jaxart_kernel_gradient", shape, images, cotangent, stride, pads, winograd)
+    size = (*kernel_size, images.shape[3], cotangent.shape[3])
+    return _batched(images, cotangent, _Call("jaxart_kernel_gradient", size, stride, pads, winograd))
 
 
-def _call(target: str, shape: tuple, left: Array, right: Array, stride: int, pads: Pads, winograd: bool):
-    call = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(shape, jnp.float32), vmap_method="sequential")
-    geometry = {"stride": np.int64(stride), "top": np.int64(pads[0][0]), "left": np.int64(pads[1][0])}
-    return call(left, right, **geometry, winograd=np.bool_(winograd))
+def _batched(left: Array, right: Array, call: _Call) -> jax.Array:
+    """Call the kernel; under `vmap` over images alone, once for all of them."""
+
+    @custom_vmap
+    def run(left, right):
+        return _partitioned(left, right, call)
+
+    @run.def_vmap
+    def rule(axis_size, in_batched, left, right):
+        if in_batched == [True, False] and not call.sums:
+            flat = run(left.reshape(-1, *left.shape[2:]), right)
+            return flat.reshape(axis_size, -1, *flat.shape[1:]), True
+        axes = tuple(0 if each else None for each in in_batched)
+        one = functools.partial(_one_of, run, axes, (left, right))
+        return jax.lax.map(one, jnp.arange(axis_size)), True
+
+    return _varying_as(run(left, right), left, right)
+
+
+def _varying_as(result: jax.Array, *operands: Array) -> jax.Array:
+    """Tell `shard_map` that a result differs between devices where an operand does, by adding the sum of no numbers."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return result
+    return functools.reduce(jnp.add, (jnp.sum(each[:0]) for each in operands), result)
+
+
+def _one_of(run, axes, operands, index):
+    return run(*(each if axis is None else each[index] for each, axis in zip(operands, axes, strict=True)))
+
+
+@functools.partial(custom_partitioning, static_argnums=(2,))
+def _partitioned(left: Array, right: Array, call: _Call) -> jax.Array:
+    """Call the kernel on what each device has of the batch."""
+    shape = call.size if call.sums else (left.shape[0], *call.size)
+    run = jax.ffi.ffi_call(call.target, jax.ShapeDtypeStruct(shape, jnp.float32))
+    geometry = {"stride": np.int64(call.stride), "top": np.int64(call.pads[0][0]), "left": np.int64(call.pads[1][0])}
+    return run(left, right, **geometry, winograd=np.bool_(call.winograd))
+
+
+def _partition(call: _Call, mesh: Any, operands: tuple, result: Any) -> tuple:
+    """Divide a call along the batch, as its left operand is divided; all else is whole on each device."""
+    del result
+    sharding = operands[0].sharding
+    axis = sharding.spec[0] if isinstance(sharding, NamedSharding) and sharding.spec else None
+    rows, whole = NamedSharding(mesh, PartitionSpec(axis)), NamedSharding(mesh, PartitionSpec())
+
+    def run(left, right):
+        part = _partitioned.fun(left, right, call)
+        return jax.lax.psum(part, axis) if call.sums and axis is not None else part
+
+    return mesh, run, whole if call.sums else rows, (rows, rows if call.sums else whole)
+
+
+def _sharding_rule(call: _Call, *_: Any) -> tuple[str, dict]:
+    """Return how shardings pass through a call: only the batch's does. The sum over the batch is the call's own."""
+    if call.sums:
+        return "n h w c, n i j o -> a b p q", {"need_replication_factors": tuple("hwcijoabpq")}
+    return "n h w c, a b d o -> n i j p", {"need_replication_factors": tuple("hwcabdoijp")}
+
+
+_partitioned.def_partition(_partition, sharding_rule=_sharding_rule)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from jaxart.arrays import PyTree
+from jaxart.ops import native_in_use
 
 
 class DifferentRunError(ValueError):
@@ -70,7 +71,7 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
-        notes = notes | {"checksums": _checksums(state)}
+        notes = notes | {"checksums": _checksums(state), "convolution": _convolution()}
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes))
         described = json.dumps(notes, sort_keys=True)
         if step in self.steps():
@@ -152,13 +153,16 @@ class Checkpoints:
         for step in steps:
             try:
                 notes = self.notes(step)
-                return self.restore(step, like(notes), sharding=sharding), notes
+                state = self.restore(step, like(notes), sharding=sharding)
             except DifferentRunError:
                 raise
             except Exception as error:  # Orbax raises many kinds on a damaged folder
                 warnings.warn(
                     f"checkpoint of step {step} cannot be read ({error}); trying the one before.", stacklevel=2
                 )
+            else:
+                _tell_of_another_path(notes.get("convolution"))
+                return state, notes
         raise ValueError(f"resume: none of the {len(steps)} checkpoints in {self.folder.name} can be read.")
 
     def close(self) -> None:
@@ -166,6 +170,21 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.close()
             self._manager = None
+
+
+def _convolution() -> str:
+    """Return what computes convolutions here, as checkpoints note it."""
+    return "compiled kernel" if native_in_use() else "XLA"
+
+
+def _tell_of_another_path(before: str | None) -> None:
+    now = _convolution()
+    if before not in (None, now):
+        warnings.warn(
+            f"the run was computed with the convolutions of {before} and goes on with those of {now}: it continues to rounding, not bit "
+            "for bit.",
+            stacklevel=3,
+        )
 
 
 class _UpToTheLastSaved:

@@ -75,9 +75,24 @@ class Room {
   int64_t size_ = 0;
 };
 
+// XLA's threads beside the calling one; none in the self-test.
+class Pool {
+ public:
+  Pool() = default;
+  explicit Pool(ffi::ThreadPool& threads) : threads_(&threads) {}
+  int64_t num_threads() const { return threads_ ? threads_->num_threads() : 1; }
+  template <typename Work>
+  void Schedule(Work work) {
+    threads_->Schedule(std::move(work));
+  }
+
+ private:
+  ffi::ThreadPool* threads_ = nullptr;
+};
+
 // Runs task(0) ... task(count - 1) on the pool and on the calling thread; returns when all are done.
 template <typename Task>
-void Parallel(ffi::ThreadPool& pool, int64_t count, const Task& task) {
+void Parallel(Pool& pool, int64_t count, const Task& task) {
   struct Shared {
     std::atomic<int64_t> next{0};
     std::mutex mutex;
@@ -95,7 +110,7 @@ void Parallel(ffi::ThreadPool& pool, int64_t count, const Task& task) {
     if (shared->finished == count) shared->done.notify_all();
   };
   int64_t helpers = std::min<int64_t>(pool.num_threads(), count) - 1;
-  for (int64_t i = 0; i < helpers; ++i) pool.Schedule(decltype(work)(work));
+  for (int64_t i = 0; i < helpers; ++i) pool.Schedule(work);
   work();
   std::unique_lock<std::mutex> lock(shared->mutex);
   shared->done.wait(lock, [&] { return shared->finished == count; });

@@ -50,7 +50,7 @@ void Rows(const Shape& s, const float* images, const float* packed, float* y, in
   }
 }
 
-void Direct(ffi::ThreadPool& pool, const Shape& s, const float* images, const float* kernel, float* result) {
+void Direct(Pool& pool, const Shape& s, const float* images, const float* kernel, float* result) {
   const int64_t blocks = Ceiling(s.o, kBlock), size = s.kh * s.kw * s.c * kBlock;
   std::unique_ptr<float[]> packed(new float[blocks * size]);
   Parallel(pool, blocks, [&](int64_t block) { Pack(s, kernel, packed.get(), block); });
@@ -80,7 +80,7 @@ std::pair<int64_t, int64_t> Met(int64_t tap, int64_t before, int64_t stride, int
 }
 
 
-void DirectGradient(ffi::ThreadPool& pool, const Shape& s, const float* images, const float* errors, float* whole) {
+void DirectGradient(Pool& pool, const Shape& s, const float* images, const float* errors, float* whole) {
   const int64_t size = s.kh * s.kw * s.c * s.o;
   // Errors are read in whole vectors: where the channels do not fill them, a copy does.
   const int64_t wide = s.o / kBlock * kBlock + (s.o % kBlock ? WidthOf(s.o % kBlock) : 0);

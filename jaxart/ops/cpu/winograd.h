@@ -217,7 +217,7 @@ constexpr int64_t kChannels = 64;  // that are transformed together
 
 // Convolves `from` into every phase of `to`; with `back` the kernel is turned round.
 template <typename Form>
-void Winograd(ffi::ThreadPool& pool, const Shape& s, const Plane& from, const Plane& to, const float* kernel, bool back) {
+void Winograd(Pool& pool, const Shape& s, const Plane& from, const Plane& to, const float* kernel, bool back) {
   constexpr int64_t kPoints = Form::kIn * Form::kIn;
   const Tiling tiles = TilesOf(s.n, Ceiling(to.h, to.step), Ceiling(to.w, to.step));
   const int64_t sources = from.step * from.step, targets = to.step * to.step;
@@ -267,7 +267,7 @@ void Winograd(ffi::ThreadPool& pool, const Shape& s, const Plane& from, const Pl
 
 // result [kh, kw, C, O] = the weight gradient of `images` and `errors`.
 template <typename Form>
-void WinogradGradient(ffi::ThreadPool& pool, const Shape& s, const Plane& images, const Plane& errors, float* result) {
+void WinogradGradient(Pool& pool, const Shape& s, const Plane& images, const Plane& errors, float* result) {
   constexpr int kTaps = Form::kTaps, kPoints = Form::kIn * Form::kIn;
   constexpr int64_t size = 56;  // tiles that are transformed at a time
   const Tiling tiles = TilesOf(s.n, s.oh, s.ow);

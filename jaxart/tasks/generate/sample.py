@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart.arrays import Array, Key, PyTree
+from jaxart.ops import use_native
 from jaxart.training import apply_in_batches
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -140,4 +141,5 @@ def export(generate: Generate, *, latent: int, platforms: Sequence[str] = PLATFO
     (batch,) = jax.export.symbolic_shape("batch")
     shapes = jax.ShapeDtypeStruct((batch, latent), jnp.float32), jax.ShapeDtypeStruct((batch,), jnp.int32)
     program = jax.jit(functools.partial(*generate))  # the weights become part of the file
-    return bytes(jax.export.export(program, platforms=tuple(platforms))(*shapes).serialize())
+    with use_native(False):  # the file must run without jaxart
+        return bytes(jax.export.export(program, platforms=tuple(platforms))(*shapes).serialize())
