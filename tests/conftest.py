@@ -29,7 +29,7 @@ import pytest
 from helpers import random_torchvision
 from safetensors.numpy import save_file
 
-from jaxart import weights
+from jaxart import ops, weights
 from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -45,6 +45,13 @@ def pytest_configure(config):
 def strict():
     """Run a test under strict dtype promotion."""
     with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def pure_jax():
+    """Run a module without the compiled kernel, whose Winograd form rounds more, and from fewer channels on."""
+    with ops.use_native(False):
         yield
 
 

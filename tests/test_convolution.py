@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from jaxart import ops
 from jaxart.ops import winograd
 
+pytestmark = pytest.mark.usefixtures("pure_jax")
+
 WINOGRAD = 5e-5  # promised, relative to the largest result; measured: 2e-6
 
 

@@ -14,6 +14,9 @@ from jaxart import data, losses, models, training
 from jaxart.tasks import generate
 from jaxart.training import AXIS, by_pmap, by_shard_map, data_mesh, example_keys, fit, shard_batch
 
+# Second derivatives magnify the kernel's rounding; tests/test_native.py divides its convolutions over devices.
+pytestmark = pytest.mark.usefixtures("pure_jax")
+
 KEY = jax.random.key(5)
 FIRST = jax.random.fold_in(KEY, 0)  # the key of the first step of `fit`
 SGD = optax.sgd(0.1)

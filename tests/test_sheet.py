@@ -7,10 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from jaxart import cli, io
+from jaxart import cli, io, ops
 from jaxart.tasks import stylize
 from jaxart.tasks.stylize import predict_sheet
 from jaxart.training import NotFiniteError, compile
+
+pytestmark = pytest.mark.usefixtures(
+    "pure_jax"
+)  # the bounds are those of its rounding, but for the test that says otherwise
 
 KEY = jax.random.key(0)
 WEIGHTS = (0.003, 0.3)
@@ -50,6 +54,14 @@ def jobs(job, photo, painting):
 @pytest.fixture(scope="module")
 def alone(jobs):
     return np.stack([stylize.run(each, key=KEY) for each in jobs])
+
+
+def test_pictures_with_the_compiled_kernel_are_those_of_runs_of_their_own(job, photo, painting):
+    job = job._replace(optimizer=stylize.Optimizer(optax.sgd(1.0)), sizes=job.sizes[-1:], steps=(1,))
+    jobs = stylize.variations(job, [painting, photo[:30, ::-1]], WEIGHTS)
+    with ops.use_native():
+        alone = np.stack([stylize.run(each, key=KEY) for each in jobs])
+        np.testing.assert_allclose(stylize.run_sheet(jobs, key=KEY), alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("group", [None, 3])
