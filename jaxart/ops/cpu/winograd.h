@@ -127,25 +127,36 @@ __attribute__((always_inline)) inline void PixelsToPoints(const Table<kPoints, k
   }
 }
 
+// Lane l of a step of Transpose: of two vectors' lanes in a row, those whose bit `size` is that of the one `upper` tells.
+constexpr int Swapped(int l, int size, bool upper) {
+  const int from = upper == bool(l & size) ? l : l ^ size;
+  return l & size ? kLanes + from : from;
+}
+
+template <int size, int... L>
+void SwapBlocks(Vector* m, std::integer_sequence<int, L...>) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & size) continue;
+    const Vector a = m[i], b = m[i + size];
+#if defined(__clang__)
+    m[i] = __builtin_shufflevector(a, b, Swapped(L, size, false)...);
+    m[i + size] = __builtin_shufflevector(a, b, Swapped(L, size, true)...);
+#else
+    typedef int32_t Index __attribute__((vector_size(kLanes * 4)));
+    m[i] = __builtin_shuffle(a, b, Index{Swapped(L, size, false)...});
+    m[i + size] = __builtin_shuffle(a, b, Index{Swapped(L, size, true)...});
+#endif
+  }
+}
+
 // Swaps rows and columns of kLanes vectors, block by block of growing size.
 inline void Transpose(Vector* m) {
-  typedef int32_t Index __attribute__((vector_size(kLanes * 4)));
-#pragma GCC unroll 4
-  for (int size = 1; size < kLanes; size *= 2) {
-    Index low, high;
-#pragma GCC unroll 16
-    for (int l = 0; l < kLanes; ++l) {
-      low[l] = l & size ? kLanes + (l ^ size) : l;
-      high[l] = l & size ? kLanes + l : l ^ size;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-      if (i & size) continue;
-      const Vector a = m[i], b = m[i + size];
-      m[i] = __builtin_shuffle(a, b, low);
-      m[i + size] = __builtin_shuffle(a, b, high);
-    }
-  }
+  constexpr auto lanes = std::make_integer_sequence<int, kLanes>{};
+  SwapBlocks<1>(m, lanes);
+  SwapBlocks<2>(m, lanes);
+  if constexpr (kLanes > 4) SwapBlocks<4 % kLanes>(m, lanes);
+  if constexpr (kLanes > 8) SwapBlocks<8 % kLanes>(m, lanes);
 }
 
 // Transforms what leads from channels [k0, k0 + count) of one phase to `width` channels from `first` on: to[point][input][width]. With
