@@ -1,5 +1,6 @@
 """How the reference reads the docstrings: fields are attributes, and examples are code."""
 
+import ast
 import inspect
 import re
 
@@ -13,6 +14,14 @@ class Docstrings(griffe.Extension):
         """Rewrite a docstring before it is parsed."""
         if obj.docstring:
             obj.docstring.value = rewritten(inspect.cleandoc(obj.docstring.value))
+
+    def on_attribute(self, *, attr, **_):
+        """Show the help of an option as its text; leave out fields that have none, as their class says what they are."""
+        if re.match(r"Annotated\[.*\bOption\(['\"]", str(attr.annotation or ""), re.DOTALL):
+            attr.annotation, option = attr.annotation.slice.elements
+            attr.docstring = griffe.Docstring(ast.literal_eval(str(option.arguments[0])), parent=attr)
+        elif attr.parent.is_class and not attr.docstring:
+            attr.public = False
 
 
 def rewritten(text):

@@ -1,7 +1,7 @@
 """What the site's build adds to the Markdown files: pages made of files outside docs/, the references, and a check of the result.
 
-Markdown files link to one another as they lie in the repository, so that they can be read there too; links to files outside docs/ are led to
-the pages that are made of them here.
+Markdown files link to one another as they lie in the repository, so that they can be read there too; links to files outside docs/ are
+led to the pages that are made of them here.
 """
 
 import posixpath
