@@ -13,9 +13,11 @@ class Docstrings(griffe.Extension):
     def on_object(self, *, obj, **_):
         """Rewrite a docstring before it is parsed."""
         if obj.docstring:
-            obj.docstring.value = rewritten(inspect.cleandoc(obj.docstring.value))
+            text = rewritten(inspect.cleandoc(obj.docstring.value))
+            fields = obj.is_class and "__init__" not in obj.members  # then what it is made with are its attributes, with types
+            obj.docstring.value = re.sub(r"^Args:$", "Attributes:", text, flags=re.MULTILINE) if fields else text
 
-    def on_attribute(self, *, attr, **_):
+    def on_attribute_instance(self, *, attr, **_):
         """Show the help of an option as its text; leave out fields that have none, as their class says what they are."""
         if re.match(r"Annotated\[.*\bOption\(['\"]", str(attr.annotation or ""), re.DOTALL):
             attr.annotation, option = attr.annotation.slice.elements
