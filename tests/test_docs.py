@@ -28,8 +28,7 @@ RUNNING = [page for page in DOCS if blocks(page, "python")]
 def test_python_runs(page, variables, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "load", lambda name: variables)
-    monkeypatch.setattr(runs.kind, "KINDS", kinds := dict(runs.KINDS))
-    monkeypatch.setattr(runs, "KINDS", kinds)
+    monkeypatch.setitem(runs.KINDS, "classifier", None)  # which takes away what the cookbook puts there
     for name, sample in (("photo", "cat"), ("painting", "cafe_terrace"), ("sketch", "coffee")):
         (tmp_path / f"{name}.jpg").write_bytes(samples.path(sample).read_bytes())
     for folder in ("drawings", "portraits/one", "portraits/two"):

@@ -14,16 +14,16 @@ class Docstrings(griffe.Extension):
         """Rewrite a docstring before it is parsed."""
         if obj.docstring:
             text = rewritten(inspect.cleandoc(obj.docstring.value))
-            fields = obj.is_class and "__init__" not in obj.members  # then what it is made with are its attributes, with types
+            fields = (
+                obj.is_class and "__init__" not in obj.members
+            )  # then what it is made with are its attributes, with types
             obj.docstring.value = re.sub(r"^Args:$", "Attributes:", text, flags=re.MULTILINE) if fields else text
 
     def on_attribute_instance(self, *, attr, **_):
-        """Show the help of an option as its text; leave out fields that have none, as their class says what they are."""
+        """Show the help of an option as its text."""
         if re.match(r"Annotated\[.*\bOption\(['\"]", str(attr.annotation or ""), re.DOTALL):
             attr.annotation, option = attr.annotation.slice.elements
             attr.docstring = griffe.Docstring(ast.literal_eval(str(option.arguments[0])), parent=attr)
-        elif attr.parent.is_class and not attr.docstring:
-            attr.public = False
 
 
 def rewritten(text):
