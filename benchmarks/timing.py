@@ -7,9 +7,12 @@ import os
 import platform
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
+
+warnings.filterwarnings("ignore", module=r"torch(\.|$)")  # they would stand between the rows
 
 
 def interleave(runs: dict[str, Callable[[], Any]], *, repeats: int) -> dict[str, list[float]]:

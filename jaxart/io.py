@@ -123,6 +123,44 @@ def dimensions(stream: BinaryIO, name: str) -> tuple[int, int]:
         return image.height, image.width
 
 
+class _Libtiff:
+    """The decoder of compressed TIFFs, which prints what is wrong with a file to the process's standard error; Pillow raises it anyway."""
+
+    def __init__(self):
+        self._lock, self._readers, self._kept = threading.Lock(), 0, -1
+
+    @contextlib.contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Lead standard error nowhere while any thread is in here."""
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._kept = _led_nowhere(2)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+                if self._readers == 0 and self._kept >= 0:
+                    os.dup2(self._kept, 2)
+                    os.close(self._kept)
+
+
+def _led_nowhere(descriptor: int) -> int:
+    """Return a copy of a file descriptor that from now on leads nowhere; -1 if it is closed."""
+    try:
+        kept = os.dup(descriptor)
+    except OSError:
+        return -1
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    return kept
+
+
+_LIBTIFF = _Libtiff()
+
+
 @contextlib.contextmanager
 def _opened(stream: BinaryIO, name: str) -> Iterator[pillow.Image]:
     """Open a picture of any size (what is too large is a question of memory), and turn whatever its decoder raises into an `ImageError`."""
@@ -159,7 +197,8 @@ def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
         if not np.isfinite(deep).all():
             raise ImageError(f"{name}: holds values that are not finite.")
         return _oriented(deep, image, profile)
-    image.load()
+    with _LIBTIFF.silenced() if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()
     image = ImageOps.exif_transpose(image)
     alpha = None
     if "A" in image.getbands() or "transparency" in image.info:

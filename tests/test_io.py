@@ -571,3 +571,17 @@ def test_side_by_side_is_a_row_of_one_height_on_white():
     np.testing.assert_array_equal(row[:, 40:44], 1)
     np.testing.assert_array_equal(row[:, 44:], np.broadcast_to(np.float32([0, 0, 1]), (20, 5, 3)))
     assert io.side_by_side([np.zeros((100, 1, 3), np.float32)], height=8).shape == (8, 1, 3)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_a_damaged_tiff_is_one_error_and_nothing_else_on_the_terminal(tmp_path, rng, capfd, compression):
+    path = tmp_path / "damaged.tif"
+    pillow.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(path, compression=compression)
+    content = bytearray(path.read_bytes())
+    middle = slice(len(content) // 3, len(content) // 3 + 60)
+    content[middle] = bytes(255 - each for each in content[middle])
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="damaged"):
+        io.read(path)
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
