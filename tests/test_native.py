@@ -40,6 +40,20 @@ for _ in range(40):
     near(native.convolve(x, k, int(stride), pads, False), y)
     near(native.kernel_gradient(x, g, (int(kh), int(kw)), int(stride), pads, False), pull(g)[1])
 
+for o in (1, 2, 3, 4) * 4:  # few outputs: vectors of input channels
+    n, h, w, kh, kw, stride = rng.integers([1, 6, 6, 1, 1, 1], [4, 40, 70, 6, 6, 4]).tolist()
+    c = 16 * int(rng.integers(1, 5))
+    pads = tuple(map(tuple, rng.integers(-1, 4, (2, 2)).tolist()))
+    if h + sum(pads[0]) < kh or w + sum(pads[1]) < kw:
+        continue
+    x, k = draw(n, h, w, c), draw(kh, kw, c, o)
+    near(native.convolve(x, k, stride, pads, False), xla(x, k, stride, pads))
+    x, k = draw(n, h, w, o), draw(kh, kw, o, c)
+    y, pull = jax.vjp(functools.partial(xla, stride=stride, pads=pads), x, k)
+    g = draw(*y.shape)
+    for mine, other in zip(jax.vjp(functools.partial(ops.conv2d, stride=stride, padding=pads), x, k)[1](g), pull(g)):
+        near(mine, other)
+
 for taps, stride in [(3, 1), (4, 2)] * 12:
     n, h, w, c, o = rng.integers([1, 2, 2, 16, 16], [5, 40, 40, 150, 150]).tolist()
     pads = tuple(map(tuple, rng.integers(-1, 4, (2, 2)).tolist()))
