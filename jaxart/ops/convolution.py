@@ -409,7 +409,7 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     split = split.reshape(taps[0], stride, taps[1], stride, channels, filters).transpose(0, 2, 1, 3, 4, 5)
     split = split.reshape(*taps, stride * stride * channels, filters)
     flipped, around = _flipped(split), ((taps[0] - 1,) * 2, (taps[1] - 1,) * 2)
-    if _native_pays(*flipped.shape[2:], cotangent.dtype):
+    if _native_pays(flipped.shape[2], flipped.shape[3], cotangent.dtype):
         y = native.convolve(cotangent, flipped, 1, around, False)
     else:
         y = _xla(cotangent, flipped, (1, 1), around)
