@@ -57,6 +57,23 @@ def test_direct_form_equals_xla_on_any_shape(rng, compiled):
 
 
 @KERNEL
+@pytest.mark.parametrize("few", [1, 2, 3, 4])
+def test_few_outputs_take_vectors_of_inputs(rng, compiled, few):
+    for _ in range(3):
+        n, h, w, kh, kw, stride = rng.integers([1, 6, 6, 1, 1, 1], [4, 40, 70, 6, 6, 4]).tolist()
+        many = 16 * int(rng.integers(1, 5))
+        pads = tuple(map(tuple, rng.integers(-1, 4, (2, 2)).tolist()))
+        if h + sum(pads[0]) < kh or w + sum(pads[1]) < kw:
+            continue
+        x, k = draw(rng, n, h, w, many), draw(rng, kh, kw, many, few)
+        near(native.convolve(x, k, stride, pads, False), xla(x, k, stride, pads))
+        x, k = draw(rng, n, h, w, few), draw(rng, kh, kw, few, many)
+        y, pull = jax.vjp(functools.partial(xla, stride=stride, pads=pads), x, k)
+        g = draw(rng, *y.shape)
+        near(jax.vjp(functools.partial(ops.conv2d, stride=stride, padding=pads), x, k)[1](g), pull(g))
+
+
+@KERNEL
 @pytest.mark.parametrize(("taps", "stride"), [(3, 1), (4, 2)])
 def test_winograds_form_equals_xla_on_any_shape(rng, compiled, taps, stride):
     for _ in range(8):

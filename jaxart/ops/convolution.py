@@ -216,7 +216,7 @@ def _convolve(images: Array, kernel: Array, transformed: Any, geometry: _Geometr
         return native.convolve(images, kernel, *geometry)
 
     size = [n + sum(pad) - 2 for n, pad in zip(images.shape[1:3], geometry.pads, strict=True)]
-    if native.suits(kernel.shape[3], images.dtype):
+    if _native_pays(kernel.shape[2], kernel.shape[3], images.dtype):
         cpu = compiled
     else:
         cpu = fast if _winograd_pays(images, kernel, geometry, size, transformed is not None) else direct
@@ -250,7 +250,7 @@ def _input_gradient(cotangent: Array, kernel: Array, transformed: Any, size: Pai
         return _by_phases(cotangent, kernel, stride, size, pads)
 
     in_one = stride == 1 or (geometry.winograd and native.suits_input_gradient(kernel, stride))
-    if in_one and native.suits(kernel.shape[2], cotangent.dtype):
+    if in_one and _native_pays(kernel.shape[3], kernel.shape[2], cotangent.dtype):
         cpu = compiled
     elif _winograd_pays(cotangent, kernel, geometry, cotangent.shape[1:3], transformed is not None):
         cpu = fast
@@ -301,6 +301,12 @@ def _by_platform(cpu: Callable, default: Callable, *operands: Any) -> jax.Array:
     if cpu is default:
         return default(*operands)
     return jax.lax.platform_dependent(*operands, cpu=cpu, default=default)
+
+
+def _native_pays(inputs: int, outputs: int, dtype: Any) -> bool:
+    """Tell whether the compiled convolution has a form for these channels: its vectors hold outputs, or inputs where outputs are few."""
+    fills = outputs >= 8 or (outputs <= 4 and inputs % native.LEAST == 0)
+    return fills and native.suits(max(inputs, outputs), dtype)
 
 
 def _transformed(kernel: Array, ready: Array | None) -> jax.Array:
@@ -402,7 +408,11 @@ def _by_phases(cotangent, kernel, stride, size, pads):
     split = jnp.pad(kernel, ((0, ends[0]), (0, ends[1]), (0, 0), (0, 0)))
     split = split.reshape(taps[0], stride, taps[1], stride, channels, filters).transpose(0, 2, 1, 3, 4, 5)
     split = split.reshape(*taps, stride * stride * channels, filters)
-    y = _xla(cotangent, _flipped(split), (1, 1), [(t - 1, t - 1) for t in taps])
+    flipped, around = _flipped(split), ((taps[0] - 1,) * 2, (taps[1] - 1,) * 2)
+    if _native_pays(flipped.shape[2], flipped.shape[3], cotangent.dtype):
+        y = native.convolve(cotangent, flipped, 1, around, False)
+    else:
+        y = _xla(cotangent, flipped, (1, 1), around)
     n, high, wide, _ = y.shape
     y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)  # [N, H', s, W', s, C]
     y = y.reshape(n, stride * high, stride * wide, channels)

@@ -7,9 +7,69 @@
 
 namespace {
 
-// Copies block `block` of kBlock output channels to packed[kh, kw, C, WidthOf(those left)], filled up with zeros.
+// Few output channels leave most lanes of a vector empty. There the lanes take the input channels instead: vectors of products are
+// summed over all taps, and their lanes at the end.
+constexpr int64_t kFew = 4;
+bool ByInputs(const Shape& s) { return s.o >= 1 && s.o <= kFew && s.c % kLanes == 0; }
+
+inline float SumOfLanes(Vector v) {
+  typedef int32_t Index __attribute__((vector_size(kLanes * 4)));
+#pragma GCC unroll 4
+  for (int size = kLanes / 2; size > 0; size /= 2) {
+    Index other;
+#pragma GCC unroll 16
+    for (int l = 0; l < kLanes; ++l) other[l] = l ^ size;
+    v += __builtin_shuffle(v, other);
+  }
+  return v[0];
+}
+
+// y[p, o] = sum over rows and taps for P pixels from pixel `first` on and all O channels; weights are [kh, length, O] in vectors.
+template <int P, int O>
+void InputTile(const float* const* rows, int64_t kh, int64_t length, int64_t step, const float* weights, float* y, int64_t first) {
+  Vector sum[P][O];
+  for (int p = 0; p < P; ++p)
+    for (int o = 0; o < O; ++o) sum[p][o] = Vector{};
+  const float* w = weights;
+  for (int64_t a = 0; a < kh; ++a) {
+    const float* x = rows[a] + first * step;
+    for (int64_t t = 0; t < length; t += kLanes, w += O * kLanes, x += kLanes) {
+      Vector weight[O];
+      for (int o = 0; o < O; ++o) weight[o] = Load(w + o * kLanes);
+#pragma GCC unroll 28
+      for (int p = 0; p < P; ++p) {
+        const Vector pixel = Load(x + p * step);
+#pragma GCC unroll 4
+        for (int o = 0; o < O; ++o) sum[p][o] += pixel * weight[o];
+      }
+    }
+  }
+  for (int p = 0; p < P; ++p)
+    for (int o = 0; o < O; ++o) y[(first + p) * O + o] = SumOfLanes(sum[p][o]);
+}
+
+template <int O>
+void InputTiles(const float* const* rows, int64_t kh, int64_t length, int64_t step, const float* weights, float* y, int64_t pixels) {
+  constexpr int kTile = kPixels * kVectors / O;
+  int64_t j = 0;
+  for (; j + kTile <= pixels; j += kTile) InputTile<kTile, O>(rows, kh, length, step, weights, y, j);
+  for (; j < pixels; ++j) InputTile<1, O>(rows, kh, length, step, weights, y, j);
+}
+
+// Pixels of a row that share their pointers to the pixels.
+int64_t MostPixels(const Shape& s) {
+  return ByInputs(s) ? 4 * (kPixels * kVectors / std::max<int64_t>(1, s.o)) : Part(std::max<int64_t>(1, s.ow), kPixels);
+}
+
+// Copies block `block` of kBlock output channels to packed[kh, kw, C, WidthOf(those left)], filled up with zeros; for InputTile, to vectors
+// of kLanes taps and channels, [kh kw C / kLanes, O].
 void Pack(const Shape& s, const float* kernel, float* packed, int64_t block) {
   const int64_t taps = s.kh * s.kw * s.c, first = block * kBlock, left = s.o - first, width = WidthOf(left);
+  if (ByInputs(s)) {
+    for (int64_t t = 0; t < taps; ++t)
+      for (int64_t o = 0; o < s.o; ++o) packed[(t / kLanes * s.o + o) * kLanes + t % kLanes] = kernel[t * s.o + o];
+    return;
+  }
   float* to = packed + block * taps * kBlock;
   for (int64_t t = 0; t < taps; ++t, to += width)
     for (int64_t o = 0; o < width; o += kLanes) Store(to + o, LoadSome(kernel + t * s.o + first + o, left - o));
@@ -18,7 +78,7 @@ void Pack(const Shape& s, const float* kernel, float* packed, int64_t block) {
 // Computes rows [begin, end) of picture n in blocks [first, last) of channels.
 void Rows(const Shape& s, const float* images, const float* packed, float* y, int64_t n, int64_t begin, int64_t end, int64_t first,
           int64_t last, std::vector<float>& patch) {
-  const int64_t length = s.kw * s.c, step = s.stride * s.c, most = Part(s.ow, kPixels);
+  const int64_t length = s.kw * s.c, step = s.stride * s.c, most = MostPixels(s);
   const int64_t patch_length = ((most - 1) * s.stride + s.kw) * s.c;
   const float* image = images + n * s.h * s.w * s.c;
   std::vector<const float*> rows(s.kh);
@@ -41,6 +101,11 @@ void Rows(const Shape& s, const float* images, const float* packed, float* y, in
         rows[a] = to;
       }
       float* to = y + ((n * s.oh + i) * s.ow + j) * s.o;
+      if (ByInputs(s)) {
+        static constexpr decltype(&InputTiles<1>) by_outputs[kFew] = {InputTiles<1>, InputTiles<2>, InputTiles<3>, InputTiles<4>};
+        by_outputs[s.o - 1](rows.data(), s.kh, length, step, packed, to, pixels);
+        continue;
+      }
       for (int64_t block = first; block < last; ++block) {
         const int64_t channels = s.o - block * kBlock;
         FindTile(pixels, WidthOf(channels))(rows.data(), s.kh, length, step, packed + block * s.kh * length * kBlock,
@@ -61,7 +126,7 @@ void Direct(Pool& pool, const Shape& s, const float* images, const float* kernel
   int64_t rows = std::max<int64_t>(1, (1 << 17) / std::max<int64_t>(1, s.stride * s.w * s.c));
   rows = std::min(rows, std::max<int64_t>(1, s.n * s.oh * sets / (4 * std::max<int64_t>(1, pool.num_threads()))));
   const int64_t chunks = Ceiling(s.oh, rows);
-  const int64_t most = Part(std::max<int64_t>(s.ow, 1), kPixels);
+  const int64_t most = MostPixels(s);
   Parallel(pool, s.n * chunks * sets, [&](int64_t task) {
     static thread_local std::vector<float> patch;
     patch.resize(s.kh * ((most - 1) * s.stride + s.kw) * s.c);
