@@ -1,16 +1,19 @@
 """Question: does `plan`, which compiles nothing, predict the peak memory of a stylization? Rival: the truth.
 
-Each setting runs in a process of its own: `needed_memory`, then two steps; the predicted peak against the kernel's figure. `--fit` refits
-the coefficients of `tasks/stylize/needs.py` instead, to the compiler's own account of programs of many sizes, and prints them.
+Each setting runs in a process of its own: `needed_memory`, then two steps; the predicted peak against the kernel's figure. At the end it
+prints the constant PROCESS of `tasks/stylize/predict.py` that fits these settings best.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 
 from timing import describe, table
+
+from jaxart.tasks.stylize.predict import PROCESS
 
 CHILD = """
 import json, sys, jax, jax.numpy as jnp
@@ -62,7 +65,7 @@ def measure(native: int, setting: tuple) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print predicted and measured peaks, or the fitted coefficients."""
+    """Print predicted and measured peaks, and the fitted constant."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="+", default=[], help="words that a setting's name must contain, one of them")
     chosen, rows = parser.parse_args().only, []
@@ -79,6 +82,8 @@ def main() -> None:
         ratio = measured / predicted
         rows.append({"name": name, "ours": round(predicted), "rival": round(measured), "ratio": ratio, "unit": "MiB"})
     table(rows, "predicted", "measured", describe())
+    beside = statistics.median(row["rival"] - row["ours"] for row in rows) + PROCESS / 2**20
+    print(f"\nPROCESS = {beside:.0f} << 20")
 
 
 if __name__ == "__main__":
