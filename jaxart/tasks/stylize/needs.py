@@ -92,10 +92,12 @@ def activation_bytes(network: VGG, size: tuple[int, int], *, regions: int = 0) -
         if name.startswith("pool"):
             kept = layer * item if network.rematerialize and block == 1 else kept
             continue
-        arrays = _arrays(network, min(before, CHANNELS[block - 1])) + regions * _MASKED
-        arrays += _MEASURED * (
+        arrays = _arrays(network, min(before, CHANNELS[block - 1]))
+        if (
             name in network.layers and name != "relu1_1"
-        )  # the first is over when its gradient is taken
+        ):  # whose statistics' gradient is taken when nothing else is left
+            arrays = max(arrays, _DIRECT + _MEASURED)
+        arrays += regions * _MASKED
         peak = max(peak, kept + arrays * layer * 4 + transformed * (CHANNELS[block - 1] == 512))
         before = CHANNELS[block - 1]
     return int(peak)
