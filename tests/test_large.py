@@ -1,5 +1,11 @@
 """Stylizing in tiles: the same gradient as on the whole picture, chosen by memory."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +13,7 @@ import pytest
 
 from jaxart import losses, ops
 from jaxart.tasks import stylize
+from jaxart.tasks.stylize import paint
 from jaxart.training import fit
 
 KEY = jax.random.key(0)
@@ -108,6 +115,48 @@ def test_memory_chooses_the_mode(variables, large):
     assert between.memory_modes[0] in stylize.MEMORY_MODES[:4]
     with pytest.raises(ValueError, match=r"needs \d\.\d\d GiB \(tiled 256.*, but 0\.00 GiB may be used"):
         stylize.choose_memory_modes(made, key=KEY, max_memory=1000)
+
+
+_MODEL = """
+import jax, json, numpy as np
+from helpers import random_torchvision
+from jaxart.tasks import stylize
+from jaxart.tasks.stylize.job import scale_of
+from jaxart.tasks.stylize.needs import step_bytes, tree_bytes
+from jaxart.tasks.stylize.predict import program_bytes
+from jaxart.tasks.stylize.recipe import recipe_of
+from jaxart.weights.layouts import from_arrays
+
+variables = jax.device_put(from_arrays(random_torchvision(16), "random"))
+picture = np.random.default_rng(0).random((320, 384, 3), np.float32)
+layers = {"style_layers": ("relu1_1", "relu3_1"), "style_layer_weights": (1, 1), "content_layers": ("relu2_2",)}
+for mode in (stylize.WHOLE, stylize.MemoryMode(True, 128)):
+    job = stylize.prepare(picture, picture[:64, :64], variables=variables, size=384, min_size=384, memory_mode=mode, **layers)
+    scale, key = scale_of(job, 0), jax.random.key(0)
+    recipe = recipe_of(scale)
+    taken = program_bytes(recipe, jax.eval_shape(recipe.init, key), key) - tree_bytes(job.variables)
+    print(json.dumps([mode.name, step_bytes(scale) / taken]))
+"""
+
+
+def test_the_arithmetic_of_memory_is_within_15_percent_of_the_compilers_account():
+    """In a process of its own, as users have it: programs compiled as quickly as these tests' take other temporaries."""
+    flags = {"XLA_FLAGS": "", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", _MODEL], capture_output=True, text=True, env=os.environ | flags)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 2
+    assert all(0.85 < ratio < 1.15 for _, ratio in rows), rows
+
+
+def test_a_program_that_says_it_does_not_fit_gives_way_to_the_next_mode(variables, large, monkeypatch):
+    made = job(variables, large, steps=1)
+    needs, told = iter([2 << 30, 1 << 30]), []
+    monkeypatch.setattr(paint, "compiled_bytes", lambda *_: next(needs))
+    found = stylize.run(made, key=KEY, max_memory=3 << 29, tell=told.append)
+    height, width = made.sizes[-1]
+    assert told == [f"{width} x {height} needs 2.00 of 1.50 GiB (whole): whole, rematerialized instead."]
+    np.testing.assert_allclose(found, stylize.run(made, key=KEY), atol=1e-4)
 
 
 @pytest.mark.parametrize(

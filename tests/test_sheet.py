@@ -9,7 +9,7 @@ import pytest
 
 from jaxart import cli, io, ops
 from jaxart.tasks import stylize
-from jaxart.tasks.stylize import predict_sheet
+from jaxart.tasks.stylize import predict
 from jaxart.training import NotFiniteError, compile
 
 pytestmark = pytest.mark.usefixtures(
@@ -98,7 +98,7 @@ def test_what_is_not_finite_gives_back_the_pictures(job, painting):
 
 
 def test_memory_decides_how_many_at_once(jobs, monkeypatch):
-    monkeypatch.setattr(predict_sheet, "resident_bytes", lambda job: 0)
+    monkeypatch.setattr(predict, "resident_bytes", lambda job: 0)
     most = stylize.plan_sheet(jobs, key=KEY, max_memory=1 << 40)
     assert (most.group, most.groups) == (4, 1)
     assert most.seconds > 0

@@ -66,8 +66,9 @@ def paint_one(
         if not resume:
             write_manifest(folder, _manifest(job, content, paintings, options))
         hooks = _keepers(output, trace, save_every)
+        checked = limit if options.memory_mode is None else None
         image, seconds, interrupted = _run(
-            job, key, output, options, hooks, save_every or 50, resume=resume, write=write
+            job, key, output, options, hooks, save_every or 50, resume=resume, write=write, max_memory=checked
         )
         write(image)
         if interrupted:
@@ -103,6 +104,7 @@ def _run(
     *,
     resume: bool,
     write: "Callable[[np.ndarray], None]",
+    max_memory: int | None,
 ) -> "tuple[np.ndarray, float, bool]":
     """Return the picture, the seconds that it took, and whether it was interrupted; a step that fails leaves the last good picture."""
     from jaxart.tasks import stylize as task
@@ -125,6 +127,8 @@ def _run(
                 save_every=save_every,
                 resume=resume,
                 stop=interrupted,
+                max_memory=max_memory,
+                tell=say,
             )
         except NotFiniteError as error:
             write(task.finished(job, task.picture(error.state)))

@@ -29,7 +29,7 @@ def plan(
         ),
     ] = None,
 ) -> int:
-    """Predict memory and time of the same `stylize` line, from the very programs it would run."""
+    """Predict memory and time of the same `stylize` line, in a few seconds: nothing is compiled for it."""
     import jax
 
     from jaxart import io

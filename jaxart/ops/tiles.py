@@ -147,6 +147,22 @@ def tiled_pixels(size: tuple[int, int], *, tile: int | None, halo: int, align: i
     return _tiles(grid) * grid.rows.window * grid.columns.window
 
 
+def tile_window(size: tuple[int, int], *, tile: int | None, halo: int, align: int) -> tuple[int, int]:
+    """Return (height, width) of the windows that `tiled_sum` works on, halos included; all have one size.
+
+    Args:
+        size: as in `tiled_pixels`.
+        tile: as in `tiled_sum`.
+        halo: as in `tiled_sum`.
+        align: as in `tiled_sum`.
+
+    >>> tile_window((2048, 2048), tile=1024, halo=64, align=16)
+    (1088, 1088)
+    """
+    grid = _grid(size, tile, halo, align)
+    return grid.rows.window, grid.columns.window
+
+
 def _grid(shape: tuple[int, ...], tile: int | None, halo: int, align: int) -> _Grid:
     if (tile is not None and tile < 1) or halo % align:
         raise ValueError(

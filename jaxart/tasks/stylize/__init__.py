@@ -13,8 +13,9 @@ from jaxart.tasks.stylize.job import (
     Stylization,
 )
 from jaxart.tasks.stylize.keep import noted_memory_modes
+from jaxart.tasks.stylize.needs import FIXED_PIXELS
 from jaxart.tasks.stylize.paint import Progress, finished, run, stylize
-from jaxart.tasks.stylize.predict import FIXED_PIXELS, ScalePlan, estimate, needed_memory, plan, step_work
+from jaxart.tasks.stylize.predict import ScalePlan, estimate, needed_memory, plan, step_work
 from jaxart.tasks.stylize.predict_sheet import SheetPlan, plan_sheet
 from jaxart.tasks.stylize.recipe import scale_recipe
 from jaxart.tasks.stylize.sheet import NotFiniteSheetError, run_sheet, sheet_recipe, variations

@@ -1,5 +1,6 @@
 """The verb `stylize`: coarse to fine, one recipe a scale."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from jaxart.arrays import Array, Image, Key, PyTree
 from jaxart.image import resize
 from jaxart.losses import WASSERSTEIN, StyleLoss
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS, Colors, Init, prepare
+from jaxart.tasks.stylize.choose import compiled_bytes, lower_mode
 from jaxart.tasks.stylize.job import ADAM, WHOLE, MemoryMode, Optimizer, PaintingTargets, Scale, Stylization, scale_of
 from jaxart.tasks.stylize.keep import Keeper, fingerprint, restored, save
 from jaxart.tasks.stylize.recipe import recipe_of
@@ -174,6 +176,8 @@ def run(
     save_every: int = 50,
     resume: bool = False,
     stop: Callable[[], bool] | None = None,
+    max_memory: int | None = None,
+    tell: Callable[[str], Any] = warnings.warn,
 ) -> np.ndarray:
     """Run a prepared stylization.
 
@@ -186,6 +190,9 @@ def run(
         save_every: steps between checkpoints.
         resume: carry on from the newest intact checkpoint; the result is bit for bit that of an uninterrupted run on the same machine.
         stop: asked about twice a second; true ends the run, and the picture as it stands is returned at the size of its scale.
+        max_memory: bytes, as in `choose_memory_modes`: a scale whose compiled program says that it needs more goes on in the next lower
+            memory mode. Without a limit, and for a run that is resumed, the job's memory modes stand.
+        tell: called with a line where a memory mode was changed.
 
     Returns:
         float32 ``[h, w, 3]`` in [0, 1].
@@ -204,10 +211,11 @@ def run(
     every = every if store is None else int(np.gcd(every, save_every))
     try:
         first, state = restored(job, keeper) if resume and keeper is not None else (0, None)
-        for scale in (scale_of(job, index) for index in range(first, len(job.sizes))):
-            recipe = recipe_of(scale)
+        for index in range(first, len(job.sizes)):
+            scale, recipe, state = _begun(scale_of(job, index), state, start, None if resume else max_memory, tell)
+            job = scale.job
             hooks = (*_report(scale, on_step), *_save(scale, keeper))
-            state = _fitted(scale, recipe, state, start, keys[scale.index], every, hooks, stop)
+            state = _fitted(scale, recipe, state, keys[index], every, hooks, stop)
             del recipe  # with the devices' copies of the network, before the next scale's are made
             if int(state.step) < scale.steps:
                 save(keeper, scale, state)
@@ -218,11 +226,31 @@ def run(
             store.close()
 
 
+def _begun(
+    scale: Scale, state: State | None, key: Key, limit: int | None, tell: Callable[[str], Any]
+) -> tuple[Scale, Recipe, State]:
+    """Return a scale in a memory mode whose compiled program fits in memory, its recipe and its first state."""
+    recipe = recipe_of(scale)
+    entered = _entered(scale, recipe, state, key)
+    while limit is not None and (needed := compiled_bytes(recipe, entered, key)) > limit:
+        lower = lower_mode(scale)
+        if lower is None:
+            break
+        (height, width), names = scale.size, (scale.memory_mode.name, lower.name)
+        tell(
+            f"{width} x {height} needs {needed / 2**30:.2f} of {limit / 2**30:.2f} GiB ({names[0]}): {names[1]} instead."
+        )
+        modes = list(scale.job.memory_modes)
+        modes[scale.index] = lower
+        scale = scale_of(scale.job._replace(memory_modes=tuple(modes)), scale.index)
+        recipe = recipe_of(scale)
+    return scale, recipe, entered
+
+
 def _fitted(
     scale: Scale,
     recipe: Recipe,
-    state: State | None,
-    start: Key,
+    state: State,
     key: Key,
     every: int,
     hooks: tuple[Hook, ...],
@@ -230,9 +258,8 @@ def _fitted(
 ) -> Any:
     """Run the steps of a scale; what it returns and what an error holds is on one device."""
     try:
-        entered = _entered(scale, recipe, state, start)
         state, _ = fit(
-            recipe, key=key, steps=scale.steps, state=entered, donate=True, every=every, hooks=hooks, stop=stop
+            recipe, key=key, steps=scale.steps, state=state, donate=True, every=every, hooks=hooks, stop=stop
         )
         return gather(state, scale.rows)
     except NotFiniteError as error:

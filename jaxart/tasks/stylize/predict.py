@@ -1,5 +1,6 @@
-"""What a stylization will need, told before it starts, from the very programs that it will run."""
+"""What a stylization will need, told before it starts: bytes by arithmetic (`needs`), seconds by that and a probe of the machine."""
 
+import functools
 import math
 import time
 from typing import Any, NamedTuple
@@ -7,23 +8,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxart import memory
+from jaxart import losses, memory
 from jaxart.arrays import Key, PyTree
-from jaxart.ops import tiled_pixels
-from jaxart.tasks.stylize.job import MemoryMode, Scale, Stylization, objective_terms, scale_of
-from jaxart.tasks.stylize.recipe import recipe_of, step_of
-from jaxart.tasks.stylize.rows import split_state
-from jaxart.tasks.stylize.targets import split_frozen
-from jaxart.tasks.stylize.terms import terms_halo
+from jaxart.models import vgg_stride
+from jaxart.models.vgg import CHANNELS, vgg_block
+from jaxart.ops import compiler_options, conv2d, native_in_use, transform_kernel
+from jaxart.tasks.stylize.job import WHOLE, MemoryMode, Scale, Stylization, objective_terms, scale_of
+from jaxart.tasks.stylize.needs import FIXED_PIXELS, multiplications, scale_work, step_bytes, tree_bytes
+from jaxart.tasks.stylize.recipe import recipe_of
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
-SCRATCH, _SLACK = 100 << 20, 1.03  # beside what the compiler accounts for; measured by benchmarks/memory.py
-
-
-# What a step costs beside its pixels, the roots of covariances above all, expressed in pixels.
-FIXED_PIXELS = 15_000
-_REMATERIALIZED, _CONTENT = 0.13, 0.84  # of a forward pass: block 1, and all up to relu4_2
-PROGRAM = 60 << 20  # bytes that each scale's program leaves resident
+# Fitted by benchmarks/memory.py: what a process takes beside arrays (libraries touched, programs that prepare a scale, the step's own, the
+# compiled kernel's rooms), what each scale's programs leave behind, and pages between arrays.
+PROCESS, PROGRAM, _SLACK = 120 << 20, 60 << 20, 1.03
+_OVERHEAD = 1.25  # the time of a step over that of its convolutions
+_SMALL, _WIDE = (128, 64), (64, 256)  # side and channels of the layers that are timed
+_BY_SORTING = (losses.HISTOGRAM, losses.SLICED)
+_ADDITIVE = (losses.WASSERSTEIN, losses.WASSERSTEIN_CONVERGED, losses.GRAM, losses.ADAIN)
+_MOST_PATCHES = 4096
 
 
 class ScalePlan(NamedTuple):
@@ -41,34 +43,41 @@ class ScalePlan(NamedTuple):
         return self.steps * self.step_seconds
 
 
-def plan(job: Stylization, *, key: Key, probe: int = 2) -> list[ScalePlan]:
-    """Predict peak memory and time of each scale.
+class Forecast(NamedTuple):
+    """What predictions for a stylization start from.
 
-    The program of every scale is compiled, as `run` would do it, and its memory read off; a run that follows finds it compiled. Steps are
-    timed at the smallest scales and extrapolated by the number of pixels to the others: by a line, or, where a term is not additive, by
-    the power of the pixels that two scales show.
+    Fields:
+        resident: bytes that are there before it begins.
+        pixel_seconds: of a step on the whole picture.
+        bytes_beyond, seconds_beyond: what the arithmetic does not know, at the smallest scale.
+    """
+
+    resident: int
+    pixel_seconds: float
+    bytes_beyond: int
+    seconds_beyond: float
+
+
+def plan(job: Stylization, *, key: Key) -> list[ScalePlan]:
+    """Predict peak memory and time of each scale, without compiling a step.
+
+    Memory is arithmetic. Seconds are the work times the pace of this machine, which two convolution layers tell in a fraction of a second.
+    What no arithmetic knows is measured: for terms of the user's own (memory and time), and style losses of whole feature maps (time), the
+    step of the smallest scale is compiled and timed, and what it takes more is extrapolated by how the terms grow. A run then finds that
+    program compiled.
 
     Args:
         job: from `prepare`.
         key: typed key.
-        probe: how many of the smallest scales to time, at least one.
 
     Returns:
         One `ScalePlan` a scale. Memory is that of the whole process; on an accelerator, that of the device.
     """
-    needed, timed, seconds, additive = [], [], [], all_additive(job)
-    for index in range(len(job.sizes)):
-        scale = scale_of(job, index)
-        needed.append(program_bytes(scale, key))
-        if index < max(probe, 1 if additive else 2):
-            timed.append((scale_work(scale), timed_step(recipe_of(scale), key)))
-        seconds.append(extrapolated(timed, scale_work(scale), additive=additive))
-    base = resident_bytes(job)
+    told = forecast(job, key)
+    scales = [scale_of(job, index) for index in range(len(job.sizes))]
     return [
-        ScalePlan(size, steps, base + extra, each, memory_mode)
-        for size, steps, extra, each, memory_mode in zip(
-            job.sizes, job.steps, needed, seconds, job.memory_modes, strict=True
-        )
+        ScalePlan(each.size, each.steps, scale_bytes(told, each), step_seconds(told, each), each.memory_mode)
+        for each in scales
     ]
 
 
@@ -79,8 +88,18 @@ def needed_memory(job: Stylization, *, key: Key) -> int:
         job: from `prepare`.
         key: typed key.
     """
-    last = len(job.sizes) - 1
-    return program_bytes(scale_of(job, last), key) + resident_bytes(job) + last * PROGRAM
+    return plan(job, key=key)[-1].bytes
+
+
+def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
+    """Return (seconds, bytes of peak memory) of a whole run, from `plan`.
+
+    Args:
+        job: from `prepare`.
+        key: typed key.
+    """
+    rows = plan(job, key=key)
+    return sum(row.seconds for row in rows), max(row.bytes for row in rows)
 
 
 def step_work(job: Stylization, index: int) -> float:
@@ -95,36 +114,56 @@ def step_work(job: Stylization, index: int) -> float:
     return scale_work(scale_of(job, index))
 
 
-def scale_work(scale: Scale) -> float:
-    """Return `step_work` of a scale."""
-    (height, width), memory_mode, rows, network = scale.size, scale.memory_mode, scale.rows, scale.job.network
-    halo, align = terms_halo(objective_terms(scale.job), network)
-    read = height if rows is None else rows.read
-    pixels = tiled_pixels((read, width), tile=memory_mode.tile, halo=halo, align=align)
-    tiled = pixels > read * width
-    passes = 2 + tiled + memory_mode.rematerialize * _REMATERIALIZED + memory_mode.recompute * _CONTENT * (1 + tiled)
-    return pixels * _sharing(scale) * passes / 2
-
-
-def estimate(job: Stylization, *, key: Key) -> tuple[float, int]:
-    """Predict (seconds, bytes of peak memory) quickly: only the largest scale is compiled for its memory, only the smallest timed.
-
-    Where a term is not additive the two smallest are timed, which shows how its work grows.
+def forecast(job: Stylization, key: Key) -> Forecast:
+    """Return what predictions start from: memory in use, the pace of this machine, and what only the smallest scale's step tells.
 
     Args:
         job: from `prepare`.
         key: typed key.
     """
-    scales = [scale_of(job, index) for index in range(len(job.sizes))]
-    timed, additive = timed_scales(job, key), all_additive(job)
-    seconds = sum(scale.steps * extrapolated(timed, scale_work(scale), additive=additive) for scale in scales)
-    return seconds, needed_memory(job, key=key)
+    pace = _paces(job.network.winograd, jnp.dtype(job.network.dtype).name)
+    pixel = 2 * _OVERHEAD * sum(count * pace[wide] for wide, count in multiplications(job.network).items())
+    resident = resident_bytes(job)
+    if not job.terms and job.style_loss in _ADDITIVE:
+        return Forecast(resident, pixel, 0, 0.0)
+    smallest = scale_of(job._replace(memory_modes=(WHOLE,) * len(job.sizes)), 0)
+    recipe = recipe_of(smallest)
+    more = max(0.0, timed_step(recipe, key) - pixel * (scale_work(smallest) + FIXED_PIXELS))
+    known = not job.terms and job.style_loss in losses.STYLE_LOSSES.values()
+    if not known:
+        state = jax.eval_shape(recipe.init, key)
+        taken = program_bytes(recipe, state, key) - tree_bytes(job.variables)
+    return Forecast(resident, pixel, 0 if known else max(0, taken - step_bytes(smallest)), more)
 
 
-def _sharing(scale: Scale) -> int:
-    """Return how many devices take part in a scale and share the memory and the cores of one CPU."""
-    rows = scale.rows
-    return rows.mesh.size if rows is not None and jax.devices()[0].platform == "cpu" else 1
+def scale_bytes(told: Forecast, scale: Scale) -> int:
+    """Return the peak memory of a process at a scale; on an accelerator, of its arrays.
+
+    Args:
+        told: from `forecast`.
+        scale: from `scale_of`.
+    """
+    job, size = scale.job, scale.size
+    beyond = told.bytes_beyond * size[0] * size[1] / (job.sizes[0][0] * job.sizes[0][1])
+    return told.resident + program_overhead(scale.index) + int(_SLACK * (step_bytes(scale) + beyond))
+
+
+def step_seconds(told: Forecast, scale: Scale) -> float:
+    """Return the seconds of a step.
+
+    Args:
+        told: from `forecast`.
+        scale: from `scale_of`.
+    """
+    beyond = told.seconds_beyond
+    if beyond:
+        beyond *= term_work(scale.job, scale.size) / term_work(scale.job, scale.job.sizes[0])
+    return told.pixel_seconds * (scale_work(scale) + FIXED_PIXELS) + beyond
+
+
+def program_overhead(index: int) -> int:
+    """Return what a process takes beside arrays when it comes to a scale; nothing on an accelerator, where only arrays count."""
+    return PROCESS + index * PROGRAM if jax.devices()[0].platform == "cpu" else 0
 
 
 def resident_bytes(job: Stylization) -> int:
@@ -133,55 +172,25 @@ def resident_bytes(job: Stylization) -> int:
     return memory.resident() if jax.devices()[0].platform == "cpu" else tree_bytes(job.variables)
 
 
-def _shapes(scale: Scale, key: Key) -> tuple[Recipe, PyTree]:
-    """Return the recipe and the state of a scale with shapes in place of arrays."""
-    rows = scale.rows
-
-    def build(key):
-        recipe = recipe_of(scale._replace(job=of_same_shapes(scale.job), rows=None))
-        return recipe.frozen, recipe.init(key)
-
-    frozen, state = jax.eval_shape(build, key)
-    if rows is not None:
-        frozen, state = split_frozen(frozen, rows), split_state(state, rows)
-    return Recipe(lambda key: state, step_of(scale), frozen, short_run=True), state
-
-
-def of_same_shapes(job: Stylization) -> Stylization:
-    """Return a job whose recipe has the same shapes and is traced in a fraction of the time."""
-    return job._replace(network=job.network.clone(winograd=False))
-
-
-def tree_bytes(tree: PyTree) -> int:
-    """Return the bytes of all arrays of a tree."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def program_bytes(scale: Scale, key: Key) -> int:
-    """Return what the program of a scale takes beside the network's weights, which are there already.
-
-    Args:
-        scale: from `scale_of`.
-        key: typed key.
-    """
-    return program_needs(*_shapes(scale, key), scale.job, key, devices=_sharing(scale))
-
-
-def program_needs(recipe: Recipe, state: PyTree, job: Stylization, key: Key, *, devices: int = 1) -> int:
-    """Return what the program of a recipe takes beside the network's weights.
+def program_bytes(recipe: Recipe, state: PyTree, key: Key) -> int:
+    """Return what a compiled program takes on a device by its own account, its arguments included.
 
     Args:
         recipe: with arrays or shapes.
         state: or its shapes.
-        job: whose network is there already.
         key: typed key.
-        devices: that share one memory.
     """
-    sizes: Any = compile_steps(recipe, key=key, state=state).memory_analysis()  # of each device
-    taken = (
-        sizes.argument_size_in_bytes + sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-    )
-    return SCRATCH + int(_SLACK * (devices * taken - tree_bytes(job.variables)))
+    sizes: Any = compile_steps(recipe, key=key, state=state).memory_analysis()
+    return sizes.argument_size_in_bytes + working_bytes(sizes)
+
+
+def working_bytes(sizes: Any) -> int:
+    """Return what a program takes beside its arguments.
+
+    Args:
+        sizes: its ``memory_analysis()``.
+    """
+    return sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
 
 
 def timed_step(recipe: Recipe, key: Key) -> float:
@@ -203,37 +212,53 @@ def timed_step(recipe: Recipe, key: Key) -> float:
     return min(times)
 
 
-def all_additive(job: Stylization) -> bool:
-    """Return whether all terms are sums over pixels, whose work is a line in the number of pixels."""
-    return all(term.additive for term in objective_terms(job))
+def term_work(job: Stylization, size: tuple[int, int]) -> float:
+    """Return how the work beside the network's grows with the picture, in any unit.
 
-
-def timed_scales(job: Stylization, key: Key) -> list[tuple[float, float]]:
-    """Return (work, seconds of a step) of the smallest scale, and of the next where a term is not additive.
+    Terms that add up over pixels grow with them, losses that sort with ``P log P``, patches with the pairs that are compared, up to their
+    most; of other losses of whole feature maps nothing is known, and they are taken to compare all positions with all.
 
     Args:
         job: from `prepare`.
-        key: typed key.
+        size: (height, width) of the picture, pixels.
     """
-    scales = [scale_of(job, index) for index in range(len(job.sizes))][: 1 if all_additive(job) else 2]
-    return [(scale_work(scale), timed_step(recipe_of(scale), key)) for scale in scales]
+    pixels = float(size[0] * size[1])
+    if all(term.additive for term in objective_terms(job)):
+        return pixels
+    if job.style_loss is losses.PATCH and not any(not each.term.additive for each in job.terms):
+        return sum(_pairs(pixels / vgg_stride(name) ** 2) * CHANNELS[vgg_block(name) - 1] for name in job.style_layers)
+    if job.style_loss in _BY_SORTING and not any(not each.term.additive for each in job.terms):
+        return pixels * math.log2(2 + pixels)
+    return pixels**2
 
 
-def extrapolated(timed: list[tuple[float, float]], pixels: float, *, additive: bool = True) -> float:
-    """Continue the line through the two last timings: a fixed cost and a cost per pixel. What is not additive may grow faster.
+def _pairs(positions: float) -> float:
+    queries = positions / 4 if positions > _MOST_PATCHES else positions
+    return queries * min(positions, _MOST_PATCHES)
 
-    Args:
-        timed: pairs (work, seconds), at least one.
-        pixels: the work to predict.
-        additive: else, beyond two timings, seconds grow by the power of the work between them, from 1 to 2: such terms sort, or compare
-            all pixels with all others.
-    """
-    if len(timed) > 1 and not additive and pixels > timed[-1][0]:
-        (small, quick), (large, slow) = timed[-2:]
-        power = math.log(slow / quick) / math.log(large / small)
-        return slow * (pixels / large) ** min(max(power, 1.0), 2.0)
-    if len(timed) == 1:
-        return timed[0][1] * (pixels + FIXED_PIXELS) / (timed[0][0] + FIXED_PIXELS)
-    (small, quick), (large, slow) = timed[-2:]
-    per_pixel = max((slow - quick) / (large - small), 0.5 * slow / large)
-    return slow + per_pixel * (pixels - large)
+
+@functools.lru_cache(maxsize=8)
+def _paces(winograd: bool, dtype: str) -> dict[bool, float]:
+    """Return the seconds of a multiplication in layers of few channels (False) and of many (True), both directions averaged."""
+    return {wide: _pace(*shape, winograd, jnp.dtype(dtype)) for wide, shape in ((False, _SMALL), (True, _WIDE))}
+
+
+def _pace(side: int, channels: int, winograd: bool, dtype: Any) -> float:
+    kernel = jnp.full((3, 3, channels, channels), 0.01, dtype)
+    ready = (
+        channels >= 128 and winograd and dtype == jnp.float32 and jax.default_backend() == "cpu" and not native_in_use()
+    )
+    transformed = transform_kernel(kernel) if ready else None
+    images = jnp.ones((1, side, side, channels), dtype)
+
+    @functools.partial(jax.jit, compiler_options=compiler_options())
+    def both(images: jax.Array, kernel: jax.Array, transformed: Any) -> tuple[jax.Array, Any]:
+        y, back = jax.vjp(lambda x: conv2d(x, kernel, transformed=transformed, winograd=winograd), images)
+        return y, back(y)
+
+    times = []
+    for _ in range(6):
+        begin = time.perf_counter()
+        jax.block_until_ready(both(images, kernel, transformed))
+        times.append(time.perf_counter() - begin)
+    return min(times) / (2 * 9 * channels**2 * side**2)

@@ -85,7 +85,7 @@ def run_sheet(
         ValueError: no jobs, jobs that differ in more or are for several devices, targets made for something else, or a group below one.
         NotFiniteSheetError: a loss term of one of the pictures was not finite; ``error.pictures`` holds all as they stood.
     """
-    _check_alike(jobs)
+    check_alike(jobs)
     job, groups = jobs[0], _groups(jobs, len(jobs) if group is None else group)
     start, *keys = jax.random.split(key, len(job.sizes) + 1)
     states: list[State | None] = [None] * len(groups)
@@ -130,7 +130,7 @@ def sheet_recipe(jobs: Sequence[Stylization], index: int) -> Recipe:
     Raises:
         ValueError: as `run_sheet`.
     """
-    _check_alike(jobs)
+    check_alike(jobs)
     return _recipe(jobs, index)
 
 
@@ -165,7 +165,12 @@ def _stack(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def _check_alike(jobs: Sequence[Stylization]) -> None:
+def check_alike(jobs: Sequence[Stylization]) -> None:
+    """Find out whether stylizations can share a program.
+
+    Raises:
+        ValueError: as `run_sheet`.
+    """
     if not jobs:
         raise ValueError("sheet: expected at least one stylization.")
     if jobs[0].mesh is not None:
