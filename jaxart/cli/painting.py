@@ -198,15 +198,7 @@ def _check_estimate(job: "Stylization", key: "Key", options: Options, limit: int
             "leave out --memory-mode."
         )
     if seconds > _LONG and options.preset == "quality":
-        _offer_speed()
-
-
-def _offer_speed() -> None:
-    from jaxart.ops import native_in_use
-
-    say("In a hurry? --preset fast makes a smaller picture in a few minutes.")
-    if not native_in_use():
-        say("With a C++ compiler here, JAXART_NATIVE=1 in the environment makes each step faster.")
+        say("In a hurry? --preset fast makes a smaller picture in a few minutes.")
 
 
 def _check_disk(output: Path, job: "Stylization") -> None:
