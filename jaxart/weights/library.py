@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -127,7 +128,7 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
     path = locate(name, cache=cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     license = SETS[name].license if name in SETS else "as stated by whoever gave the file"
-    data = save(flatten(variables), metadata={"format": "jaxart", "set": name, "license": license})
+    data = _in_one_order(save(flatten(variables), metadata={"format": "jaxart", "set": name, "license": license}))
     for target, content in ((path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode()), (path, data)):
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -136,6 +137,14 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
         finally:
             partial.unlink(missing_ok=True)
     return path
+
+
+def _in_one_order(data: bytes) -> bytes:
+    """Return a safetensors file with its header in one order: two processes that fetch a set at once must write the same bytes."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
 def _verified(path: Path) -> PyTree:
