@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxart
-from jaxart import losses
+from jaxart import losses, ops
 from jaxart.tasks import stylize
 from jaxart.tasks.stylize import step as step_module
 from jaxart.training import NotFiniteError, fit
@@ -72,8 +72,9 @@ def test_changing_strengths_compiles_nothing(paint):
 
 def test_style_weights_and_order_of_styles(paint, painting, photo):
     other = photo[::-1].copy()
-    one = paint(styles=[painting, other], style_weights=(1, 0))
-    np.testing.assert_allclose(one, paint(), atol=1e-3)
+    with ops.use_native(False):  # Adam magnifies rounding, which is least without Winograd's form
+        one = paint(styles=[painting, other], style_weights=(1, 0))
+        np.testing.assert_allclose(one, paint(), atol=1e-3)
     both = paint(styles=[painting, other], style_weights=(1, 3))
     swapped = paint(styles=[other, painting], style_weights=(3, 1))
     assert float(np.mean(np.abs(both - swapped))) < 1e-3
