@@ -26,7 +26,7 @@ def use_native(on: bool = True) -> contextlib.AbstractContextManager:
 
     Without it they do where the default backend is a CPU and a library was built with the package or can be compiled here. JAXART_NATIVE=0
     in the environment turns that off. The kernel is float32 only; wherever else it does not apply, XLA's convolutions do. Both agree to
-    rounding.
+    rounding. What `jax.export` serializes for a CPU is traced without the kernel, which the file could not hold.
 
     Args:
         on: False for XLA's convolution.
