@@ -54,7 +54,8 @@ class KernelHook(BuildHookInterface):
         reason = _reason_not_to()
         if reason is None:
             editable = version == "editable"
-            folder = build.LIBRARIES if editable else Path(tempfile.mkdtemp())
+            self._made = tempfile.TemporaryDirectory()  # until the wheel is written, when the hook goes
+            folder = build.LIBRARIES if editable else Path(self._made.name)
             try:
                 libraries = self._compiled(build, build.levels_here() if editable else build.levels(), folder)
             except (build.BuildError, OSError, ImportError) as error:

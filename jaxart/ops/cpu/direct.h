@@ -13,15 +13,11 @@ constexpr int64_t kFew = 4;
 bool ByInputs(const Shape& s) { return s.o >= 1 && s.o <= kFew && s.c % kLanes == 0; }
 
 inline float SumOfLanes(Vector v) {
-  typedef int32_t Index __attribute__((vector_size(kLanes * 4)));
-#pragma GCC unroll 4
-  for (int size = kLanes / 2; size > 0; size /= 2) {
-    Index other;
-#pragma GCC unroll 16
-    for (int l = 0; l < kLanes; ++l) other[l] = l ^ size;
-    v += __builtin_shuffle(v, other);
-  }
-  return v[0];
+  float lanes[kLanes];
+  Store(lanes, v);
+  for (int size = kLanes / 2; size > 0; size /= 2)
+    for (int l = 0; l < size; ++l) lanes[l] += lanes[l + size];
+  return lanes[0];
 }
 
 // y[p, o] = sum over rows and taps for P pixels from pixel `first` on and all O channels; weights are [kh, length, O] in vectors.

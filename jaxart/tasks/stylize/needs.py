@@ -1,7 +1,7 @@
 """What a step needs, by arithmetic: bytes and work from layers, pixels and the memory mode. Nothing is traced or compiled.
 
-A step's memory is what is kept of the layers for the derivative, and the widest layer's gradients on top. The coefficients below are
-fitted by benchmarks/memory.py to the compiler's own figures.
+A step's memory is what is kept of the layers for the derivative, and the widest layer's gradients on top. The coefficients below were
+read off what some hundred compiled programs say of themselves; docs/performance.md has the residuals.
 """
 
 import jax
@@ -23,7 +23,7 @@ _DIRECT, _WINOGRAD = 3.0, 5.0  # by the compiled kernel or XLA's convolution, an
 _WIDENED, _WIDENED_ANEW = (
     6.25,
     3.2,
-)  # bfloat16 on a CPU, in float32: XLA widens it; the latter where block 1 is computed anew
+)  # bfloat16 on a CPU, which XLA widens to float32; the latter where block 1 is computed anew
 _MEASURED = 1.25  # more where the widest layer's statistics are measured
 _MASKED = 1.9  # widest layers that each masked region takes
 _WHOLE_FEATURES = {

@@ -18,8 +18,8 @@ from jaxart.tasks.stylize.needs import FIXED_PIXELS, multiplications, scale_work
 from jaxart.tasks.stylize.recipe import recipe_of
 from jaxart.training import Limits, Recipe, compile_steps, one_blas_thread
 
-# Fitted by benchmarks/memory.py: what a process takes beside arrays (libraries touched, programs that prepare a scale, the step's own, the
-# compiled kernel's rooms), what each scale's programs leave behind, and pages between arrays.
+# What a process takes beside arrays (libraries touched, programs that prepare a scale, the step's own, the compiled kernel's rooms; fitted
+# by benchmarks/memory.py), what each scale's programs leave behind, and pages between arrays.
 PROCESS, PROGRAM, _SLACK = 120 << 20, 60 << 20, 1.03
 _OVERHEAD = 1.25  # the time of a step over that of its convolutions
 _SMALL, _WIDE = (128, 64), (64, 256)  # side and channels of the layers that are timed
@@ -225,9 +225,10 @@ def term_work(job: Stylization, size: tuple[int, int]) -> float:
     pixels = float(size[0] * size[1])
     if all(term.additive for term in objective_terms(job)):
         return pixels
-    if job.style_loss is losses.PATCH and not any(not each.term.additive for each in job.terms):
+    known = all(each.term.additive for each in job.terms)
+    if known and job.style_loss is losses.PATCH:
         return sum(_pairs(pixels / vgg_stride(name) ** 2) * CHANNELS[vgg_block(name) - 1] for name in job.style_layers)
-    if job.style_loss in _BY_SORTING and not any(not each.term.additive for each in job.terms):
+    if known and job.style_loss in _BY_SORTING:
         return pixels * math.log2(2 + pixels)
     return pixels**2
 
