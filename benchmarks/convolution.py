@@ -21,7 +21,7 @@ from timing import describe, table
 
 from jaxart import ops
 
-REPEATS, PAUSE = 7, 0.02
+REPEATS, PAUSE = 15, 0.02
 # name, taps, stride, channels in and out, batch, size, frozen
 LAYERS = (
     ("3x3 64-64, 1x256x256", 3, 1, 64, 64, 1, 256, True),

@@ -118,7 +118,7 @@ def test_memory_chooses_the_mode(variables, large):
 
 
 _MODEL = """
-import jax, json, numpy as np
+import jax, jax.numpy as jnp, json, numpy as np
 from helpers import random_torchvision
 from jaxart.tasks import stylize
 from jaxart.tasks.stylize.job import scale_of
@@ -130,12 +130,13 @@ from jaxart.weights.layouts import from_arrays
 variables = jax.device_put(from_arrays(random_torchvision(16), "random"))
 picture = np.random.default_rng(0).random((320, 384, 3), np.float32)
 layers = {"style_layers": ("relu1_1", "relu3_1"), "style_layer_weights": (1, 1), "content_layers": ("relu2_2",)}
-for mode in (stylize.WHOLE, stylize.MemoryMode(True, 128)):
-    job = stylize.prepare(picture, picture[:64, :64], variables=variables, size=384, min_size=384, memory_mode=mode, **layers)
+for mode, dtype in ((stylize.WHOLE, "float32"), (stylize.MemoryMode(True, 128), "float32"), (stylize.WHOLE, "bfloat16")):
+    layers |= {"memory_mode": mode, "dtype": jnp.dtype(dtype)}
+    job = stylize.prepare(picture, picture[:64, :64], variables=variables, size=384, min_size=384, **layers)
     scale, key = scale_of(job, 0), jax.random.key(0)
     recipe = recipe_of(scale)
     taken = program_bytes(recipe, jax.eval_shape(recipe.init, key), key) - tree_bytes(job.variables)
-    print(json.dumps([mode.name, step_bytes(scale) / taken]))
+    print(json.dumps([mode.name, dtype, step_bytes(scale) / taken]))
 """
 
 
@@ -145,8 +146,8 @@ def test_the_arithmetic_of_memory_is_within_15_percent_of_the_compilers_account(
     done = subprocess.run([sys.executable, "-c", _MODEL], capture_output=True, text=True, env=os.environ | flags)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(rows) == 2
-    assert all(0.85 < ratio < 1.15 for _, ratio in rows), rows
+    assert len(rows) == 3
+    assert all(0.85 < ratio < 1.15 for *_, ratio in rows), rows
 
 
 def test_a_program_that_says_it_does_not_fit_gives_way_to_the_next_mode(variables, large, monkeypatch):

@@ -198,11 +198,17 @@ class VGG(nn.Module):
         names = [name for name in self._checked_layers() if name.startswith("conv")]
         kept = {"params": {name: variables["params"][name] for name in names}}
         frozen: dict[str, Any] = jax.device_put({**kept, "preprocessing": variables["preprocessing"]})
-        if not self.winograd or self.dtype != jnp.float32 or jax.default_backend() != "cpu" or native_in_use():
+        if not self.in_winograds_form:
             return frozen
         kernels = {name: {"kernel": leaves["kernel"]} for name, leaves in frozen["params"].items()}
         wide = {name: leaf for name, leaf in kernels.items() if _worth_keeping(leaf["kernel"].shape)}
         return {**frozen, "transformed": _transformed(wide)} if wide else frozen
+
+    @property
+    def in_winograds_form(self) -> bool:
+        """Return whether wide layers are computed by Winograd's form in XLA: float32 on a CPU without the compiled kernel."""
+        on_cpu = jax.default_backend() == "cpu" and not native_in_use()
+        return on_cpu and self.winograd and self.dtype == jnp.float32
 
     def _layer(self, name: str, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         kind, block = name.rstrip("0123456789_"), name.strip("abcdefghijklmnopqrstuvwxyz")

@@ -12,7 +12,7 @@ from jaxart.arrays import PyTree
 from jaxart.image import fit_within
 from jaxart.models import VGG, vgg_stride
 from jaxart.models.vgg import CHANNELS, layer_names, vgg_block
-from jaxart.ops import native_in_use, tiled_pixels
+from jaxart.ops import tiled_pixels
 from jaxart.ops.tiles import tile_window
 from jaxart.ops.winograd import tile_count
 from jaxart.tasks.stylize.job import Scale, objective_terms
@@ -179,23 +179,18 @@ def _results(network: VGG) -> list[str]:
     return [name for name in names[: deepest + 1] if not name.startswith("conv")]
 
 
-def _in_winograds_form(network: VGG) -> bool:
-    on_cpu = jax.default_backend() == "cpu" and not native_in_use()
-    return on_cpu and network.winograd and network.dtype == jnp.float32
-
-
 def _arrays(network: VGG, channels: int) -> float:
     """Return how many arrays of a layer's size in float32 its derivative works on."""
     if jax.default_backend() == "cpu" and network.dtype == jnp.bfloat16:
         return _WIDENED_ANEW if network.rematerialize else _WIDENED
-    if channels >= 128 and _in_winograds_form(network):
+    if channels >= 128 and network.in_winograds_form:
         return _WINOGRAD
     return _DIRECT * jnp.dtype(network.dtype).itemsize / 4
 
 
 def _transformed_bytes(network: VGG, size: tuple[int, int]) -> int:
     """Return the bytes of the kernels of 512 channels that Winograd's form transforms in each step (`VGG.freeze` keeps the others)."""
-    if not _in_winograds_form(network):
+    if not network.in_winograds_form:
         return 0
     total, before = 0, 256
     for name in (name for name in _results(network) if name.startswith("relu") and vgg_block(name) >= 4):

@@ -12,7 +12,7 @@ from jaxart import losses, memory
 from jaxart.arrays import Key, PyTree
 from jaxart.models import vgg_stride
 from jaxart.models.vgg import CHANNELS, vgg_block
-from jaxart.ops import compiler_options, conv2d, native_in_use, transform_kernel
+from jaxart.ops import compiler_options, conv2d, transform_kernel
 from jaxart.tasks.stylize.job import WHOLE, MemoryMode, Scale, Stylization, objective_terms, scale_of
 from jaxart.tasks.stylize.needs import FIXED_PIXELS, multiplications, scale_work, step_bytes, tree_bytes
 from jaxart.tasks.stylize.recipe import recipe_of
@@ -121,7 +121,7 @@ def forecast(job: Stylization, key: Key) -> Forecast:
         job: from `prepare`.
         key: typed key.
     """
-    pace = _paces(job.network.winograd, jnp.dtype(job.network.dtype).name)
+    pace = _paces(job.network.winograd, jnp.dtype(job.network.dtype).name, job.network.in_winograds_form)
     pixel = 2 * _OVERHEAD * sum(count * pace[wide] for wide, count in multiplications(job.network).items())
     resident = resident_bytes(job)
     if not job.terms and job.style_loss in _ADDITIVE:
@@ -239,16 +239,16 @@ def _pairs(positions: float) -> float:
 
 
 @functools.lru_cache(maxsize=8)
-def _paces(winograd: bool, dtype: str) -> dict[bool, float]:
+def _paces(winograd: bool, dtype: str, by_xla: bool) -> dict[bool, float]:
     """Return the seconds of a multiplication in layers of few channels (False) and of many (True), both directions averaged."""
-    return {wide: _pace(*shape, winograd, jnp.dtype(dtype)) for wide, shape in ((False, _SMALL), (True, _WIDE))}
+    return {
+        wide: _pace(*shape, winograd, jnp.dtype(dtype), wide and by_xla)
+        for wide, shape in ((False, _SMALL), (True, _WIDE))
+    }
 
 
-def _pace(side: int, channels: int, winograd: bool, dtype: Any) -> float:
+def _pace(side: int, channels: int, winograd: bool, dtype: Any, ready: bool) -> float:
     kernel = jnp.full((3, 3, channels, channels), 0.01, dtype)
-    ready = (
-        channels >= 128 and winograd and dtype == jnp.float32 and jax.default_backend() == "cpu" and not native_in_use()
-    )
     transformed = transform_kernel(kernel) if ready else None
     images = jnp.ones((1, side, side, channels), dtype)
 
