@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -75,12 +76,16 @@ class Room {
   int64_t size_ = 0;
 };
 
-// XLA's threads beside the calling one; none in the self-test.
+// XLA's threads beside the calling one; none in the self-test. XLA has one at least for each device: with several devices simulated on
+// one CPU that is more than it has cores, and what is divided among them is divided for nothing.
 class Pool {
  public:
   Pool() = default;
   explicit Pool(ffi::ThreadPool& threads) : threads_(&threads) {}
-  int64_t num_threads() const { return threads_ ? threads_->num_threads() : 1; }
+  int64_t num_threads() const {
+    static const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
+    return threads_ ? std::min<int64_t>(threads_->num_threads(), cores) : 1;
+  }
   template <typename Work>
   void Schedule(Work work) {
     threads_->Schedule(std::move(work));
