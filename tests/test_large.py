@@ -129,9 +129,10 @@ from jaxart.weights.layouts import from_arrays
 
 variables = jax.device_put(from_arrays(random_torchvision(16), "random"))
 picture = np.random.default_rng(0).random((320, 384, 3), np.float32)
-layers = {"style_layers": ("relu1_1", "relu3_1"), "style_layer_weights": (1, 1), "content_layers": ("relu2_2",)}
-for mode, dtype in ((stylize.WHOLE, "float32"), (stylize.MemoryMode(True, 128), "float32"), (stylize.WHOLE, "bfloat16")):
-    layers |= {"memory_mode": mode, "dtype": jnp.dtype(dtype)}
+few = {"style_layers": ("relu1_1", "relu3_1"), "style_layer_weights": (1, 1), "content_layers": ("relu2_2",)}
+cases = ((stylize.WHOLE, "float32", few), (stylize.MemoryMode(True, 128), "float32", few), (stylize.WHOLE, "bfloat16", {}))
+for mode, dtype, layers in cases:
+    layers = layers | {"memory_mode": mode, "dtype": jnp.dtype(dtype)}
     job = stylize.prepare(picture, picture[:64, :64], variables=variables, size=384, min_size=384, **layers)
     scale, key = scale_of(job, 0), jax.random.key(0)
     recipe = recipe_of(scale)

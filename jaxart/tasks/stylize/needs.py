@@ -20,10 +20,8 @@ from jaxart.tasks.stylize.terms import terms_halo
 
 # Arrays as large as a layer's result that its derivative works on, beside what is kept.
 _DIRECT, _WINOGRAD = 3.0, 5.0  # by the compiled kernel or XLA's convolution, and by Winograd's form in XLA
-_WIDENED, _WIDENED_ANEW = (
-    6.25,
-    3.2,
-)  # bfloat16 on a CPU, which XLA widens to float32; the latter where block 1 is computed anew
+# bfloat16 on a CPU, which XLA widens to float32, and where block 1 is computed anew; for the default layers, a fifth too much for few ones
+_WIDENED, _WIDENED_ANEW = 6.25, 3.2
 _MEASURED = 1.25  # more where the widest layer's statistics are measured
 _MASKED = 1.9  # widest layers that each masked region takes
 _WHOLE_FEATURES = {
