@@ -1,4 +1,4 @@
-"""Optimized style transfer: paint a photograph with the statistics of paintings."""
+"""Style transfer: paint a photograph with the statistics of paintings, optimized or by a network that has learned it."""
 
 from jaxart.tasks.stylize.arguments import COLORS, INITS, prepare
 from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_memory_modes, memory_limit
@@ -14,6 +14,15 @@ from jaxart.tasks.stylize.job import (
 )
 from jaxart.tasks.stylize.keep import noted_memory_modes
 from jaxart.tasks.stylize.needs import FIXED_PIXELS
+from jaxart.tasks.stylize.network import (
+    NETWORK_ADAM,
+    NetworkAims,
+    NetworkInfo,
+    NetworkState,
+    many_styles,
+    network_aims,
+    restyle,
+)
 from jaxart.tasks.stylize.paint import Progress, finished, run, stylize
 from jaxart.tasks.stylize.predict import ScalePlan, estimate, needed_memory, plan, step_work
 from jaxart.tasks.stylize.predict_sheet import SheetPlan, plan_sheet
@@ -30,9 +39,13 @@ __all__ = [
     "INITS",
     "LBFGS",
     "MEMORY_MODES",
+    "NETWORK_ADAM",
     "WHOLE",
     "MemoryMode",
     "ModePlan",
+    "NetworkAims",
+    "NetworkInfo",
+    "NetworkState",
     "NotFiniteSheetError",
     "Optimizer",
     "PaintingTargets",
@@ -48,14 +61,17 @@ __all__ = [
     "compare_memory_modes",
     "estimate",
     "finished",
+    "many_styles",
     "memory_limit",
     "needed_memory",
+    "network_aims",
     "noted_memory_modes",
     "painting_targets",
     "picture",
     "plan",
     "plan_sheet",
     "prepare",
+    "restyle",
     "run",
     "run_sheet",
     "scale_recipe",
