@@ -178,7 +178,7 @@ def network_aims(
         return jax.block_until_ready(NetworkAims(frozen, targets, jax.device_put(weights)))
 
 
-def restyle(network: Any, variables: PyTree, photo: Image, mix: Array) -> np.ndarray:
+def restyle(network: Any, variables: PyTree, photo: Image, mix: Array | np.ndarray) -> np.ndarray:
     """Paint a photograph in one pass, with the statistics of the whole picture.
 
     Args:
@@ -193,10 +193,10 @@ def restyle(network: Any, variables: PyTree, photo: Image, mix: Array) -> np.nda
     Raises:
         ValueError: no picture, or a mix of another length.
     """
-    picture, mix = check_image("photo", photo), np.asarray(mix, np.float32)
-    if mix.shape != (network.styles,) or not np.isfinite(mix).all():
-        raise ValueError(f"mix: expected {network.styles} finite numbers, one a style, got shape {mix.shape}.")
-    return np.asarray(_restyled(network, variables, picture[None], mix[None])[0])
+    picture, shares = check_image("photo", photo), np.asarray(mix, np.float32)
+    if shares.shape != (network.styles,) or not np.isfinite(shares).all():
+        raise ValueError(f"mix: expected {network.styles} finite numbers, one a style, got shape {shares.shape}.")
+    return np.asarray(_restyled(network, variables, picture[None], shares[None])[0])
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -271,8 +271,9 @@ def _weighted_terms(
         style: of each, ``[B]``.
         content: features of the photographs by layer.
     """
-    found: Any = model.features.apply(frozen.variables, made) | {"image": made}
-    valid, size = jnp.ones(made.shape[1:3]), made.shape[1:3]
+    found: Any = model.features.apply(frozen.variables, made)
+    size = (made.shape[1], made.shape[2])
+    valid = jnp.ones(size)
 
     def one(layers: dict[str, jax.Array], style: jax.Array, content: Any) -> dict[str, jax.Array]:
         targets = StyleTargets((jax.tree.map(lambda each: each[style], frozen.targets),))
@@ -285,7 +286,7 @@ def _weighted_terms(
             values[term.name] = term.value(sums, TermInputs(size, aligned, aim, frozen.weights[term.name]))
         return values
 
-    return jax.tree.map(jnp.mean, jax.vmap(one)(found, style, content))
+    return jax.tree.map(jnp.mean, jax.vmap(one)(found | {"image": made}, style, content))
 
 
 def _check_style_loss(style_loss: StyleLoss) -> None:
