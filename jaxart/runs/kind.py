@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxart.metrics import ScoreCard
     from jaxart.tasks.generate import Generate
     from jaxart.training import Recipe
+    from jaxart.weights import Network
 
 Facts = dict[str, Any]  # JSON values read off the data
 
@@ -59,6 +60,7 @@ class Kind(NamedTuple):
         score: ``(Trained, seen, held_out, count, seed) -> cards``, of data seen and data held out, ``{source: Dataset}`` each; `count` is
             how many examples to make or take, `seed` of what is drawn; or None.
         export: ``(Trained, platforms) -> bytes`` for `jax.export.deserialize`; platforms are of "cpu", "cuda" and "tpu"; or None.
+        network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
     """
 
@@ -74,6 +76,7 @@ class Kind(NamedTuple):
     sample: Callable[[Trained, Path], None] | None = None
     score: "Callable[[Trained, dict[str, Dataset], dict[str, Dataset], int, int], list[ScoreCard]] | None" = None
     export: Callable[[Trained, tuple[str, ...]], bytes] | None = None
+    network: "Callable[[Trained], Network] | None" = None
     generator: Callable[[Trained], Generator] | None = None
 
 
@@ -125,6 +128,6 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train style paintings/ photos/ -o run`
         """,
         sources=("paintings", "photos"),
-        abilities=("frozen", "sample"),
+        abilities=("frozen", "sample", "network"),
     ),
 }

@@ -137,6 +137,17 @@ def sample(trained: Trained, path: Path) -> None:
     io.write(path.with_suffix(".png"), io.grid(np.stack(rows), columns=network.styles + 1))
 
 
+def network(trained: Trained) -> weights.Network:
+    """Return the network that paints, and the names of its styles.
+
+    Args:
+        trained: with the average that paints.
+    """
+    model = _network(trained.options, trained.facts)
+    about = {"names": trained.facts["paintings"], "steps": int(trained.state.step)}
+    return task.as_network(task.StyleModel(model, {"params": trained.state.average}, about))
+
+
 def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
     return models.ManyStyleNet(styles=len(facts["paintings"]), width=options.width, blocks=options.blocks)
 
