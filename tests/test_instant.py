@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from jaxart import cli, color, io, models, weights
 from jaxart.tasks import stylize
-from jaxart.tasks.stylize import network as module
+from jaxart.tasks.stylize import instant as module
 
 NAMES = ("scream", "circus", "shipwreck")
 

@@ -38,6 +38,9 @@ def network_bytes(network: Network) -> bytes:
 
     Args:
         network: whose params are dicts in dicts.
+
+    Raises:
+        WeightsError: a number that is not finite in half precision.
     """
     arrays = {name: np.asarray(leaf, np.float16) for name, leaf in _flat(network.params).items()}
     for name, leaf in arrays.items():

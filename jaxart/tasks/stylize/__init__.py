@@ -2,6 +2,7 @@
 
 from jaxart.tasks.stylize.arguments import COLORS, INITS, prepare
 from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_memory_modes, memory_limit
+from jaxart.tasks.stylize.instant import StyleModel, as_network, load_styles, restyle, style_mix
 from jaxart.tasks.stylize.job import (
     ADAM,
     LBFGS,
@@ -19,13 +20,8 @@ from jaxart.tasks.stylize.network import (
     NetworkAims,
     NetworkInfo,
     NetworkState,
-    StyleModel,
-    as_network,
-    load_styles,
     many_styles,
     network_aims,
-    restyle,
-    style_mix,
 )
 from jaxart.tasks.stylize.paint import Progress, finished, run, stylize
 from jaxart.tasks.stylize.predict import ScalePlan, estimate, needed_memory, plan, step_work
