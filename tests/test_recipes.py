@@ -71,6 +71,21 @@ def variational(*unused) -> Case:
     return Case(recipe, bars, "bound", lambda state: state.params, eager=False)
 
 
+def photographs(first):
+    """Yield the same two pictures of noise, so that a few steps on them lower the loss."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)
+    while True:
+        yield {"image": pixels}
+
+
+def many_styles(variables, photo, painting) -> Case:
+    layers = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
+    aims = stylize.network_aims([painting], variables=variables, style_layer_weights=(4.0, 1.0), **layers)
+    network = models.ManyStyleNet(styles=1, width=4, blocks=1)
+    recipe = stylize.many_styles(network, aims=aims, optimizer=optax.adam(0.01), **layers)
+    return Case(recipe, photographs, "loss", lambda state: state.params, eager=False)
+
+
 def classifying(*unused) -> Case:
     recipe = classify.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
@@ -97,6 +112,7 @@ CASES = {
     ),
     "vae": variational,
     "classifier": classifying,
+    "many styles": many_styles,
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import sys
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from jaxart.cli import data, plan, runs, sheet, stylize, system, weights
+from jaxart.cli import data, instant, plan, runs, sheet, stylize, system, weights
 from jaxart.cli.renamed import with_new_names
 from jaxart.cli.terminal import fail
 from jaxart.version import __version__
@@ -13,7 +13,7 @@ from jaxart.version import __version__
 def _commands() -> dict[str, tuple]:
     """Return the commands by purpose, in the order of the help."""
     return {
-        "Paint": (stylize.stylize, sheet.sheet, plan.plan, stylize.demo),
+        "Paint": (stylize.stylize, instant.styles, sheet.sheet, plan.plan, stylize.demo),
         "Train": (runs.train_app(), runs.resume, runs.score, runs.export, runs.runs),
         "Generate": (runs.generate, runs.interpolate),
         "Look at data": (data.app,),

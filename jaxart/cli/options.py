@@ -11,7 +11,9 @@ running = Group("Running", sort_key=3)
 
 Content = Annotated[Path, Parameter(help="The photograph, or a folder of photographs.")]
 
-Style = Annotated[Path, Parameter(help="One painting, or several that are mixed.")]
+Style = Annotated[
+    Path, Parameter(help="One painting, or several that are mixed; with --preset instant, names of styles.")
+]
 
 Data = Annotated[
     Path,

@@ -266,13 +266,17 @@ def export(
         "tpu",
     ),
 ) -> int:
-    """Write what a run has learned as one file that JAX runs without this program (jax.export)."""
+    """Write what a run has learned as one file that JAX runs without this program (jax.export); as .safetensors, its weights.
+
+    `jaxart stylize photo.jpg STYLE -o result.png --preset instant --model FILE.safetensors` paints with those of `train style`.
+    """
     from jaxart import runs
     from jaxart.cli.devices import keep_compiled_programs
 
     keep_compiled_programs()
     path = runs.export(runs.open_run(run), output, platforms=platforms)
-    say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB for {', '.join(platforms)}")
+    target = "weights" if path.suffix == ".safetensors" else f"for {', '.join(platforms)}"
+    say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, {target}")
     return 0
 
 

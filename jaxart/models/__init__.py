@@ -10,6 +10,7 @@ from jaxart.models.gan import (
     SNGANDiscriminator,
     SNGANGenerator,
 )
+from jaxart.models.stylenet import ManyStyleNet
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
@@ -20,6 +21,7 @@ __all__ = [
     "DCGANGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
+    "ManyStyleNet",
     "SNGANDiscriminator",
     "SNGANGenerator",
     "SmallClassifier",

@@ -104,7 +104,7 @@ def _with_box(kernel: Array) -> jax.Array:
     return rows[:, 1:] + rows[:, :-1]
 
 
-def upsampled_conv2d(images: Array, kernel: Array) -> jax.Array:
+def upsampled_conv2d(images: Array, kernel: Array, *, winograd: bool = True) -> jax.Array:
     """Return ``conv2d(upsample(images), kernel)`` for 3 x 3 kernels, without computing the large picture.
 
     Nearest neighbors and a 3 x 3 kernel are together a transposed convolution with a 4 x 4 kernel, of 4/9 the multiplications.
@@ -112,12 +112,14 @@ def upsampled_conv2d(images: Array, kernel: Array) -> jax.Array:
     Args:
         images: ``[N, H, W, C]``.
         kernel: ``[3, 3, C, O]``, float32; cast to the dtype of `images` at the end.
+        winograd: as in `conv_transpose2d`.
 
     Returns:
         ``[N, 2 H, 2 W, O]``.
     """
     turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-    return conv_transpose2d(images, _with_box(turned).astype(images.dtype), stride=2, padding=((1, 1), (1, 1)))
+    large = _with_box(turned).astype(images.dtype)
+    return conv_transpose2d(images, large, stride=2, padding=((1, 1), (1, 1)), winograd=winograd)
 
 
 def pooled_conv2d(images: Array, kernel: Array) -> jax.Array:

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from jaxart.runs.kind import KINDS, Facts, Generator, Kind, Trained
-from jaxart.runs.options import GanOptions, GeneratorOptions, Option, RunOptions, VaeOptions
+from jaxart.runs.options import GanOptions, GeneratorOptions, Option, RunOptions, StyleOptions, VaeOptions
 
 if TYPE_CHECKING:
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
@@ -33,6 +33,7 @@ __all__ = [
     "Program",
     "Run",
     "RunOptions",
+    "StyleOptions",
     "Summary",
     "Trained",
     "VaeOptions",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jaxart.runs.options import GanOptions, RunOptions, VaeOptions
+from jaxart.runs.options import GanOptions, RunOptions, StyleOptions, VaeOptions
 
 if TYPE_CHECKING:
     from jaxart.arrays import Key, PyTree
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxart.metrics import ScoreCard
     from jaxart.tasks.generate import Generate
     from jaxart.training import Recipe
+    from jaxart.weights import Network
 
 Facts = dict[str, Any]  # JSON values read off the data
 
@@ -51,6 +52,7 @@ class Kind(NamedTuple):
         load: ``(O, source, path) -> Dataset``: read one source of data.
         facts: ``(O, {source: Dataset}) -> facts``: JSON values that the recipe needs; raises ValueError for data that does not serve.
         recipe: ``(O, facts) -> Recipe``.
+        frozen: ``(O, {source: Dataset}) -> frozen``: the arrays of the recipe's `frozen`, where they are made of the data; or None.
         batches: ``(key, O, {source: Dataset}, first, process) -> batches``, endless, from step `first` on; `process` is (index, count).
         parameters: ``state -> {network: params}``, to be counted in a dry run.
         sources: names of its data, in the order of the command line.
@@ -58,6 +60,7 @@ class Kind(NamedTuple):
         score: ``(Trained, seen, held_out, count, seed) -> cards``, of data seen and data held out, ``{source: Dataset}`` each; `count` is
             how many examples to make or take, `seed` of what is drawn; or None.
         export: ``(Trained, platforms) -> bytes`` for `jax.export.deserialize`; platforms are of "cpu", "cuda" and "tpu"; or None.
+        network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
     """
 
@@ -69,20 +72,33 @@ class Kind(NamedTuple):
     batches: "Callable[[Key, Any, dict[str, Dataset], int, tuple[int, int]], Iterator[Batch]]"
     parameters: "Callable[[Any], dict[str, PyTree]]"
     sources: tuple[str, ...] = ("data",)
+    frozen: "Callable[[Any, dict[str, Dataset]], PyTree] | None" = None
     sample: Callable[[Trained, Path], None] | None = None
     score: "Callable[[Trained, dict[str, Dataset], dict[str, Dataset], int, int], list[ScoreCard]] | None" = None
     export: Callable[[Trained, tuple[str, ...]], bytes] | None = None
+    network: "Callable[[Trained], Network] | None" = None
     generator: Callable[[Trained], Generator] | None = None
 
 
-def _ours(module: str, options: type[RunOptions], summary: str) -> Kind:
-    """Return the kind whose functions stand in a module under the names of the fields."""
+_NEEDED = ("load", "facts", "recipe", "batches", "parameters")
+_OF_GENERATORS = ("sample", "score", "export", "generator")
+
+
+def _ours(
+    module: str,
+    options: type[RunOptions],
+    summary: str,
+    *,
+    sources: tuple[str, ...] = ("data",),
+    abilities: tuple[str, ...] = _OF_GENERATORS,
+) -> Kind:
+    """Return the kind whose functions stand in a module under the names of the fields: those needed, and its `abilities`."""
 
     def deferred(name: str) -> Callable[..., Any]:
         return lambda *arguments: getattr(importlib.import_module(module), name)(*arguments)
 
-    functions: Any = {name: deferred(name) for name in Kind._fields if name not in ("summary", "options", "sources")}
-    return Kind(summary=summary, options=options, **functions)
+    functions: Any = {name: deferred(name) for name in (*_NEEDED, *abilities)}
+    return Kind(summary=summary, options=options, sources=sources, **functions)
 
 
 KINDS: dict[str, Kind] = {
@@ -101,5 +117,17 @@ KINDS: dict[str, Kind] = {
         "jaxart.runs.vae",
         VaeOptions,
         "Train a variational autoencoder: blurrier pictures than a GAN's, but a likelihood, and no mode is left out.",
+    ),
+    "style": _ours(
+        "jaxart.runs.style",
+        StyleOptions,
+        """Train one network that paints photographs in the styles of many paintings, each in one pass.
+
+        It needs two sources of data: the paintings (a folder, or one file) and a folder of photographs to learn on.
+
+        Example: `jaxart train style paintings/ photos/ -o run`
+        """,
+        sources=("paintings", "photos"),
+        abilities=("frozen", "sample", "network"),
     ),
 }

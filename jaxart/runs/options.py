@@ -98,3 +98,25 @@ class VaeOptions(GeneratorOptions):
 
     latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 32
     learning_rate: Annotated[float, Option("Learning rate of Adam; it falls to a tenth by a cosine.")] = 1e-3
+
+
+@dataclass(frozen=True)
+class StyleOptions(RunOptions):
+    """What a network of many styles has beside what every run has."""
+
+    batch: Annotated[int, Option("Photographs per step, over all devices.")] = 4
+    crop: Annotated[int, Option("Side of the parts of photographs that it sees, pixels.", DATA)] = 192
+    painting_size: Annotated[
+        int, Option("Long side to which paintings are shrunk, pixels; smaller means finer brush strokes.", DATA)
+    ] = 256
+    width: Annotated[int, Option("Channels at the full size; four times as many at a quarter of it.", NETWORK)] = 32
+    blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 5
+    weights: Annotated[str, Option("Of VGG-16, which compares pictures: vgg16, or a file.", NETWORK)] = "vgg16"
+    content_weight: Annotated[float, Option("More keeps more of the photograph, less has more of the style.")] = 0.01
+    smoothness_weight: Annotated[float, Option("More has smoother pictures.")] = 2.0
+    learning_rate: Annotated[float, Option("Learning rate of Adam; it rises briefly, then falls to 0 by a cosine.")] = (
+        1e-3
+    )
+    half_life: Annotated[
+        float, Option("Photographs after which the average of the weights, which paints, forgets half.")
+    ] = 2_000

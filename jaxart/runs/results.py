@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxart import data as shelf
-from jaxart import io, metrics
+from jaxart import io, metrics, weights
 from jaxart.arrays import check_choice
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Generator, Trained
@@ -131,29 +131,36 @@ def score(
 
 
 def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFORMS) -> Path:
-    """Write what a run has learned as one file for `jax.export.deserialize`, which needs no jaxart.
+    """Write what a run has learned as one file: for `jax.export.deserialize`, which needs no jaxart, or as .safetensors, its weights.
 
     Args:
         run: of a kind that can be exported.
-        output: the file.
-        platforms: of "cpu", "cuda" and "tpu".
+        output: the file; with the suffix .safetensors its weights in half precision, as `weights.read_network` reads them.
+        platforms: of "cpu", "cuda" and "tpu"; for weights of no account.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: runs of its kind cannot be exported, an unknown platform, no checkpoint.
+        ValueError: runs of its kind cannot be exported in this form, an unknown platform, no checkpoint.
     """
+    if Path(output).suffix == ".safetensors":
+        network = _ability(run, "network", "has no weights to export: leave out .safetensors")
+        _check_folder(Path(output))
+        return _written(Path(output), weights.network_bytes(network(_trained(run))))
     serialize = _ability(run, "export", "cannot be exported")
     _check_folder(Path(output))
     if not platforms:
         raise ValueError(f"platforms: expected at least one of {', '.join(PLATFORMS)}.")
     for platform in platforms:
         check_choice("platforms", platform, PLATFORMS)
-    content = serialize(_trained(run), tuple(platforms))
-    with io.replacing(Path(output)) as partial:
+    return _written(Path(output), serialize(_trained(run), tuple(platforms)))
+
+
+def _written(path: Path, content: bytes) -> Path:
+    with io.replacing(path) as partial:
         partial.write_bytes(content)
-    return Path(output)
+    return path
 
 
 def _check_folder(path: Path) -> None:

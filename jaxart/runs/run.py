@@ -176,8 +176,14 @@ def with_data(run: Run, data: Paths | None = None) -> Run:
 
 
 def recipe_of(run: Run) -> training.Recipe:
-    """Return the recipe of a run."""
+    """Return the recipe of a run; what is frozen and made of the data is left out."""
     return KINDS[run.kind].recipe(run.options, run.facts)
+
+
+def whole_recipe_of(run: Run) -> training.Recipe:
+    """Return the recipe of a run with its data, whole: what `fit` takes."""
+    recipe, frozen = recipe_of(run), KINDS[run.kind].frozen
+    return recipe if frozen is None else recipe._replace(frozen=frozen(run.options, run.data))
 
 
 def keys_of(run: Run) -> jax.Array:

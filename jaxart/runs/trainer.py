@@ -15,7 +15,7 @@ from jaxart import training
 from jaxart.ops import compiler_options
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Kind, Trained
-from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, open_run, recipe_of, with_data
+from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, open_run, whole_recipe_of, with_data
 from jaxart.training import Hook
 
 _BATCHES_PER_CALL = 4
@@ -113,7 +113,7 @@ def dry_run(run: Run) -> DryRun:
         run: from `prepare`, `begin` or `open_run`.
     """
     run = with_data(run)
-    kind, recipe, (order, key) = KINDS[run.kind], recipe_of(run), keys_of(run)
+    kind, recipe, (order, key) = KINDS[run.kind], whole_recipe_of(run), keys_of(run)
     state = jax.eval_shape(recipe.init, key)
     batch = next(iter(kind.batches(order, run.options, run.data, 0, (0, 1))))
     stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_BATCHES_PER_CALL, *leaf.shape), leaf.dtype), batch)
@@ -135,7 +135,7 @@ def _train(run: Run, mesh: Mesh | None, hooks: tuple[Hook, ...], stop: Callable[
     saved = checkpoints_of(run)
     try:
         state, _ = training.fit(
-            recipe_of(run),
+            whole_recipe_of(run),
             batches,
             key=key,
             steps=options.steps,

@@ -1,6 +1,20 @@
 """Pretrained weights: where they come from, their license and preprocessing, and readers that run no foreign code."""
 
-from jaxart.weights.library import SETS, WeightSet, WeightsNotFound, load, locate, provide
+from jaxart.weights.library import SETS, WeightSet, WeightsNotFound, at_hand, load, locate, provide
+from jaxart.weights.networks import Network, network_bytes, read_network, shipped
 from jaxart.weights.readers import WeightsError
 
-__all__ = ["SETS", "WeightSet", "WeightsError", "WeightsNotFound", "load", "locate", "provide"]
+__all__ = [
+    "SETS",
+    "Network",
+    "WeightSet",
+    "WeightsError",
+    "WeightsNotFound",
+    "at_hand",
+    "load",
+    "locate",
+    "network_bytes",
+    "provide",
+    "read_network",
+    "shipped",
+]

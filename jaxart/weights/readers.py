@@ -1,6 +1,7 @@
 """Read arrays from untrusted files: safetensors, NumPy pickles and torch's `.pth`, none of which may run code here."""
 
 import io
+import json
 import math
 import pickle
 import zipfile
@@ -48,6 +49,14 @@ def read(path: Path) -> Arrays:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise WeightsError(f"{path.name}: damaged or not a file of weights ({reason}).") from error
     raise WeightsError(f"{path.name}: expected .safetensors, .pth, .pt or .bin.")
+
+
+def in_one_order(data: bytes) -> bytes:
+    """Return a safetensors file with its header in one order: what is written twice must be the same bytes."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
 class _Restricted(pickle.Unpickler):

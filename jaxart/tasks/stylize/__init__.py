@@ -1,7 +1,8 @@
-"""Optimized style transfer: paint a photograph with the statistics of paintings."""
+"""Style transfer: paint a photograph with the statistics of paintings, optimized or by a network that has learned it."""
 
 from jaxart.tasks.stylize.arguments import COLORS, INITS, prepare
 from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_memory_modes, memory_limit
+from jaxart.tasks.stylize.instant import StyleModel, as_network, load_styles, restyle, style_mix
 from jaxart.tasks.stylize.job import (
     ADAM,
     LBFGS,
@@ -14,6 +15,14 @@ from jaxart.tasks.stylize.job import (
 )
 from jaxart.tasks.stylize.keep import noted_memory_modes
 from jaxart.tasks.stylize.needs import FIXED_PIXELS
+from jaxart.tasks.stylize.network import (
+    NETWORK_ADAM,
+    NetworkAims,
+    NetworkInfo,
+    NetworkState,
+    many_styles,
+    network_aims,
+)
 from jaxart.tasks.stylize.paint import Progress, finished, run, stylize
 from jaxart.tasks.stylize.predict import ScalePlan, estimate, needed_memory, plan, step_work
 from jaxart.tasks.stylize.predict_sheet import SheetPlan, plan_sheet
@@ -30,9 +39,13 @@ __all__ = [
     "INITS",
     "LBFGS",
     "MEMORY_MODES",
+    "NETWORK_ADAM",
     "WHOLE",
     "MemoryMode",
     "ModePlan",
+    "NetworkAims",
+    "NetworkInfo",
+    "NetworkState",
     "NotFiniteSheetError",
     "Optimizer",
     "PaintingTargets",
@@ -40,27 +53,34 @@ __all__ = [
     "ScalePlan",
     "SheetPlan",
     "State",
+    "StyleModel",
     "Stylization",
     "Term",
     "TermInputs",
     "WeightedTerm",
+    "as_network",
     "choose_memory_modes",
     "compare_memory_modes",
     "estimate",
     "finished",
+    "load_styles",
+    "many_styles",
     "memory_limit",
     "needed_memory",
+    "network_aims",
     "noted_memory_modes",
     "painting_targets",
     "picture",
     "plan",
     "plan_sheet",
     "prepare",
+    "restyle",
     "run",
     "run_sheet",
     "scale_recipe",
     "sheet_recipe",
     "step_work",
+    "style_mix",
     "stylize",
     "variations",
 ]

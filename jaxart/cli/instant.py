@@ -1,0 +1,153 @@
+"""`--preset instant` and the command styles: photographs painted in one pass each by a network of many styles."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from jaxart.cli.job import DEFAULTS, Options
+from jaxart.cli.options import look
+from jaxart.cli.terminal import say, show, table
+
+if TYPE_CHECKING:
+    from jaxart.tasks.stylize import StyleModel
+
+_LARGEST = 1024  # pixels of the long side where no size is given
+_TILE, _WHOLE = 1024, 1 << 21  # side of the tiles, and the pixels up to which a picture is painted whole
+_SHARED = ("preset", "size", "style_weights", "colors")  # flags of other presets that mean the same here
+_SHEET = 192  # pixels a side of the pictures of the contact sheet
+
+ModelFile = Annotated[
+    Path | None,
+    Parameter(group=look, help="The network of --preset instant: a .safetensors of `export`. [the one in the package]"),
+]
+
+
+@dataclass(frozen=True)
+class Instant:
+    """What --preset instant has beside the rest."""
+
+    strength: Annotated[
+        float, Parameter(group=look, help="With --preset instant: 0 is the photograph, 1 the painting.")
+    ] = 1.0
+    model: ModelFile = None
+
+
+AS_IT_IS = Instant()
+
+
+def instant_painter(
+    styles: tuple[Path, ...], options: Options, instant: Instant, *, bits: Literal[8, 16]
+) -> Callable[..., int]:
+    """Read the network once; return a function that paints a photograph from a file to a file.
+
+    Args:
+        styles: names of styles.
+        options: flags of all presets.
+        instant: flags of this one.
+        bits: of each channel of the result.
+
+    Raises:
+        ValueError: an unknown style, a flag that has no meaning here, a file that is no network.
+    """
+    from jaxart.tasks import stylize as task
+
+    _check_flags(options)
+    model = task.load_styles(instant.model)
+    mix = task.style_mix(model.names, _names(styles, model), options.style_weights)
+
+    def paint(content: Path, *, output: Path, **unused: Any) -> int:
+        from jaxart import io
+
+        begin = time.perf_counter()
+        photograph = io.read_picture(content)
+        pixels = _sized(io.on_white(photograph), options.size)
+        tile = None if pixels.shape[0] * pixels.shape[1] <= _WHOLE else _TILE
+        made = task.restyle(
+            model.network,
+            model.variables,
+            pixels,
+            mix,
+            strength=instant.strength,
+            colors=options.colors,
+            tile=tile,
+        )
+        io.write(output, made, alpha=_alpha(photograph.alpha, made.shape[:2]), bits=bits)
+        say(f"{output}: {made.shape[1]} x {made.shape[0]}, {time.perf_counter() - begin:.1f} s")
+        return 0
+
+    return paint
+
+
+def styles(
+    *,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="A sheet of the sample photograph in every style.")
+    ] = None,
+    model: ModelFile = None,
+) -> int:
+    """List the styles of `--preset instant`, which needs no download.
+
+    Example: `jaxart styles -o styles.png`, then `jaxart stylize photo.jpg scream -o result.png --preset instant`
+    """
+    import numpy as np
+
+    from jaxart import io, samples
+    from jaxart.tasks import stylize as task
+
+    found = task.load_styles(model)
+    paintings = found.about.get("paintings", {})
+    rows = ((name, paintings.get(name, "")) for name in found.names)
+    show(table(rows, columns=("style", "painting")))
+    if output is None:
+        return 0
+    io.check_writable(output)
+    photo = io.square(np.rint(io.read(samples.path("cat")) * 255).astype(np.uint8), _SHEET)
+    each = [task.restyle(found.network, found.variables, photo, mix) for mix in np.eye(len(found.names))]
+    io.write(output, io.grid(np.stack(each), columns=4))
+    say(f"{output}: in the order above, four in a row")
+    return 0
+
+
+def _names(styles: tuple[Path, ...], model: "StyleModel") -> list[str]:
+    """Return the names of styles; a file of a painting is none."""
+    for style in styles:
+        if str(style) not in model.names and style.is_file():
+            raise ValueError(
+                f"{style}: --preset instant paints in the styles that its network has learned ({', '.join(model.names)}). "
+                "For a painting of your own take --preset fast, or let `jaxart train style` learn it."
+            )
+    return [str(style) for style in styles]
+
+
+def _check_flags(options: Options) -> None:
+    """Refuse flags that have no meaning in one pass."""
+    for field in dataclasses.fields(Options):
+        if field.name not in _SHARED and getattr(options, field.name) != getattr(DEFAULTS, field.name):
+            flag = field.name.replace("_", "-")
+            raise ValueError(f"--{flag} has no meaning with --preset instant: leave it out, or take --preset fast.")
+
+
+def _sized(picture: Any, size: int | None) -> Any:
+    """Return a photograph with the long side that was asked for; without one, shrunk to the largest where it is larger."""
+    import numpy as np
+
+    from jaxart.image import fit_within, resize
+
+    if size is not None and size < 1:
+        raise ValueError(f"--size: expected at least 1 pixel, got {size}.")
+    longest = max(picture.shape[:2])
+    target = min(longest, _LARGEST) if size is None else size
+    return picture if target == longest else np.clip(resize(picture, fit_within(picture.shape[:2], target)), 0, 1)
+
+
+def _alpha(alpha: Any, size: tuple[int, int]) -> Any:
+    import numpy as np
+
+    from jaxart.image import resize
+
+    return None if alpha is None else np.clip(resize(alpha[..., None], size)[..., 0], 0, 1)

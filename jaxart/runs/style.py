@@ -1,0 +1,204 @@
+"""Feed-forward networks of many styles as a kind of run: paintings to learn, photographs to learn on."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxart import data as shelf
+from jaxart import io, models, samples, weights
+from jaxart.arrays import Array, Key, PyTree
+from jaxart.runs.kind import Facts, Trained
+from jaxart.runs.options import StyleOptions
+from jaxart.tasks import stylize as task
+from jaxart.training import Recipe
+
+SMALLEST_PAINTING = 64  # pixels of the short side of a file
+_SMALLEST_CROP = 32  # pixels; VGG's deepest layer is 2 x 2 there
+_LARGEST_SCALE = 1.5  # short side of the photographs, in crops
+_WARM_UP = 200  # steps, at most a twentieth of all
+_SHOWN = ("cat", "coffee")  # photographs of the sheet: of `samples`, the same in every run
+
+
+def load(options: StyleOptions, source: str, path: Path) -> shelf.Dataset:
+    """Read the paintings, or the photographs as squares of 1.5 times the crop.
+
+    Args:
+        options: of the run.
+        source: "paintings" or "photos".
+        path: of the paintings a folder or one file, of the photographs as `data.load` takes it.
+
+    Raises:
+        ValueError: nothing there or nothing that can be read; sizes that cannot serve.
+    """
+    for name, least in {"crop": _SMALLEST_CROP, "painting_size": SMALLEST_PAINTING}.items():
+        if getattr(options, name) < least:
+            raise ValueError(f"{name}: expected at least {least} pixels, got {getattr(options, name)}.")
+    if source == "paintings":
+        return _paintings(path, options.painting_size)
+    return shelf.load(path, size=round(_LARGEST_SCALE * options.crop))
+
+
+def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
+    """Return the names of the paintings, in the order of the styles.
+
+    Args:
+        options: of the run.
+        data: by source.
+
+    Raises:
+        ValueError: a painting that is too small or of a single color, or two of one name.
+    """
+    del options
+    found = data["paintings"]
+    names = found.column("name").tolist()
+    for row, name in enumerate(names):
+        if names.count(name) > 1:
+            raise ValueError(f"paintings: {names.count(name)} files are called {name!r}. Rename all but one.")
+        if (side := int(found.column("side")[row])) < SMALLEST_PAINTING:
+            raise ValueError(
+                f"paintings: {name!r} has a short side of {side} pixels; {SMALLEST_PAINTING} at least are needed."
+            )
+        pixels = _painting(found, row)
+        if (pixels == pixels[0, 0]).all():
+            raise ValueError(f"paintings: {name!r} is of a single color, which is no style to learn. Leave it out.")
+    return {"paintings": names}
+
+
+def recipe(options: StyleOptions, facts: Facts) -> Recipe:
+    """Return the recipe of a network of many styles; what it learns from is `frozen`.
+
+    Args:
+        options: of the run.
+        facts: the names of the paintings.
+    """
+    warm_up = min(_WARM_UP, options.steps // 20)
+    rate = optax.warmup_cosine_decay_schedule(
+        options.learning_rate / (warm_up + 1), options.learning_rate, warm_up, max(options.steps, warm_up + 1)
+    )
+    return task.many_styles(
+        _network(options, facts),
+        aims=None,
+        optimizer=optax.adam(rate),
+        half_life=options.half_life,
+        transform=functools.partial(_parts, crop=options.crop),
+    )
+
+
+def frozen(options: StyleOptions, data: dict[str, shelf.Dataset]) -> task.NetworkAims:
+    """Return what the network learns from: VGG, and the statistics of the paintings.
+
+    Args:
+        options: of the run.
+        data: by source.
+    """
+    found = data["paintings"]
+    return task.network_aims(
+        [_painting(found, row) for row in range(found.count)],
+        variables=weights.load(options.weights),
+        content_weight=options.content_weight,
+        smoothness_weight=options.smoothness_weight,
+    )
+
+
+def batches(
+    key: Key, options: StyleOptions, data: dict[str, shelf.Dataset], first: int, process: tuple[int, int]
+) -> Iterator[shelf.Batch]:
+    """Return batches of photographs.
+
+    Args: see `Kind`.
+    """
+    return shelf.batches(key, data["photos"], options.batch, columns=("image",), first=first, process=process)
+
+
+def parameters(state: task.NetworkState) -> dict[str, PyTree]:
+    """Return the parameters of the network."""
+    return {"network": state.params}
+
+
+def sample(trained: Trained, path: Path) -> None:
+    """Write a sheet, a row of each photograph: as it is, then in every style.
+
+    Args:
+        trained: with the average that paints.
+        path: without a suffix.
+    """
+    network, variables = _network(trained.options, trained.facts), {"params": trained.state.average}
+    rows = []
+    for name in _SHOWN:
+        photo = io.square(_pixels(samples.path(name)), trained.options.crop).astype(np.float32) / 255
+        mixes = np.eye(network.styles, dtype=np.float32)
+        rows += [photo, *(task.restyle(network, variables, photo, mix) for mix in mixes)]
+    io.write(path.with_suffix(".png"), io.grid(np.stack(rows), columns=network.styles + 1))
+
+
+def network(trained: Trained) -> weights.Network:
+    """Return the network that paints, and the names of its styles.
+
+    Args:
+        trained: with the average that paints.
+    """
+    model = _network(trained.options, trained.facts)
+    about = {"names": trained.facts["paintings"], "steps": int(trained.state.step)}
+    return task.as_network(task.StyleModel(model, {"params": trained.state.average}, about))
+
+
+def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
+    return models.ManyStyleNet(styles=len(facts["paintings"]), width=options.width, blocks=options.blocks)
+
+
+def _parts(keys: Key, images: Array, *, crop: int) -> jax.Array:
+    """Show a random square of each photograph, at a random scale and perhaps mirrored: ``[B, S, S, 3] -> [B, crop, crop, 3]``."""
+    return shelf.augment(keys, images, (functools.partial(_part, crop=crop), shelf.horizontal_flip))
+
+
+def _part(key: Key, image: Array, *, crop: int) -> jax.Array:
+    """Shrink a photograph so that its side is 1 to 1.5 crops, and take a square of one."""
+    u, v, w = jax.random.uniform(key, (3,))
+    side = crop + (image.shape[0] - crop) * u
+    corner, scale = jnp.stack([v, w]) * (side - crop), jnp.broadcast_to(side / image.shape[0], (2,))
+    part = jax.image.scale_and_translate(image, (crop, crop, image.shape[-1]), (0, 1), scale, -corner, method="linear")
+    return jnp.clip(part, 0, 1)
+
+
+def _paintings(path: Path, size: int) -> shelf.Dataset:
+    """Read paintings, none enlarged; each lies in the upper left of a square of the largest side."""
+    files = [path] if path.is_file() else io.pictures_in(path)
+    pictures = [_pixels(file) for file in files]
+    columns: dict[str, Any] = {
+        "image": np.zeros((len(files), size, size, 3), np.uint8),
+        "height": np.zeros(len(files), np.int32),
+        "width": np.zeros(len(files), np.int32),
+        "side": np.asarray([min(each.shape[:2]) for each in pictures], np.int32),
+        "name": np.asarray([file.stem for file in files]),
+    }
+    for row, pixels in enumerate(pictures):
+        shrunk = _shrunk(pixels, size)
+        columns["height"][row], columns["width"][row] = shrunk.shape[:2]
+        columns["image"][row, : shrunk.shape[0], : shrunk.shape[1]] = shrunk
+    return shelf.from_arrays(columns)
+
+
+def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Shrink a picture, uint8 ``[H, W, 3]``, so that its long side is `size` pixels at most."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= size:
+        return pixels
+    scale = size / max(height, width)
+    inner = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
+    return io.square(pixels, size, fit="pad")[top : top + inner[0], left : left + inner[1]]
+
+
+def _painting(data: shelf.Dataset, row: int) -> np.ndarray:
+    height, width = (int(data.column(name)[row]) for name in ("height", "width"))
+    return data.column("image")[row, :height, :width]
+
+
+def _pixels(path: Path) -> np.ndarray:
+    return np.rint(io.read(path) * 255).astype(np.uint8)

@@ -1,0 +1,170 @@
+"""Painting in one pass with a trained network of many styles, and the file that holds one."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart import color, weights
+from jaxart.arrays import Array, Image, PyTree, check_choice, check_image
+from jaxart.image import fit_within, resize
+from jaxart.models.stylenet import STRIDE, ManyStyleNet
+from jaxart.ops import tiled_map
+from jaxart.tasks.stylize.arguments import COLORS
+
+KIND = "many styles"  # of a file of weights
+BUCKET, MEASURED = 64, 1024  # pixels: what sides are rounded up to, and the long side of what statistics are taken from
+
+
+class StyleModel(NamedTuple):
+    """A trained network of many styles.
+
+    Fields:
+        network: module, as in `restyle`.
+        variables: ``{"params": ...}``.
+        about: JSON values: "names" of the styles in their order, what "paintings" they are, and so on.
+    """
+
+    network: Any
+    variables: PyTree
+    about: dict[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the styles, in their order."""
+        return tuple(self.about["names"])
+
+
+def load_styles(path: str | Path | None = None) -> StyleModel:
+    """Read a network of many styles; by default the one that comes with the package.
+
+    Args:
+        path: of a file that `as_network` made the content of.
+
+    Raises:
+        weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
+    """
+    path = weights.shipped("styles") if path is None else Path(path)
+    params, about = weights.read_network(path, kind=KIND)
+    try:
+        names = [str(name) for name in about["names"]]
+        network = ManyStyleNet(styles=len(names), width=int(about["width"]), blocks=int(about["blocks"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise weights.WeightsError(f"{path.name}: its description lacks something ({error!r}).") from error
+    blank = jnp.zeros((1, STRIDE, STRIDE, 3)), jnp.zeros((1, network.styles))
+    expected = jax.eval_shape(network.init, jax.random.key(0), *blank)["params"]
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+        raise weights.WeightsError(
+            f"{path.name}: its layers are not those of a network of {len(names)} styles, width {network.width} and {network.blocks} blocks."
+        )
+    return StyleModel(network, jax.device_put({"params": params}), about)
+
+
+def as_network(model: StyleModel) -> weights.Network:
+    """Return a model as a network that `weights.network_bytes` writes and `load_styles` reads.
+
+    Args:
+        model: to be kept.
+    """
+    shape = {"kind": KIND, "width": model.network.width, "blocks": model.network.blocks}
+    return weights.Network(jax.device_get(model.variables["params"]), {**model.about, **shape})
+
+
+def style_mix(names: Sequence[str], wanted: Sequence[str], shares: Sequence[float] | None = None) -> np.ndarray:
+    """Return the weights of all styles ``[styles]`` for some of them, which sum to one.
+
+    Args:
+        names: of all styles.
+        wanted: those that are mixed.
+        shares: of each, not negative; equal by default.
+
+    Raises:
+        ValueError: an unknown name, or shares that do not serve.
+
+    >>> style_mix(["scream", "circus"], ["circus"]).tolist()
+    [0.0, 1.0]
+    """
+    each = np.ones(len(wanted)) if shares is None else np.asarray(shares, np.float64)
+    if each.shape != (len(wanted),) or not (each >= 0).all() or not 0 < each.sum() < float("inf"):
+        raise ValueError(f"style weights: expected {len(wanted)} numbers of at least 0, not all 0, got {shares}.")
+    mix = np.zeros(len(names), np.float32)
+    for name, share in zip(wanted, each / each.sum(), strict=True):
+        mix[list(names).index(check_choice("style", name, names))] += share
+    return mix
+
+
+def restyle(
+    network: Any,
+    variables: PyTree,
+    photo: Image,
+    mix: Array,
+    *,
+    strength: float = 1.0,
+    colors: Literal["style", "luminance", "transport"] = "style",
+    tile: int | None = None,
+) -> np.ndarray:
+    """Paint a photograph in one pass.
+
+    Its sides are continued to multiples of 64 by reflection and cropped at the end, so that a folder of pictures needs few programs. Above
+    1024 pixels the channels' means and deviations are those of the picture shrunk to that, which makes a large picture the large form of
+    the small one, and the same in tiles and whole.
+
+    Args:
+        network: as in `many_styles`, with a collection "statistics" and a `halo`: `models.ManyStyleNet`.
+        variables: ``{"params": ...}``, such as the average of a state.
+        photo: ``[H, W, 3]`` in [0, 1] or uint8, of any size.
+        mix: ``[styles]``, the weight of each: one-hot is a style, what sums to one a blend.
+        strength: from 0, the photograph, to 1; between them the two are mixed.
+        colors: "style" leaves the painting's; "luminance" keeps the photograph's chroma; "transport" gives the result the mean and
+            covariance of the photograph's colors.
+        tile: side of the parts that are painted one by one, pixels; None paints the picture whole.
+
+    Returns:
+        float32 ``[H, W, 3]`` in [0, 1].
+
+    Raises:
+        ValueError: no picture, a mix of another length, a strength outside [0, 1], unknown colors, a tile below 1.
+    """
+    picture, mix = check_image("photo", photo), np.asarray(mix, np.float32)
+    _check_wishes(network, mix, strength, colors, tile)
+    if strength == 0:
+        return picture
+    height, width = picture.shape[:2]
+    pad = [(0, -side % BUCKET) for side in (height, width)]
+    whole = np.pad(picture, (*pad, (0, 0)), mode="symmetric")
+    shrunk = fit_within(whole.shape[:2], MEASURED) if max(whole.shape[:2]) > MEASURED else whole.shape[:2]
+    statistics = _statistics(network, variables, whole, mix[None], tuple(side + -side % BUCKET for side in shrunk))
+    made = _restyled(network, {**variables, "statistics": statistics}, whole, mix[None], tile)[:height, :width]
+    if colors == "luminance":
+        made = color.with_chroma_of(made, picture)
+    elif colors == "transport":
+        made = color.match_mean_covariance(made, picture)
+    return np.asarray(made if strength == 1 else picture + np.float32(strength) * (made - picture))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _statistics(network: Any, variables: PyTree, picture: Array, mix: Array, size: tuple[int, int]) -> PyTree:
+    small = picture if picture.shape[:2] == size else jnp.clip(resize(picture, size), 0, 1)
+    return network.apply(variables, small[None], mix, mutable=["statistics"])[1]["statistics"]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _restyled(network: Any, variables: PyTree, picture: Array, mix: Array, tile: int | None) -> jax.Array:
+    def paint(window: Array, extra: tuple) -> jax.Array:
+        return network.apply(extra[0], window[None], extra[1])[0]
+
+    return tiled_map(paint, picture, (variables, mix), tile=tile, halo=network.halo, align=STRIDE)
+
+
+def _check_wishes(network: Any, mix: np.ndarray, strength: float, colors: str, tile: int | None) -> None:
+    if mix.shape != (network.styles,) or not np.isfinite(mix).all():
+        raise ValueError(f"mix: expected {network.styles} finite numbers, one a style, got shape {mix.shape}.")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength: expected a number from 0 to 1, got {strength}.")
+    check_choice("colors", colors, COLORS)
+    if tile is not None and tile < 1:
+        raise ValueError(f"tile: expected at least 1 pixel, got {tile}.")

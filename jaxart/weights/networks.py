@@ -1,0 +1,93 @@
+"""Networks of our own training as safetensors: half-precision arrays, and beside them what one must know to build and use them."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from jaxart.arrays import PyTree
+from jaxart.weights.readers import WeightsError, in_one_order
+
+FORMAT = "jaxart network 1"
+SHIPPED = ("styles",)
+
+
+class Network(NamedTuple):
+    """A trained network.
+
+    Fields:
+        params: of the module, float32 NumPy arrays.
+        about: JSON values that its kind needs, such as the names of its styles.
+    """
+
+    params: PyTree
+    about: dict[str, Any]
+
+
+def shipped(name: str) -> Path:
+    """Return the file of a network that comes with the package, one of `SHIPPED`; its model card lies beside it, as NAME.md."""
+    return Path(str(files("jaxart.weights") / "shipped" / f"{name}.safetensors"))
+
+
+def network_bytes(network: Network) -> bytes:
+    """Return a network as the content of a safetensors file; what stands for numbers is rounded to half precision.
+
+    Args:
+        network: whose params are dicts in dicts.
+
+    Raises:
+        WeightsError: a number that is not finite in half precision.
+    """
+    arrays = {name: np.asarray(leaf, np.float16) for name, leaf in _flat(network.params).items()}
+    for name, leaf in arrays.items():
+        if not np.isfinite(leaf).all():
+            raise WeightsError(f"{name}: not finite in half precision.")
+    return in_one_order(save(arrays, metadata={"format": FORMAT, "about": json.dumps(network.about, sort_keys=True)}))
+
+
+def read_network(path: str | Path, *, kind: str) -> Network:
+    """Read a network that `network_bytes` wrote. Nothing in the file is run.
+
+    Args:
+        path: of a .safetensors file.
+        kind: what ``about["kind"]`` must be.
+
+    Raises:
+        WeightsError: no such file, damaged, or of another format or kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file.")
+    try:
+        with safe_open(path, framework="np") as file:
+            facts = file.metadata() or {}
+            arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path.name}: damaged or not a safetensors file ({error}).") from error
+    if facts.get("format") != FORMAT:
+        raise WeightsError(f"{path.name}: expected the format {FORMAT!r}, got {facts.get('format')!r}.")
+    about = json.loads(facts.get("about", "{}"))
+    if about.get("kind") != kind:
+        raise WeightsError(f"{path.name}: expected a network of the kind {kind!r}, got {about.get('kind')!r}.")
+    return Network(_tree(arrays), about)
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix[:-1]: tree}
+    return {name: leaf for key, branch in tree.items() for name, leaf in _flat(branch, f"{prefix}{key}.").items()}
+
+
+def _tree(arrays: dict[str, np.ndarray]) -> PyTree:
+    tree: dict[str, Any] = {}
+    for name, leaf in arrays.items():
+        *branches, last = name.split(".")
+        place = tree
+        for branch in branches:
+            place = place.setdefault(branch, {})
+        place[last] = leaf
+    return tree

@@ -1,0 +1,176 @@
+"""Painting in one pass: the file of a network, size, strength and colors, and the command line."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from jaxart import cli, color, io, models, weights
+from jaxart.tasks import stylize
+from jaxart.tasks.stylize import instant as module
+
+NAMES = ("scream", "circus", "shipwreck")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A network that was not trained, but whose styles differ."""
+    net = models.ManyStyleNet(styles=3, width=4, blocks=1)
+    params = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 3)))["params"]
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda leaf: np.float32(np.float16(leaf + rng.normal(0, 0.3, leaf.shape))), params)
+    about = {"names": list(NAMES), "paintings": {"scream": "Munch, The Scream"}}
+    return stylize.StyleModel(net, {"params": params}, about)
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(weights.network_bytes(stylize.as_network(model)))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+
+    def call(*words):
+        return cli.app()([str(word) for word in words], exit_on_error=False, print_error=False)
+
+    before = jax.config.jax_compilation_cache_dir
+    yield call
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def paint(model, photo, **options):
+    return stylize.restyle(model.network, model.variables, photo, np.eye(3)[1], **options)
+
+
+def test_a_file_of_a_network_is_read_as_it_was_written(model, file):
+    found = stylize.load_styles(file)
+    assert found.network == model.network
+    assert found.names == NAMES
+    jax.tree.map(np.testing.assert_array_equal, found.variables, model.variables)  # numbers of half precision
+    assert file.read_bytes() == weights.network_bytes(stylize.as_network(found))
+
+
+def test_files_that_are_no_network_of_styles_are_refused(model, file, tmp_path):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(weights.WeightsError, match="damaged"):
+        stylize.load_styles(damaged)
+    with pytest.raises(weights.WeightsError, match="no such file"):
+        stylize.load_styles(tmp_path / "none.safetensors")
+    arrays, about = load_file(file), {"kind": "many styles", "width": 4, "blocks": 1, "names": list(NAMES)}
+    for facts, message in (
+        ({}, "expected the format 'jaxart network 1', got None"),
+        ({"format": "jaxart network 9"}, "got 'jaxart network 9'"),
+        (
+            {"format": weights.networks.FORMAT, "about": '{"kind": "any style"}'},
+            "the kind 'many styles', got 'any style'",
+        ),
+        ({"format": weights.networks.FORMAT, "about": '{"kind": "many styles"}'}, "lacks something"),
+        ({"format": weights.networks.FORMAT, "about": json.dumps(about | {"names": ["one"]})}, "layers are not those"),
+        ({"format": weights.networks.FORMAT, "about": json.dumps(about | {"blocks": 2})}, "layers are not those"),
+    ):
+        save_file(arrays, damaged, metadata=facts)
+        with pytest.raises(weights.WeightsError, match=message):
+            stylize.load_styles(damaged)
+
+
+def test_parts_equal_the_whole_and_large_pictures_are_measured_small(model, photo, monkeypatch, rng):
+    picture = np.asarray(rng.random((150, 210, 3)), np.float32)
+    np.testing.assert_allclose(paint(model, picture, tile=64), paint(model, picture), atol=1e-4)
+    monkeypatch.setattr(module, "MEASURED", 128)
+    small = paint(model, picture)
+    np.testing.assert_allclose(paint(model, picture, tile=64), small, atol=1e-4)
+    monkeypatch.setattr(module, "MEASURED", 1024)
+    assert np.abs(small - paint(model, picture)).max() > 1e-3  # other statistics
+
+
+def test_strength_goes_from_the_photograph_to_the_painting(model, photo):
+    none, half, full = (paint(model, photo, strength=each) for each in (0, 0.5, 1))
+    np.testing.assert_array_equal(none, photo)
+    np.testing.assert_allclose(half, (photo + full) / 2, atol=1e-6)
+    assert full.shape == photo.shape
+    assert full.dtype == np.float32
+
+
+def test_colors_are_kept_where_asked_for(model, photo):
+    made = paint(model, photo)
+    luminance, transport = (paint(model, photo, colors=each) for each in ("luminance", "transport"))
+    np.testing.assert_allclose(luminance, color.with_chroma_of(made, photo), atol=1e-6)
+    assert (
+        np.abs(transport.mean((0, 1)) - photo.mean((0, 1))).max() < np.abs(made.mean((0, 1)) - photo.mean((0, 1))).max()
+    )
+
+
+def test_pictures_of_one_bucket_share_a_program(model, rng):
+    before = module._restyled._cache_size()
+    for size in ((70, 100), (90, 128), (128, 66)):
+        paint(model, np.asarray(rng.random((*size, 3)), np.float32))
+    assert module._restyled._cache_size() == before + 1
+
+
+def test_what_cannot_be_painted_is_refused(model, photo):
+    for options, message in (
+        ({"strength": 1.5}, "strength: expected a number from 0 to 1"),
+        ({"colors": "gray"}, "colors: "),
+        ({"tile": 0}, "at least 1 pixel"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            paint(model, photo, **options)
+    with pytest.raises(ValueError, match="mix: expected 3"):
+        stylize.restyle(model.network, model.variables, photo, np.ones(2))
+
+
+def test_styles_are_mixed_by_name():
+    np.testing.assert_allclose(stylize.style_mix(NAMES, ("scream", "circus"), (3, 1)), [0.75, 0.25, 0])
+    with pytest.raises(ValueError, match=r"style: .*scream"):
+        stylize.style_mix(NAMES, ("screem",))
+    with pytest.raises(ValueError, match="expected 2 numbers"):
+        stylize.style_mix(NAMES, ("scream", "circus"), (1,))
+
+
+def test_the_command_line_paints_a_file_and_a_folder(model, file, run, photo, tmp_path):
+    source = tmp_path / "photos"
+    source.mkdir()
+    for name in ("a.png", "b.png"):
+        io.write(source / name, photo, alpha=np.full(photo.shape[:2], 0.5))
+    instant = ("--preset", "instant", "--model", file)
+    assert run("stylize", source / "a.png", "circus", "-o", tmp_path / "made.png", *instant, "--strength", "0.5") == 0
+    made = io.read_picture(tmp_path / "made.png")
+    np.testing.assert_allclose(
+        made.rgb, paint(model, io.on_white(io.read_picture(source / "a.png")), strength=0.5), atol=0.003
+    )
+    assert made.alpha is not None
+    assert (
+        run("stylize", source, "scream", "circus", "-o", tmp_path / "made", *instant, "--style-weights", "1", "3") == 0
+    )
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["a.png", "b.png"]
+    assert run("styles", "--model", file, "-o", tmp_path / "sheet.png") == 0
+    assert io.read(tmp_path / "sheet.png").shape[1] > 3 * 190
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("circle", "--preset", "instant"), "style: "),
+        (("photo.png", "--preset", "instant"), "the styles that its network has learned .*scream.* --preset fast"),
+        (("scream", "--preset", "instant", "--steps", "5"), "--steps has no meaning with --preset instant"),
+        (("photo.png", "--strength", "0.5"), "belong to --preset instant"),
+        (("scream", "--preset", "instant", "--size", "0"), "--size: expected at least 1 pixel"),
+    ],
+)
+def test_errors_on_the_command_line(words, message, file, run, photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    io.write("photo.png", photo)
+    model = ("--model", file) if "instant" in words else ()
+    with pytest.raises(ValueError, match=message):
+        run("stylize", "photo.png", *words, "-o", "made.png", *model)
+    assert not (tmp_path / "made.png").exists()
+    with pytest.raises(ValueError, match="--preset instant: expected quality, fast, large"):
+        run("plan", "photo.png", "photo.png", "--preset", "instant")
