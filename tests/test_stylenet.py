@@ -142,9 +142,12 @@ def test_what_cannot_be_painted_is_refused(params, images):
         stylize.restyle(NETWORK, params, images[0], [1.0, 0.0])
 
 
-def test_restyle_is_one_pass(params, images):
-    made = stylize.restyle(NETWORK, params, images[0], MIX[0])
-    np.testing.assert_allclose(made, APPLY(params, images[:1], MIX[:1])[0], atol=1e-5)
+def test_restyle_is_one_pass_over_the_picture_continued_to_a_bucket(params, images):
+    bucket = jnp.pad(images[:1], ((0, 0), (0, 16), (0, 24), (0, 0)), mode="symmetric")
+    made = stylize.restyle(NETWORK, params, np.asarray(images[0]), MIX[1])
+    np.testing.assert_allclose(made, APPLY(params, bucket, MIX[1:])[0, :48, :40], atol=1e-5)
+    with pytest.raises(ValueError, match="mix: expected 3 finite numbers"):
+        stylize.restyle(NETWORK, params, np.asarray(images[0]), MIX[1, :2])
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +251,31 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(folders, options, tm
     assert sheet.shape == (2 * 34 - 2, 3 * 34 - 2, 3)
     with pytest.raises(ValueError, match="style makes no pictures"):
         runs.sample(runs.open_run(tmp_path / "whole"))
+
+
+def test_a_new_painting_is_learned_beside_the_old_ones_which_stay_as_they_are(
+    folders, options, tmp_path, monkeypatch, rng
+):
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+    first = runs.begin("style", sources(folders), tmp_path / "first", options=dataclasses.replace(options, steps=1))
+    runs.train(first)
+    file = runs.export(first, tmp_path / "first.safetensors")
+    new = tmp_path / "new.png"
+    io.write(new, rng.random((66, 80, 3)))
+    further = dataclasses.replace(options, steps=2, start=file, width=9)  # whose width counts for nothing
+    run = runs.begin("style", {"paintings": new, "photos": folders / "photos"}, tmp_path / "second", options=further)
+    state = runs.train(run)
+    assert all(set(leaf) == {"scale", "shift"} and leaf["scale"].shape[0] == 1 for leaf in state.params.values())
+    old, grown = (stylize.load_styles(path) for path in (file, runs.export(run, tmp_path / "second.safetensors")))
+    assert grown.names == ("painting0", "painting1", "new")
+    photo = np.asarray(rng.random((40, 48, 3)), np.float32)
+    made = [stylize.restyle(grown.network, grown.variables, photo, mix) for mix in np.eye(3)]
+    for row in range(2):
+        expected = stylize.restyle(old.network, old.variables, photo, np.eye(2)[row])
+        np.testing.assert_allclose(made[row], expected, atol=1e-5)
+    assert np.abs(made[2] - (made[0] + made[1]) / 2).max() > 1e-4
+    with pytest.raises(ValueError, match="knows a style named 'painting0' already"):
+        runs.begin("style", sources(folders), tmp_path / "third", options=further)
 
 
 def test_paintings_keep_their_shape_and_are_not_enlarged(folders, options, tmp_path):

@@ -82,7 +82,7 @@ def _flags(options: type[RunOptions]) -> type:
         kind, option = typing.get_args(hint)
         many = typing.get_origin(kind) is tuple
         group = _GROUPS.setdefault(option.group, Group(option.group, sort_key=len(_GROUPS)))
-        parameter = Parameter(group=group, help=option.help, consume_multiple=True if many else None)
+        parameter = Parameter(name=option.flag, group=group, help=option.help, consume_multiple=True if many else None)
         default = next(field.default for field in dataclasses.fields(options) if field.name == name)
         fields.append((name, Annotated[kind, parameter], dataclasses.field(default=default)))
     made = dataclasses.make_dataclass(options.__name__, fields, frozen=True)

@@ -11,10 +11,11 @@ DATA, NETWORK, TRAINING = "The data", "The networks", "Training"
 
 
 class Option(NamedTuple):
-    """What help says of a field, and the group under which it does."""
+    """What help says of a field, the group under which it does, and the flag where that is not the field's name."""
 
     help: str
     group: str = TRAINING
+    flag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,14 @@ class StyleOptions(RunOptions):
     ] = 256
     width: Annotated[int, Option("Channels at the full size; four times as many at a quarter of it.", NETWORK)] = 32
     blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 5
+    start: Annotated[
+        Path | None,
+        Option(
+            "A network of `export` (.safetensors): it learns the paintings beside its own styles, by their scales and shifts alone.",
+            NETWORK,
+            "--from",
+        ),
+    ] = None
     weights: Annotated[str, Option("Of VGG-16, which compares pictures: vgg16, or a file.", NETWORK)] = "vgg16"
     content_weight: Annotated[float, Option("More keeps more of the photograph, less has more of the style.")] = 0.01
     smoothness_weight: Annotated[float, Option("More has smoother pictures.")] = 2.0

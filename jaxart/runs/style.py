@@ -52,11 +52,12 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
         data: by source.
 
     Raises:
-        ValueError: a painting that is too small or of a single color, or two of one name.
+        ValueError: a painting that is too small or of a single color, or two of one name, or a name that the network of `--from` has.
     """
-    del options
     found = data["paintings"]
     names = found.column("name").tolist()
+    if (base := _base(options)) is not None and (known := sorted(set(names) & set(base.names))):
+        raise ValueError(f"paintings: the network knows a style named {known[0]!r} already. Rename the file.")
     for row, name in enumerate(names):
         if names.count(name) > 1:
             raise ValueError(f"paintings: {names.count(name)} files are called {name!r}. Rename all but one.")
@@ -77,13 +78,15 @@ def recipe(options: StyleOptions, facts: Facts) -> Recipe:
         options: of the run.
         facts: the names of the paintings.
     """
+    base, network = _base(options), _network(options, facts)
     warm_up = min(_WARM_UP, options.steps // 20)
     rate = optax.warmup_cosine_decay_schedule(
         options.learning_rate / (warm_up + 1), options.learning_rate, warm_up, max(options.steps, warm_up + 1)
     )
     return task.many_styles(
-        _network(options, facts),
+        network,
         aims=None,
+        start=None if base is None else task.new_tables(base, network.styles),
         optimizer=optax.adam(rate),
         half_life=options.half_life,
         transform=functools.partial(_parts, crop=options.crop),
@@ -97,12 +100,13 @@ def frozen(options: StyleOptions, data: dict[str, shelf.Dataset]) -> task.Networ
         options: of the run.
         data: by source.
     """
-    found = data["paintings"]
+    found, base = data["paintings"], _base(options)
     return task.network_aims(
         [_painting(found, row) for row in range(found.count)],
         variables=weights.load(options.weights),
         content_weight=options.content_weight,
         smoothness_weight=options.smoothness_weight,
+        base=None if base is None else task.split_tables(base.variables["params"])[0],
     )
 
 
@@ -128,27 +132,40 @@ def sample(trained: Trained, path: Path) -> None:
         trained: with the average that paints.
         path: without a suffix.
     """
-    network, variables = _network(trained.options, trained.facts), {"params": trained.state.average}
-    rows = []
+    model, count = _model(trained), len(trained.facts["paintings"])
+    mixes, rows = np.eye(model.network.styles, dtype=np.float32)[-count:], []
     for name in _SHOWN:
         photo = io.square(_pixels(samples.path(name)), trained.options.crop).astype(np.float32) / 255
-        mixes = np.eye(network.styles, dtype=np.float32)
-        rows += [photo, *(task.restyle(network, variables, photo, mix) for mix in mixes)]
-    io.write(path.with_suffix(".png"), io.grid(np.stack(rows), columns=network.styles + 1))
+        rows += [photo, *(task.restyle(model.network, model.variables, photo, mix) for mix in mixes)]
+    io.write(path.with_suffix(".png"), io.grid(np.stack(rows), columns=count + 1))
 
 
 def network(trained: Trained) -> weights.Network:
-    """Return the network that paints, and the names of its styles.
+    """Return the network that paints, and the names of its styles: those of `--from`, if any, and the new ones.
 
     Args:
         trained: with the average that paints.
     """
-    model = _network(trained.options, trained.facts)
-    about = {"names": trained.facts["paintings"], "steps": int(trained.state.step)}
-    return task.as_network(task.StyleModel(model, {"params": trained.state.average}, about))
+    return task.as_network(_model(trained))
+
+
+def _model(trained: Trained) -> task.StyleModel:
+    names, average = trained.facts["paintings"], trained.state.average
+    base = _base(trained.options)
+    if base is not None:
+        return task.with_styles(base, average, names)
+    about = {"names": names, "steps": int(trained.state.step)}
+    return task.StyleModel(_network(trained.options, trained.facts), {"params": average}, about)
+
+
+def _base(options: StyleOptions) -> task.StyleModel | None:
+    return None if options.start is None else task.load_styles(options.start)
 
 
 def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
+    """Return the module that is trained: of the new styles alone, with the form of the network it started from."""
+    if (base := _base(options)) is not None:
+        return base.network.clone(styles=len(facts["paintings"]))
     return models.ManyStyleNet(styles=len(facts["paintings"]), width=options.width, blocks=options.blocks)
 
 

@@ -2,7 +2,16 @@
 
 from jaxart.tasks.stylize.arguments import COLORS, INITS, prepare
 from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_memory_modes, memory_limit
-from jaxart.tasks.stylize.instant import StyleModel, as_network, load_styles, restyle, style_mix
+from jaxart.tasks.stylize.instant import (
+    StyleModel,
+    as_network,
+    load_styles,
+    new_tables,
+    restyle,
+    split_tables,
+    style_mix,
+    with_styles,
+)
 from jaxart.tasks.stylize.job import (
     ADAM,
     LBFGS,
@@ -68,6 +77,7 @@ __all__ = [
     "memory_limit",
     "needed_memory",
     "network_aims",
+    "new_tables",
     "noted_memory_modes",
     "painting_targets",
     "picture",
@@ -79,8 +89,10 @@ __all__ = [
     "run_sheet",
     "scale_recipe",
     "sheet_recipe",
+    "split_tables",
     "step_work",
     "style_mix",
     "stylize",
     "variations",
+    "with_styles",
 ]

@@ -74,6 +74,47 @@ def as_network(model: StyleModel) -> weights.Network:
     return weights.Network(jax.device_get(model.variables["params"]), {**model.about, **shape})
 
 
+def split_tables(params: dict[str, PyTree]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
+    """Return what all styles of a network share, and the tables ``[styles, C]`` that tell them apart.
+
+    Args:
+        params: of a `models.ManyStyleNet`.
+    """
+    tables = {name: leaf for name, leaf in params.items() if "scale" in leaf}
+    return {name: leaf for name, leaf in params.items() if name not in tables}, tables
+
+
+def new_tables(model: StyleModel, styles: int) -> dict[str, PyTree]:
+    """Return tables from which new styles can be learned: the mean of the model's for each.
+
+    Args:
+        model: that knows other styles.
+        styles: how many are new.
+    """
+    _, tables = split_tables(model.variables["params"])
+    return jax.tree.map(lambda each: jnp.tile(jnp.mean(each, axis=0, keepdims=True), (styles, 1)), tables)
+
+
+def with_styles(model: StyleModel, tables: dict[str, PyTree], names: Sequence[str]) -> StyleModel:
+    """Return a model that knows further styles, after those it knew.
+
+    Args:
+        model: that lacks them.
+        tables: of the new styles, as `new_tables` makes them.
+        names: of the new styles.
+
+    Raises:
+        ValueError: a name that the model has already.
+    """
+    if known := sorted(set(names) & set(model.names)):
+        raise ValueError(f"the network knows a style of this name already: {', '.join(known)}. Rename the painting.")
+    shared, old = split_tables(model.variables["params"])
+    joined = jax.tree.map(lambda before, after: jnp.concatenate([before, after]), old, tables)
+    network = model.network.clone(styles=model.network.styles + len(names))
+    about = {**model.about, "names": [*model.names, *names]}
+    return StyleModel(network, {"params": {**shared, **joined}}, about)
+
+
 def style_mix(names: Sequence[str], wanted: Sequence[str], shares: Sequence[float] | None = None) -> np.ndarray:
     """Return the weights of all styles ``[styles]`` for some of them, which sum to one.
 

@@ -61,11 +61,13 @@ class NetworkAims(NamedTuple):
         variables: of VGG.
         targets: by layer, what the style loss makes of each painting, stacked ``[styles, ...]``.
         weights: of the terms.
+        base: params that are not trained, beside those of the state: all but the tables where only new styles are learned.
     """
 
     variables: PyTree
     targets: dict[str, PyTree]
     weights: dict[str, jax.Array]
+    base: dict[str, PyTree] = {}  # noqa: RUF012
 
 
 class _Model(NamedTuple):
@@ -86,6 +88,7 @@ def many_styles(
     network: Any,
     *,
     aims: NetworkAims | None,
+    start: PyTree | None = None,
     optimizer: optax.GradientTransformation = NETWORK_ADAM,
     content_layers: tuple[str, ...] = CONTENT_LAYERS,
     style_layers: tuple[str, ...] = STYLE_LAYERS,
@@ -103,6 +106,7 @@ def many_styles(
     Args:
         network: module ``(images [B, H, W, 3], mix [B, styles]) -> [B, H, W, 3]`` in [0, 1], with a field `styles`: `models.ManyStyleNet`.
         aims: from `network_aims` with the same layers, depth and style loss; None where they are put into ``frozen`` later.
+        start: params to begin with, such as the tables of `new_tables`; what is left out is in ``aims.base``. By default all, at random.
         optimizer: any Optax transformation.
         content_layers: of VGG, whose features are held.
         style_layers: of VGG, whose statistics are compared.
@@ -131,7 +135,7 @@ def many_styles(
         transform=transform,
         axis_name=axis_name,
     )
-    return Recipe(functools.partial(_init, model), _make_step(model), aims)
+    return Recipe(functools.partial(_init, model, start), _make_step(model), aims)
 
 
 def network_aims(
@@ -145,6 +149,7 @@ def network_aims(
     style_layer_weights: tuple[float, ...] = STYLE_LAYER_WEIGHTS,
     style_loss: StyleLoss = WASSERSTEIN,
     depth: int = 16,
+    base: dict[str, PyTree] | None = None,
 ) -> NetworkAims:
     """Make what `many_styles` learns from: the statistics of the paintings, style 0 the first of them.
 
@@ -158,6 +163,7 @@ def network_aims(
         style_layer_weights: one a style layer; only their ratios count.
         style_loss: as in `many_styles`.
         depth: as in `many_styles`.
+        base: params of the network that stay as they are.
 
     Raises:
         ValueError: no painting, one that is too small for VGG or no picture, weights of another depth, weights that are negative or not one
@@ -175,7 +181,7 @@ def network_aims(
     with one_blas_thread():
         each = [_targets(picture, frozen, measured, style_loss) for picture in pictures]
         targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        return jax.block_until_ready(NetworkAims(frozen, targets, jax.device_put(weights)))
+        return jax.block_until_ready(NetworkAims(frozen, targets, *jax.device_put((weights, base or {}))))
 
 
 def _features(depth: int, layers: Sequence[str]) -> VGG:
@@ -188,9 +194,9 @@ def _targets(painting: Array, variables: PyTree, features: VGG, style_loss: Styl
     return {name: style_loss.target(each) for name, each in moments.items()}
 
 
-def _init(model: _Model, key: Key) -> NetworkState:
+def _init(model: _Model, start: PyTree | None, key: Key) -> NetworkState:
     blank = jnp.zeros((1, SMALLEST, SMALLEST, 3)), jnp.zeros((1, model.network.styles))
-    params = model.network.init(key, *blank)["params"]
+    params = model.network.init(key, *blank)["params"] if start is None else jax.tree.map(jnp.array, start)
     average = jax.tree.map(jnp.copy, params)
     return NetworkState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), average)
 
@@ -206,7 +212,9 @@ def _make_step(
         content = model.features.clone(layers=model.content_layers).apply(frozen.variables, photos)
 
         def objective(params):
-            made = model.network.apply({"params": params}, photos, jax.nn.one_hot(style, model.network.styles))
+            made = model.network.apply(
+                {"params": {**frozen.base, **params}}, photos, jax.nn.one_hot(style, model.network.styles)
+            )
             values = _weighted_terms(model, frozen, made, style, content)
             return functools.reduce(operator.add, values.values()), values
 
