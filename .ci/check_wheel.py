@@ -10,6 +10,8 @@ NEEDED = (
     r"jaxart/py\.typed",
     r"jaxart/samples/.*\.(jpg|png)",
     r"jaxart/samples/SOURCES\.md",
+    r"jaxart/weights/shipped/styles\.safetensors",
+    r"jaxart/weights/shipped/styles\.md",
     r"jaxart/ops/cpu/convolution\.cc",
     r"jaxart/ops/cpu/winograd\.h",
     r"jaxart-[^/]*\.dist-info/licenses/LICENSE",
