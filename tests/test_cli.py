@@ -294,6 +294,13 @@ class TestStylize:
         with pytest.raises(ValueError, match="no checkpoint found"):  # what it says of an interrupted run, it can do
             stylize.demo(output=place / "demo.png", resume=True)
 
+    def test_demo_without_vgg_paints_in_one_pass_and_says_how_to_get_the_best(self, jaxart, place, monkeypatch):
+        monkeypatch.setattr(weights, "at_hand", lambda name: False)
+        code, _, told = jaxart("demo")
+        assert code == 0
+        assert io.read(place / "jaxart-demo.png").shape[1] == 512
+        assert "pip install 'jaxart[vgg]'" in told
+
     def test_a_full_disk_is_met_before_the_work(self, tmp_path, monkeypatch):
         monkeypatch.setattr(painting.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=1000))
         with pytest.raises(ValueError, match=r"101 x 75 needs .* GiB of disk"):

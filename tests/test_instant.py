@@ -174,3 +174,15 @@ def test_errors_on_the_command_line(words, message, file, run, photo, tmp_path, 
     assert not (tmp_path / "made.png").exists()
     with pytest.raises(ValueError, match="--preset instant: expected quality, fast, large"):
         run("plan", "photo.png", "photo.png", "--preset", "instant")
+
+
+def test_the_network_in_the_package_paints_in_sixteen_styles(photo):
+    path = weights.shipped("styles")
+    assert path.stat().st_size <= 4 << 20
+    assert "## Data" in path.with_suffix(".md").read_text("utf-8")
+    found = stylize.load_styles()
+    assert len(found.names) >= 16
+    assert set(found.about["paintings"]) == set(found.names)
+    made = [stylize.restyle(found.network, found.variables, photo, mix) for mix in np.eye(len(found.names))]
+    assert all(np.isfinite(each).all() and np.abs(each - photo).mean() > 0.02 for each in made)
+    assert min(np.abs(a - b).mean() for a, b in zip(made, made[1:], strict=False)) > 0.01

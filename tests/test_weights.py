@@ -624,3 +624,12 @@ def test_processes_that_fetch_a_set_at_once_write_the_same_bytes(tmp_path):
     variables = {"params": {"conv1_1": {"kernel": np.ones((3, 3, 3, 4), np.float32)}}, "preprocessing": {}}
     made = {library.keep("vgg16", variables, cache=tmp_path).read_bytes() for _ in range(20)}
     assert len(made) == 1
+
+
+def test_at_hand_is_what_needs_no_network(vgg_file, variables, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert weights.at_hand(vgg_file)
+    assert not weights.at_hand("vgg16", cache=tmp_path)
+    library.keep("vgg16", variables, cache=tmp_path)
+    assert weights.at_hand("vgg16", cache=tmp_path)
+    assert not weights.at_hand("vgg99", cache=tmp_path)

@@ -115,7 +115,7 @@ def demo(
 
     io.check_writable(output)
     content, style = samples.path("coffee"), samples.path("church_at_auvers")
-    best = weights.at_hand("vgg16")
+    best = weights.at_hand(_DEMO.features)
     if best:
         code = stylize(content, style, output=output, options=_DEMO, keeping=Keeping(resume=resume))
     else:

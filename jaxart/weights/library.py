@@ -84,17 +84,17 @@ def locate(name: str, *, cache: Path | None = None) -> Path:
     return (cache or cache_folder()) / "weights" / f"{name}.safetensors"
 
 
-def at_hand(name: str, *, cache: Path | None = None) -> bool:
-    """Tell whether a set is in the cache or in an installed package, so that `load` needs no network.
+def at_hand(name: str | Path, *, cache: Path | None = None) -> bool:
+    """Tell whether `load` needs no network: a file, or a set in the cache or in an installed package.
 
     Args:
-        name: of the set.
+        name: as in `load`.
         cache: as in `load`.
     """
-    package = SETS[name].package
-    return locate(name, cache=cache).is_file() or (
-        package is not None and importlib.util.find_spec(package) is not None
-    )
+    if Path(name).is_file() or locate(str(name), cache=cache).is_file():
+        return True
+    package = SETS[str(name)].package if str(name) in SETS else None
+    return package is not None and importlib.util.find_spec(package) is not None
 
 
 def provide(name: str, *, cache: Path | None = None, hub: bool = True) -> Path:
