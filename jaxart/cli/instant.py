@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from jaxart.cli.devices import keep_compiled_programs
 from jaxart.cli.job import DEFAULTS, Options
 from jaxart.cli.options import look
+from jaxart.cli.painting import write_result
 from jaxart.cli.terminal import say, show, table
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 _LARGEST = 1024  # pixels of the long side where no size is given
 _TILE, _WHOLE = 1024, 1 << 21  # side of the tiles, and the pixels up to which a picture is painted whole
 _SHARED = ("preset", "size", "style_weights", "colors")  # flags of other presets that mean the same here
+_BYTES_PER_PIXEL = 100  # of a result in tiles: some float32 pictures at once
 _SHEET = 192  # pixels a side of the pictures of the contact sheet
 
 ModelFile = Annotated[
@@ -37,7 +40,7 @@ class Instant:
     model: ModelFile = None
 
 
-AS_IT_IS = Instant()
+INSTANT_DEFAULTS = Instant()
 
 
 def instant_painter(
@@ -63,6 +66,7 @@ def instant_painter(
     def paint(content: Path, *, output: Path, **unused: Any) -> int:
         from jaxart import io
 
+        io.check_writable(output, bits=bits)
         begin = time.perf_counter()
         photograph = io.read_picture(content)
         pixels = _sized(io.on_white(photograph), options.size)
@@ -76,7 +80,7 @@ def instant_painter(
             colors=options.colors,
             tile=tile,
         )
-        io.write(output, made, alpha=_alpha(photograph.alpha, made.shape[:2]), bits=bits)
+        write_result(output, made, alpha=photograph.alpha, bits=bits)
         say(f"{output}: {made.shape[1]} x {made.shape[0]}, {time.perf_counter() - begin:.1f} s")
         return 0
 
@@ -99,6 +103,7 @@ def styles(
     from jaxart import io, samples
     from jaxart.tasks import stylize as task
 
+    keep_compiled_programs()
     found = task.load_styles(model)
     paintings = found.about.get("paintings", {})
     rows = ((name, paintings.get(name, "")) for name in found.names)
@@ -136,18 +141,17 @@ def _sized(picture: Any, size: int | None) -> Any:
     """Return a photograph with the long side that was asked for; without one, shrunk to the largest where it is larger."""
     import numpy as np
 
+    from jaxart import memory
     from jaxart.image import fit_within, resize
 
     if size is not None and size < 1:
         raise ValueError(f"--size: expected at least 1 pixel, got {size}.")
     longest = max(picture.shape[:2])
     target = min(longest, _LARGEST) if size is None else size
+    height, width = fit_within(picture.shape[:2], target)
+    needed, free = height * width * _BYTES_PER_PIXEL, memory.available()
+    if free is not None and needed > free:
+        raise ValueError(
+            f"--size: {width} x {height} needs {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free: choose a smaller size."
+        )
     return picture if target == longest else np.clip(resize(picture, fit_within(picture.shape[:2], target)), 0, 1)
-
-
-def _alpha(alpha: Any, size: tuple[int, int]) -> Any:
-    import numpy as np
-
-    from jaxart.image import resize
-
-    return None if alpha is None else np.clip(resize(alpha[..., None], size)[..., 0], 0, 1)

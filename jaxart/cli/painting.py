@@ -59,7 +59,7 @@ def paint_one(
     job = job if made is None else _with_targets(job, made)
     if estimate:
         _check_estimate(job, key, options, limit)
-    write = functools.partial(_write, output, alpha=photograph.alpha, bits=bits)
+    write = functools.partial(write_result, output, alpha=photograph.alpha, bits=bits)
     with locked(folder):
         if trace is not None and not resume:
             trace.write_text("")
@@ -252,8 +252,15 @@ def _snapshots(output: Path, save_every: int) -> "Callable[[Progress], None]":
     return keep
 
 
-def _write(output: Path, image: "np.ndarray", *, alpha: "np.ndarray | None", bits: Literal[8, 16]) -> None:
-    """Write the result with the photograph's alpha at its size."""
+def write_result(output: Path, image: "np.ndarray", *, alpha: "np.ndarray | None", bits: Literal[8, 16]) -> None:
+    """Write a result with the photograph's alpha at its size.
+
+    Args:
+        output: the file.
+        image: ``[h, w, 3]`` in [0, 1].
+        alpha: of the photograph, ``[H, W]``, or None.
+        bits: of each channel.
+    """
     import numpy as np
 
     from jaxart import io

@@ -275,7 +275,7 @@ def export(
 
     keep_compiled_programs()
     path = runs.export(runs.open_run(run), output, platforms=platforms)
-    target = "weights" if path.suffix == ".safetensors" else f"for {', '.join(platforms)}"
+    target = "weights" if path.suffix.lower() == ".safetensors" else f"for {', '.join(platforms)}"
     say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, {target}")
     return 0
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from jaxart.cli.devices import keep_compiled_programs
-from jaxart.cli.instant import AS_IT_IS, Instant, instant_painter
+from jaxart.cli.instant import INSTANT_DEFAULTS, Instant, instant_painter
 from jaxart.cli.job import DEFAULTS, Options, job_maker
 from jaxart.cli.options import Content, Style, picture, running
 from jaxart.cli.painting import paint_one, run_folder
@@ -59,7 +59,7 @@ def stylize(
     ],
     options: Annotated[Options, Parameter(name="*")] = DEFAULTS,
     keeping: Annotated[Keeping, Parameter(name="*")] = Keeping(),
-    instant: Annotated[Instant, Parameter(name="*")] = AS_IT_IS,
+    instant: Annotated[Instant, Parameter(name="*")] = INSTANT_DEFAULTS,
 ) -> int:
     """Paint a photograph in the style of paintings.
 
@@ -86,8 +86,10 @@ def stylize(
 def _painter(paintings: tuple[Path, ...], options: Options, keeping: Keeping, instant: Instant) -> Callable[..., int]:
     """Return a function that paints a photograph from a file to a file, in one pass or step by step."""
     if options.preset == "instant":
+        if keeping.trace is not None or keeping.save_every is not None:
+            raise ValueError("--trace and --save-every have no meaning with --preset instant, which takes one pass.")
         return instant_painter(paintings, options, instant, bits=keeping.bits)
-    if instant != AS_IT_IS:
+    if instant != INSTANT_DEFAULTS:
         raise ValueError("--strength and --model belong to --preset instant: add it, or take --content-weight.")
     return functools.partial(
         paint_one,

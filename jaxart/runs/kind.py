@@ -81,7 +81,7 @@ class Kind(NamedTuple):
 
 
 _NEEDED = ("load", "facts", "recipe", "batches", "parameters")
-_OF_GENERATORS = ("sample", "score", "export", "generator")
+_ABILITIES_OF_GENERATORS = ("sample", "score", "export", "generator")
 
 
 def _ours(
@@ -90,7 +90,7 @@ def _ours(
     summary: str,
     *,
     sources: tuple[str, ...] = ("data",),
-    abilities: tuple[str, ...] = _OF_GENERATORS,
+    abilities: tuple[str, ...] = _ABILITIES_OF_GENERATORS,
 ) -> Kind:
     """Return the kind whose functions stand in a module under the names of the fields: those needed, and its `abilities`."""
 

@@ -115,12 +115,15 @@ class StyleOptions(RunOptions):
     start: Annotated[
         Path | None,
         Option(
-            "A network of `export` (.safetensors): it learns the paintings beside its own styles, by their scales and shifts alone.",
+            "A network of `export` (.safetensors), or styles for the one in the package: it learns the paintings beside its own styles, by "
+            "their scales and shifts alone; its width and blocks stand.",
             NETWORK,
             "--from",
         ),
     ] = None
-    weights: Annotated[str, Option("Of VGG-16, which compares pictures: vgg16, or a file.", NETWORK)] = "vgg16"
+    weights: Annotated[
+        Path | None, Option("A file of VGG-16's weights, which compare pictures. [the package's or the hub's]", NETWORK)
+    ] = None
     content_weight: Annotated[float, Option("More keeps more of the photograph, less has more of the style.")] = 0.01
     smoothness_weight: Annotated[float, Option("More has smoother pictures.")] = 2.0
     learning_rate: Annotated[float, Option("Learning rate of Adam; it rises briefly, then falls to 0 by a cosine.")] = (

@@ -136,7 +136,7 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
     Args:
         run: of a kind that can be exported.
         output: the file; with the suffix .safetensors its weights in half precision, as `weights.read_network` reads them.
-        platforms: of "cpu", "cuda" and "tpu"; for weights of no account.
+        platforms: of "cpu", "cuda" and "tpu"; ignored for weights.
 
     Returns:
         The path.
@@ -144,11 +144,12 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
     Raises:
         ValueError: runs of its kind cannot be exported in this form, an unknown platform, no checkpoint.
     """
-    if Path(output).suffix == ".safetensors":
+    if Path(output).suffix.lower() == ".safetensors":
         network = _ability(run, "network", "has no weights to export: leave out .safetensors")
         _check_folder(Path(output))
         return _written(Path(output), weights.network_bytes(network(_trained(run))))
-    serialize = _ability(run, "export", "cannot be exported")
+    only = KINDS[run.kind].export is None and KINDS[run.kind].network is not None
+    serialize = _ability(run, "export", "is exported as FILE.safetensors" if only else "cannot be exported")
     _check_folder(Path(output))
     if not platforms:
         raise ValueError(f"platforms: expected at least one of {', '.join(PLATFORMS)}.")

@@ -1,6 +1,7 @@
 """Feed-forward networks of many styles as a kind of run: paintings to learn, photographs to learn on."""
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from jaxart.training import Recipe
 
 SMALLEST_PAINTING = 64  # pixels of the short side of a file
 _SMALLEST_CROP = 32  # pixels; VGG's deepest layer is 2 x 2 there
+_SMALLEST_SHRUNK = 16  # pixels of a painting once shrunk: one of the deepest features of VGG
 _LARGEST_SCALE = 1.5  # short side of the photographs, in crops
 _WARM_UP = 200  # steps, at most a twentieth of all
 _SHOWN = ("cat", "coffee")  # photographs of the sheet: of `samples`, the same in every run
@@ -54,6 +56,7 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
     Raises:
         ValueError: a painting that is too small or of a single color, or two of one name, or a name that the network of `--from` has.
     """
+    _check_options(options)
     found = data["paintings"]
     names = found.column("name").tolist()
     if (base := _base(options)) is not None and (known := sorted(set(names) & set(base.names))):
@@ -66,9 +69,13 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
                 f"paintings: {name!r} has a short side of {side} pixels; {SMALLEST_PAINTING} at least are needed."
             )
         pixels = _painting(found, row)
+        if min(pixels.shape[:2]) < _SMALLEST_SHRUNK:
+            raise ValueError(
+                f"paintings: {name!r} is too narrow: {pixels.shape[1]} x {pixels.shape[0]} when shrunk to painting_size."
+            )
         if (pixels == pixels[0, 0]).all():
             raise ValueError(f"paintings: {name!r} is of a single color, which is no style to learn. Leave it out.")
-    return {"paintings": names}
+    return {"paintings": names} | ({} if options.start is None else {"start": _digest(options)})
 
 
 def recipe(options: StyleOptions, facts: Facts) -> Recipe:
@@ -78,6 +85,8 @@ def recipe(options: StyleOptions, facts: Facts) -> Recipe:
         options: of the run.
         facts: the names of the paintings.
     """
+    if options.start is not None and facts["start"] != _digest(options):
+        raise ValueError(f"start: {options.start} is not the file that the run began with; bring that one back.")
     base, network = _base(options), _network(options, facts)
     warm_up = min(_WARM_UP, options.steps // 20)
     rate = optax.warmup_cosine_decay_schedule(
@@ -103,7 +112,7 @@ def frozen(options: StyleOptions, data: dict[str, shelf.Dataset]) -> task.Networ
     found, base = data["paintings"], _base(options)
     return task.network_aims(
         [_painting(found, row) for row in range(found.count)],
-        variables=weights.load(options.weights),
+        variables=weights.load(options.weights or "vgg16"),
         content_weight=options.content_weight,
         smoothness_weight=options.smoothness_weight,
         base=None if base is None else task.split_tables(base.variables["params"])[0],
@@ -149,6 +158,20 @@ def network(trained: Trained) -> weights.Network:
     return task.as_network(_model(trained))
 
 
+def _check_options(options: StyleOptions) -> None:
+    """Refuse what would fail only when training has begun."""
+    for name in ("half_life", "learning_rate"):
+        if not 0 < getattr(options, name) < float("inf"):
+            raise ValueError(f"{name}: expected a number above 0, got {getattr(options, name)}.")
+    for name in ("content_weight", "smoothness_weight"):
+        if not 0 <= getattr(options, name) < float("inf"):
+            raise ValueError(f"{name}: expected a number of at least 0, got {getattr(options, name)}.")
+    if options.weights is None:
+        weights.provide("vgg16")
+    elif not Path(options.weights).is_file():
+        raise ValueError(f"weights: no such file as {options.weights}.")
+
+
 def _model(trained: Trained) -> task.StyleModel:
     names, average = trained.facts["paintings"], trained.state.average
     base = _base(trained.options)
@@ -160,6 +183,10 @@ def _model(trained: Trained) -> task.StyleModel:
 
 def _base(options: StyleOptions) -> task.StyleModel | None:
     return None if options.start is None else task.load_styles(options.start)
+
+
+def _digest(options: StyleOptions) -> str:
+    return hashlib.sha256(weights.network_bytes(task.as_network(task.load_styles(options.start)))).hexdigest()
 
 
 def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
@@ -186,16 +213,17 @@ def _part(key: Key, image: Array, *, crop: int) -> jax.Array:
 def _paintings(path: Path, size: int) -> shelf.Dataset:
     """Read paintings, none enlarged; each lies in the upper left of a square of the largest side."""
     files = [path] if path.is_file() else io.pictures_in(path)
-    pictures = [_pixels(file) for file in files]
     columns: dict[str, Any] = {
         "image": np.zeros((len(files), size, size, 3), np.uint8),
         "height": np.zeros(len(files), np.int32),
         "width": np.zeros(len(files), np.int32),
-        "side": np.asarray([min(each.shape[:2]) for each in pictures], np.int32),
+        "side": np.zeros(len(files), np.int32),
         "name": np.asarray([file.stem for file in files]),
     }
-    for row, pixels in enumerate(pictures):
+    for row, file in enumerate(files):
+        pixels = _pixels(file)
         shrunk = _shrunk(pixels, size)
+        columns["side"][row] = min(pixels.shape[:2])
         columns["height"][row], columns["width"][row] = shrunk.shape[:2]
         columns["image"][row, : shrunk.shape[0], : shrunk.shape[1]] = shrunk
     return shelf.from_arrays(columns)

@@ -64,16 +64,27 @@ def read_network(path: str | Path, *, kind: str) -> Network:
         raise WeightsError(f"{path}: no such file.")
     try:
         with safe_open(path, framework="np") as file:
-            facts = file.metadata() or {}
-            arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+            about = _about(path.name, file.metadata() or {}, kind)  # before any array is read
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError) as error:
         raise WeightsError(f"{path.name}: damaged or not a safetensors file ({error}).") from error
+    for name, leaf in arrays.items():
+        if leaf.dtype != np.float16 or not np.isfinite(leaf).all():
+            raise WeightsError(f"{path.name}: {name} is not of finite numbers in half precision.")
+    return Network(_tree(path.name, arrays), about)
+
+
+def _about(name: str, facts: dict[str, str], kind: str) -> dict[str, Any]:
     if facts.get("format") != FORMAT:
-        raise WeightsError(f"{path.name}: expected the format {FORMAT!r}, got {facts.get('format')!r}.")
-    about = json.loads(facts.get("about", "{}"))
-    if about.get("kind") != kind:
-        raise WeightsError(f"{path.name}: expected a network of the kind {kind!r}, got {about.get('kind')!r}.")
-    return Network(_tree(arrays), about)
+        raise WeightsError(f"{name}: expected the format {FORMAT!r}, got {facts.get('format')!r}.")
+    try:
+        about = json.loads(facts.get("about", ""))
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{name}: its description is no JSON ({error}).") from error
+    found = about.get("kind") if isinstance(about, dict) else None
+    if found != kind:
+        raise WeightsError(f"{name}: expected a network of the kind {kind!r}, got {found!r}.")
+    return about
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -82,12 +93,16 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {name: leaf for key, branch in tree.items() for name, leaf in _flat(branch, f"{prefix}{key}.").items()}
 
 
-def _tree(arrays: dict[str, np.ndarray]) -> PyTree:
+def _tree(file: str, arrays: dict[str, np.ndarray]) -> PyTree:
     tree: dict[str, Any] = {}
     for name, leaf in arrays.items():
         *branches, last = name.split(".")
         place = tree
         for branch in branches:
             place = place.setdefault(branch, {})
-        place[last] = leaf
+            if not isinstance(place, dict):
+                raise WeightsError(f"{file}: {name} lies within another array.")
+        if last in place:
+            raise WeightsError(f"{file}: {name} is there twice.")
+        place[last] = leaf.astype(np.float32)
     return tree

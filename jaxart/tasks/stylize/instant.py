@@ -17,6 +17,7 @@ from jaxart.ops import tiled_map
 from jaxart.tasks.stylize.arguments import COLORS
 
 KIND = "many styles"  # of a file of weights
+_WIDEST, _DEEPEST = 1024, 100  # channels and blocks that a file may speak of
 BUCKET, MEASURED = 64, 1024  # pixels: what sides are rounded up to, and the long side of what statistics are taken from
 
 
@@ -43,25 +44,40 @@ def load_styles(path: str | Path | None = None) -> StyleModel:
     """Read a network of many styles; by default the one that comes with the package.
 
     Args:
-        path: of a file that `as_network` made the content of.
+        path: of a file that `as_network` made the content of, or "styles" for the one in the package.
 
     Raises:
         weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
     """
     path = weights.shipped("styles") if path is None else Path(path)
+    if not path.is_file() and path.name in weights.SHIPPED:
+        path = weights.shipped(path.name)
     params, about = weights.read_network(path, kind=KIND)
-    try:
-        names = [str(name) for name in about["names"]]
-        network = ManyStyleNet(styles=len(names), width=int(about["width"]), blocks=int(about["blocks"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise weights.WeightsError(f"{path.name}: its description lacks something ({error!r}).") from error
+    network = _described(path.name, about)
     blank = jnp.zeros((1, STRIDE, STRIDE, 3)), jnp.zeros((1, network.styles))
     expected = jax.eval_shape(network.init, jax.random.key(0), *blank)["params"]
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
         raise weights.WeightsError(
-            f"{path.name}: its layers are not those of a network of {len(names)} styles, width {network.width} and {network.blocks} blocks."
+            f"{path.name}: its layers are not those of a network of {network.styles} styles, width {network.width} and "
+            f"{network.blocks} blocks."
         )
     return StyleModel(network, jax.device_put({"params": params}), about)
+
+
+def _described(file: str, about: dict[str, Any]) -> ManyStyleNet:
+    """Return the module that a file speaks of; whoever wrote the file may have written anything."""
+    names, paintings = about.get("names"), about.get("paintings", {})
+    width, blocks = about.get("width"), about.get("blocks")
+    words = [*names, *paintings, *paintings.values()] if isinstance(names, list) and isinstance(paintings, dict) else []
+    named = (
+        words and all(isinstance(word, str) and word.isprintable() for word in words) and len(set(names)) == len(names)
+    )
+    sized = all(type(size) is int for size in (width, blocks)) and 0 < width <= _WIDEST and 0 <= blocks <= _DEEPEST
+    if not named or not names or not sized:
+        raise weights.WeightsError(
+            f"{file}: its description lacks the names of its styles or a sensible width and blocks."
+        )
+    return ManyStyleNet(styles=len(names), width=width, blocks=blocks)
 
 
 def as_network(model: StyleModel) -> weights.Network:
@@ -111,7 +127,8 @@ def with_styles(model: StyleModel, tables: dict[str, PyTree], names: Sequence[st
     shared, old = split_tables(model.variables["params"])
     joined = jax.tree.map(lambda before, after: jnp.concatenate([before, after]), old, tables)
     network = model.network.clone(styles=model.network.styles + len(names))
-    about = {**model.about, "names": [*model.names, *names]}
+    kept = {name: value for name, value in model.about.items() if name != "steps"}
+    about = {**kept, "names": [*model.names, *names]}
     return StyleModel(network, {"params": {**shared, **joined}}, about)
 
 
@@ -168,17 +185,19 @@ def restyle(
         float32 ``[H, W, 3]`` in [0, 1].
 
     Raises:
-        ValueError: no picture, a mix of another length, a strength outside [0, 1], unknown colors, a tile below 1.
+        ValueError: no picture or one of a single color, a mix of another length, a strength outside [0, 1], unknown colors, a tile below 1.
     """
     picture, mix = check_image("photo", photo), np.asarray(mix, np.float32)
-    _check_wishes(network, mix, strength, colors, tile)
+    _check_arguments(network, mix, strength, colors, tile)
     if strength == 0:
         return picture
+    if (picture == picture[0, 0]).all():  # normalized, its rounding errors would be all there is
+        raise ValueError("photo: of a single color, which leaves nothing to paint.")
     height, width = picture.shape[:2]
-    pad = [(0, -side % BUCKET) for side in (height, width)]
-    whole = np.pad(picture, (*pad, (0, 0)), mode="symmetric")
-    shrunk = fit_within(whole.shape[:2], MEASURED) if max(whole.shape[:2]) > MEASURED else whole.shape[:2]
-    statistics = _statistics(network, variables, whole, mix[None], tuple(side + -side % BUCKET for side in shrunk))
+    whole, small = _padded(picture), picture
+    if max(height, width) > MEASURED:
+        small = np.clip(resize(picture, fit_within((height, width), MEASURED)), 0, 1)
+    statistics = _statistics(network, variables, _padded(small), mix[None])
     made = _restyled(network, {**variables, "statistics": statistics}, whole, mix[None], tile)[:height, :width]
     if colors == "luminance":
         made = color.with_chroma_of(made, picture)
@@ -187,10 +206,14 @@ def restyle(
     return np.asarray(made if strength == 1 else picture + np.float32(strength) * (made - picture))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
-def _statistics(network: Any, variables: PyTree, picture: Array, mix: Array, size: tuple[int, int]) -> PyTree:
-    small = picture if picture.shape[:2] == size else jnp.clip(resize(picture, size), 0, 1)
-    return network.apply(variables, small[None], mix, mutable=["statistics"])[1]["statistics"]
+def _padded(picture: Array) -> np.ndarray:
+    """Continue a picture below and right by reflection, to sides that are multiples of the bucket."""
+    return np.pad(picture, (*((0, -side % BUCKET) for side in picture.shape[:2]), (0, 0)), mode="symmetric")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _statistics(network: Any, variables: PyTree, picture: Array, mix: Array) -> PyTree:
+    return network.apply(variables, picture[None], mix, mutable=["statistics"])[1]["statistics"]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -201,7 +224,7 @@ def _restyled(network: Any, variables: PyTree, picture: Array, mix: Array, tile:
     return tiled_map(paint, picture, (variables, mix), tile=tile, halo=network.halo, align=STRIDE)
 
 
-def _check_wishes(network: Any, mix: np.ndarray, strength: float, colors: str, tile: int | None) -> None:
+def _check_arguments(network: Any, mix: np.ndarray, strength: float, colors: str, tile: int | None) -> None:
     if mix.shape != (network.styles,) or not np.isfinite(mix).all():
         raise ValueError(f"mix: expected {network.styles} finite numbers, one a style, got shape {mix.shape}.")
     if not 0 <= strength <= 1:
