@@ -29,7 +29,10 @@ from jaxart.image import fit_within, resize
 from jaxart.tasks import stylize
 
 SIZES, SIZE, REPEATS = (256, 512, 1024), 512, 7
-STYLE_LAYERS, WEIGHTS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), np.array([256, 64, 16, 4, 1]) / 341
+STYLE_LAYERS, WEIGHTS = (
+    ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    tuple(each / 341 for each in (256, 64, 16, 4, 1)),
+)
 CONTENT_LAYER = "relu4_2"
 
 

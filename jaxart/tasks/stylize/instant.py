@@ -17,7 +17,7 @@ from jaxart.ops import tiled_map
 from jaxart.tasks.stylize.arguments import COLORS
 
 KIND = "many styles"  # of a file of weights
-_WIDEST, _DEEPEST = 1024, 100  # channels and blocks that a file may speak of
+_SIZES = (1, 1024), (0, 100)  # width and blocks that a file may speak of
 BUCKET, MEASURED = 64, 1024  # pixels: what sides are rounded up to, and the long side of what statistics are taken from
 
 
@@ -67,16 +67,19 @@ def load_styles(path: str | Path | None = None) -> StyleModel:
 def _described(file: str, about: dict[str, Any]) -> ManyStyleNet:
     """Return the module that a file speaks of; whoever wrote the file may have written anything."""
     names, paintings = about.get("names"), about.get("paintings", {})
-    width, blocks = about.get("width"), about.get("blocks")
-    words = [*names, *paintings, *paintings.values()] if isinstance(names, list) and isinstance(paintings, dict) else []
-    named = (
-        words and all(isinstance(word, str) and word.isprintable() for word in words) and len(set(names)) == len(names)
-    )
-    sized = all(type(size) is int for size in (width, blocks)) and 0 < width <= _WIDEST and 0 <= blocks <= _DEEPEST
-    if not named or not names or not sized:
+    sizes = [about.get(name) for name in ("width", "blocks")]
+    if (
+        not (isinstance(names, list) and isinstance(paintings, dict) and names)
+        or not all(isinstance(word, str) and word.isprintable() for word in (*names, *paintings.values()))
+        or len(set(names)) < len(names)
+        or not all(
+            type(size) is int and least <= size <= most for size, (least, most) in zip(sizes, _SIZES, strict=True)
+        )
+    ):
         raise weights.WeightsError(
             f"{file}: its description lacks the names of its styles or a sensible width and blocks."
         )
+    width, blocks = (int(size or 0) for size in sizes)
     return ManyStyleNet(styles=len(names), width=width, blocks=blocks)
 
 
@@ -159,7 +162,7 @@ def restyle(
     network: Any,
     variables: PyTree,
     photo: Image,
-    mix: Array,
+    mix: Array | np.ndarray,
     *,
     strength: float = 1.0,
     colors: Literal["style", "luminance", "transport"] = "style",
@@ -187,37 +190,37 @@ def restyle(
     Raises:
         ValueError: no picture or one of a single color, a mix of another length, a strength outside [0, 1], unknown colors, a tile below 1.
     """
-    picture, mix = check_image("photo", photo), np.asarray(mix, np.float32)
-    _check_arguments(network, mix, strength, colors, tile)
+    picture, shares = check_image("photo", photo), np.asarray(mix, np.float32)
+    _check_arguments(network, shares, strength, colors, tile)
     if strength == 0:
         return picture
     if (picture == picture[0, 0]).all():  # normalized, its rounding errors would be all there is
         raise ValueError("photo: of a single color, which leaves nothing to paint.")
     height, width = picture.shape[:2]
-    whole, small = _padded(picture), picture
-    if max(height, width) > MEASURED:
-        small = np.clip(resize(picture, fit_within((height, width), MEASURED)), 0, 1)
-    statistics = _statistics(network, variables, _padded(small), mix[None])
-    made = _restyled(network, {**variables, "statistics": statistics}, whole, mix[None], tile)[:height, :width]
+    size = fit_within((height, width), MEASURED) if max(height, width) > MEASURED else (height, width)
+    small = picture if size == (height, width) else np.clip(np.asarray(resize(picture, size)), 0, 1)
+    statistics = _statistics(network, variables, _padded(small), shares[None])
+    whole = {**variables, "statistics": statistics}
+    made = _restyled(network, whole, _padded(picture), shares[None], tile)[:height, :width]
     if colors == "luminance":
-        made = color.with_chroma_of(made, picture)
+        made = color.with_chroma_of(made, jnp.asarray(picture))
     elif colors == "transport":
-        made = color.match_mean_covariance(made, picture)
+        made = color.match_mean_covariance(made, jnp.asarray(picture))
     return np.asarray(made if strength == 1 else picture + np.float32(strength) * (made - picture))
 
 
-def _padded(picture: Array) -> np.ndarray:
+def _padded(picture: np.ndarray) -> np.ndarray:
     """Continue a picture below and right by reflection, to sides that are multiples of the bucket."""
     return np.pad(picture, (*((0, -side % BUCKET) for side in picture.shape[:2]), (0, 0)), mode="symmetric")
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _statistics(network: Any, variables: PyTree, picture: Array, mix: Array) -> PyTree:
+def _statistics(network: Any, variables: PyTree, picture: Any, mix: Any) -> PyTree:
     return network.apply(variables, picture[None], mix, mutable=["statistics"])[1]["statistics"]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
-def _restyled(network: Any, variables: PyTree, picture: Array, mix: Array, tile: int | None) -> jax.Array:
+def _restyled(network: Any, variables: PyTree, picture: Any, mix: Any, tile: int | None) -> jax.Array:
     def paint(window: Array, extra: tuple) -> jax.Array:
         return network.apply(extra[0], window[None], extra[1])[0]
 
