@@ -197,11 +197,9 @@ def restyle(
     if (picture == picture[0, 0]).all():  # normalized, its rounding errors would be all there is
         raise ValueError("photo: of a single color, which leaves nothing to paint.")
     height, width = picture.shape[:2]
-    size = fit_within((height, width), MEASURED) if max(height, width) > MEASURED else (height, width)
-    small = picture if size == (height, width) else np.clip(np.asarray(resize(picture, size)), 0, 1)
-    statistics = _statistics(network, variables, _padded(small), shares[None])
-    whole = {**variables, "statistics": statistics}
-    made = _restyled(network, whole, _padded(picture), shares[None], tile)[:height, :width]
+    if tile is not None or max(height, width) > MEASURED:  # else the picture's own, which the network takes as it goes
+        variables = {**variables, "statistics": _statistics(network, variables, _measured(picture), shares[None])}
+    made = _restyled(network, variables, _padded(picture), shares[None], tile)[:height, :width]
     if colors == "luminance":
         made = color.with_chroma_of(made, jnp.asarray(picture))
     elif colors == "transport":
@@ -212,6 +210,13 @@ def restyle(
 def _padded(picture: np.ndarray) -> np.ndarray:
     """Continue a picture below and right by reflection, to sides that are multiples of the bucket."""
     return np.pad(picture, (*((0, -side % BUCKET) for side in picture.shape[:2]), (0, 0)), mode="symmetric")
+
+
+def _measured(picture: np.ndarray) -> np.ndarray:
+    """Return the picture whose means and deviations count."""
+    if max(picture.shape[:2]) > MEASURED:
+        picture = np.clip(np.asarray(resize(picture, fit_within(picture.shape[:2], MEASURED))), 0, 1)
+    return _padded(picture)
 
 
 @functools.partial(jax.jit, static_argnums=0)
