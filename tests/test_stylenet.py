@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -279,8 +280,14 @@ def test_a_new_painting_is_learned_beside_the_old_ones_which_stay_as_they_are(
     with pytest.raises(ValueError, match="not the file that the run began with"):
         runs.train(runs.open_run(run.folder), steps=3)
     file.write_bytes(old_bytes)
-    with pytest.raises(ValueError, match=r"is exported as FILE\.safetensors"):
-        runs.export(run, tmp_path / "second.jax")
+    program = jax.export.deserialize(
+        bytearray(runs.export(run, tmp_path / "second.jax", platforms=("cpu",)).read_bytes())
+    )
+    picture = np.asarray(rng.random((64, 128, 3)), np.float32)  # a bucket
+    expected = stylize.restyle(grown.network, grown.variables, picture, np.eye(3)[2])
+    np.testing.assert_allclose(
+        program.call(picture, np.eye(3, dtype=np.float32)[2]), expected, atol=1e-3
+    )  # of half precision
     with pytest.raises(ValueError, match="knows a style named 'painting0' already"):
         runs.begin("style", sources(folders), tmp_path / "third", options=further)
 

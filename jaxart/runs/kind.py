@@ -128,6 +128,6 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train style paintings/ photos/ -o run`
         """,
         sources=("paintings", "photos"),
-        abilities=("frozen", "sample", "network"),
+        abilities=("frozen", "sample", "export", "network"),
     ),
 }

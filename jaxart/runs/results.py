@@ -148,8 +148,7 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
         network = _ability(run, "network", "has no weights to export: leave out .safetensors")
         _check_folder(Path(output))
         return _written(Path(output), weights.network_bytes(network(_trained(run))))
-    only = KINDS[run.kind].export is None and KINDS[run.kind].network is not None
-    serialize = _ability(run, "export", "is exported as FILE.safetensors" if only else "cannot be exported")
+    serialize = _ability(run, "export", "cannot be exported")
     _check_folder(Path(output))
     if not platforms:
         raise ValueError(f"platforms: expected at least one of {', '.join(PLATFORMS)}.")

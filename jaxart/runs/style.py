@@ -158,6 +158,16 @@ def network(trained: Trained) -> weights.Network:
     return task.as_network(_model(trained))
 
 
+def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
+    """Return the network for `jax.export.deserialize`.
+
+    Args:
+        trained: with the average that paints.
+        platforms: to lower for.
+    """
+    return task.export_styles(_model(trained), platforms=platforms)
+
+
 def _check_options(options: StyleOptions) -> None:
     """Refuse what would fail only when training has begun."""
     for name in ("half_life", "learning_rate"):

@@ -5,6 +5,7 @@ from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_m
 from jaxart.tasks.stylize.instant import (
     StyleModel,
     as_network,
+    export_styles,
     load_styles,
     new_tables,
     restyle,
@@ -71,6 +72,7 @@ __all__ = [
     "choose_memory_modes",
     "compare_memory_modes",
     "estimate",
+    "export_styles",
     "finished",
     "load_styles",
     "many_styles",
