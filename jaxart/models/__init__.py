@@ -10,12 +10,13 @@ from jaxart.models.gan import (
     SNGANDiscriminator,
     SNGANGenerator,
 )
-from jaxart.models.stylenet import ManyStyleNet
+from jaxart.models.stylenet import AnyStyleNet, ManyStyleNet
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
 __all__ = [
     "VGG",
+    "AnyStyleNet",
     "Convolution",
     "DCGANDiscriminator",
     "DCGANGenerator",
