@@ -192,7 +192,8 @@ def load_any_style(path: str | Path) -> AnyStyleModel:
     path = Path(path)
     params, about = files.read_network(path, kind=ANY_KIND)
     try:
-        network = AnyStyleNet(**{name: int(about[name]) for name in _FORM})
+        form: dict[str, Any] = {name: int(about[name]) for name in _FORM}
+        network = AnyStyleNet(**form)
         blank = jnp.zeros((1, SMALLEST, SMALLEST, 3))
         expected = jax.eval_shape(network.init, jax.random.key(0), blank, blank)["params"]
     except (KeyError, TypeError, ValueError) as error:
