@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxart import io, losses, models, runs, weights
+from jaxart import cli, io, losses, models, runs, weights
 from jaxart.runs import any_style as kind
 from jaxart.tasks import stylize
 
@@ -210,6 +210,17 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits_and_its_file_paints(
     style = stylize.style_of(model, rng.random((300, 200, 3), np.float32))
     made = stylize.restyle(model.network, model.variables, rng.random((40, 48, 3), np.float32), style)
     assert made.shape == (40, 48, 3)
+    assert weights.network_kind(file) == stylize.ANY_STYLE
+    assert weights.network_kind(folders["photos"] / "0.png") == ""
+    photo, paintings = folders["photos"] / "0.png", [folders["paintings"] / f"{number}.png" for number in range(2)]
+    command = ["stylize", photo, *paintings, "-o", tmp_path / "made.png", "--preset", "instant", "--model", file]
+    command += ["--style-weights", "3", "--style-weights", "1"]
+    before = jax.config.jax_compilation_cache_dir
+    assert cli.app()([str(word) for word in command], exit_on_error=False, print_error=False) == 0
+    jax.config.update("jax_compilation_cache_dir", before)
+    first, second = (stylize.style_of(model, io.read(path)) for path in paintings)
+    expected = stylize.restyle(model.network, model.variables, io.read(photo), 0.75 * first + 0.25 * second)
+    np.testing.assert_allclose(io.read(tmp_path / "made.png"), expected, atol=0.6 / 255)
     with pytest.raises(weights.WeightsError, match="many styles"):
         stylize.load_styles(file)
     with pytest.raises(ValueError, match="size: expected at least 16"):

@@ -1,6 +1,7 @@
 """Style transfer: paint a photograph with the statistics of paintings, optimized or by a network that has learned it."""
 
 from jaxart.tasks.stylize.any_style import (
+    ANY_STYLE,
     AnyStyleInfo,
     AnyStyleModel,
     any_style,
@@ -52,6 +53,7 @@ from jaxart.tasks.stylize.terms import Term, TermInputs, WeightedTerm
 
 __all__ = [
     "ADAM",
+    "ANY_STYLE",
     "COLORS",
     "FIXED_PIXELS",
     "INITS",

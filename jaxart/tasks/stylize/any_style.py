@@ -33,7 +33,7 @@ from jaxart.tasks.stylize.network import (
 from jaxart.tasks.stylize.terms import SMOOTHNESS, Term, content_term, style_term
 from jaxart.training import Recipe, example_keys
 
-ANY_KIND = "any style"  # of a file of weights
+ANY_STYLE = "any style"  # of a file of weights
 _FORM = ("width", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
 _PAINTING = 256  # pixels: the long side to which a painting is shrunk before its style is taken
 
@@ -190,7 +190,7 @@ def load_any_style(path: str | Path) -> AnyStyleModel:
         weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
     """
     path = Path(path)
-    params, about = files.read_network(path, kind=ANY_KIND)
+    params, about = files.read_network(path, kind=ANY_STYLE)
     try:
         form: dict[str, Any] = {name: int(about[name]) for name in _FORM}
         network = AnyStyleNet(**form)
@@ -210,7 +210,7 @@ def any_style_network(model: AnyStyleModel) -> files.Network:
         model: to be kept.
     """
     form = {name: getattr(model.network, name) for name in _FORM}
-    return files.Network(jax.device_get(model.variables["params"]), {**model.about, **form, "kind": ANY_KIND})
+    return files.Network(jax.device_get(model.variables["params"]), {**model.about, **form, "kind": ANY_STYLE})
 
 
 def style_of(model: AnyStyleModel, painting: Image, *, size: int = _PAINTING) -> np.ndarray:
