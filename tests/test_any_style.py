@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxart import cli, io, losses, models, runs, weights
+from jaxart.models import anystylenet
 from jaxart.runs import any_style as kind
 from jaxart.tasks import stylize
 
@@ -59,7 +60,7 @@ def test_a_style_is_taken_once_and_is_that_of_its_painting_alone(params, images,
 
 def test_the_filter_is_that_of_its_definition(rng):
     x, style = rng.random((2, 5, 6, 3), np.float32), rng.random((2, 4), np.float32)
-    module = models.stylenet._PredictedFilter()
+    module = anystylenet._PredictedFilter()
     params = module.init(jax.random.key(0), x, style)
     kernel = style @ np.asarray(params["params"]["kernel"]["kernel"])
     kernel = kernel.reshape(2, 3, 3, 3)

@@ -142,7 +142,7 @@ def restyle(
     network: Any,
     variables: PyTree,
     photo: Image,
-    mix: Array,
+    mix: Array | np.ndarray,
     *,
     strength: float = 1.0,
     colors: Literal["style", "luminance", "transport"] = "style",
