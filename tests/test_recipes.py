@@ -86,6 +86,21 @@ def many_styles(variables, photo, painting) -> Case:
     return Case(recipe, photographs, "loss", lambda state: state.params, eager=False)
 
 
+def pairs(first):
+    """Yield the same photographs and paintings of noise."""
+    for batch in photographs(first):
+        yield batch | {"painting": 255 - batch["image"][:, ::-1, :16] // 2}
+
+
+def any_style(variables, photo, painting) -> Case:
+    layers = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
+    aims = stylize.any_style_aims(variables, style_layer_weights=(4.0, 1.0), **layers)
+    network = models.AnyStyleNet(width=4, blocks=1, style_width=2, hidden=4, style=3)
+    chance = {"identity_chance": 0.0, "flicker_side": 8}
+    recipe = stylize.any_style(network, aims=aims, optimizer=optax.adam(0.01), **chance, **layers)
+    return Case(recipe, pairs, "loss", lambda state: state.params, eager=False)
+
+
 def classifying(*unused) -> Case:
     recipe = classify.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
@@ -113,6 +128,7 @@ CASES = {
     "vae": variational,
     "classifier": classifying,
     "many styles": many_styles,
+    "any style": any_style,
 }  # fmt: skip
 
 

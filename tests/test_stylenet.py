@@ -321,7 +321,7 @@ def test_paintings_that_do_not_serve_are_refused(folders, options, tmp_path, rng
 
 def test_parts_are_squares_of_the_photograph():
     ramp = jnp.broadcast_to(jnp.linspace(0, 1, 48)[:, None, None], (8, 48, 48, 3))
-    parts = kind._parts(jax.random.split(jax.random.key(0), 8), ramp, crop=32)
+    parts = kind.parts(jax.random.split(jax.random.key(0), 8), ramp, crop=32)
     assert parts.shape == (8, 32, 32, 3)
     spans = np.asarray(parts[:, -1, 0, 0] - parts[:, 0, 0, 0])
     assert spans.min() > 31 / 48

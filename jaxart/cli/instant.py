@@ -49,7 +49,7 @@ def instant_painter(
     """Read the network once; return a function that paints a photograph from a file to a file.
 
     Args:
-        styles: names of styles.
+        styles: names of styles; files of paintings where the network is one of any style.
         options: flags of all presets.
         instant: flags of this one.
         bits: of each channel of the result.
@@ -60,8 +60,7 @@ def instant_painter(
     from jaxart.tasks import stylize as task
 
     _check_flags(options)
-    model = task.load_styles(instant.model)
-    mix = task.style_mix(model.names, _names(styles, model), options.style_weights)
+    model, mix = _model_and_style(styles, options, instant)
 
     def paint(content: Path, *, output: Path, **unused: Any) -> int:
         from jaxart import io
@@ -85,6 +84,22 @@ def instant_painter(
         return 0
 
     return paint
+
+
+def _model_and_style(styles: tuple[Path, ...], options: Options, instant: Instant) -> tuple[Any, Any]:
+    """Return the network, and the numbers that say the style: shares of its own ones, or what it makes of paintings."""
+    import numpy as np
+
+    from jaxart import io, weights
+    from jaxart.tasks import stylize as task
+
+    if instant.model is None or weights.network_kind(instant.model) != task.ANY_STYLE:
+        model = task.load_styles(instant.model)
+        return model, task.style_mix(model.names, _names(styles, model), options.style_weights)
+    model = task.load_any_style(instant.model)
+    each = np.stack([task.style_of(model, io.read(style)) for style in styles])
+    names = [str(number) for number in range(len(styles))]
+    return model, task.style_mix(names, names, options.style_weights) @ each
 
 
 def styles(

@@ -1,5 +1,6 @@
 """Networks as pure-function Flax Linen modules. The only place that imports Flax."""
 
+from jaxart.models.anystylenet import AnyStyleNet
 from jaxart.models.blocks import Convolution
 from jaxart.models.classifier import SmallClassifier
 from jaxart.models.gan import (
@@ -16,6 +17,7 @@ from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
 __all__ = [
     "VGG",
+    "AnyStyleNet",
     "Convolution",
     "DCGANDiscriminator",
     "DCGANGenerator",

@@ -4,8 +4,9 @@ References: Johnson et al., Perceptual Losses for Real-Time Style Transfer and S
 Learned Representation for Artistic Style, 2017 (conditional instance normalization, which makes it one network of many styles).
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,12 +21,18 @@ _EPSILON = 1e-5  # added to variances
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def _replicated(x: Array, before: int, after: tuple[int, int]) -> jax.Array:
-    """Repeat the border of ``[B, H, W, C]``: `before` above and left, `after` below and right."""
+def replicated(x: Array, before: int, after: tuple[int, int]) -> jax.Array:
+    """Repeat the border of ``[B, H, W, C]``.
+
+    Args:
+        x: features.
+        before: pixels above and left.
+        after: pixels below and right.
+    """
     return jnp.pad(x, ((0, 0), (before, after[0]), (before, after[1]), (0, 0)), mode="edge")
 
 
-class _Convolution(nn.Module):
+class BorderConvolution(nn.Module):
     """A convolution that repeats the border instead of padding zeros; "up" doubles the picture before, by nearest neighbors."""
 
     features: int
@@ -42,7 +49,7 @@ class _Convolution(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.initializer, shape)
         pad = (self.kernel_size - 1) // 2
-        x = _replicated(x.astype(self.dtype), pad, (pad, pad))
+        x = replicated(x.astype(self.dtype), pad, (pad, pad))
         if self.up:  # a repeated pixel becomes two, and of the result two come off again
             y = upsampled_conv2d(x, kernel, winograd=self.winograd)[:, 2:-2, 2:-2]
         else:
@@ -54,7 +61,38 @@ class _Convolution(nn.Module):
         return y + bias.astype(y.dtype).reshape(1, 1, 1, -1)
 
 
-class ConditionalNorm(nn.Module):
+class InstanceNorm(nn.Module):
+    """What the normalizations of both networks share: ``a (x - mean) / deviation + b`` of each channel of each picture.
+
+    Means and deviations are those of the pixels, in float32, unless the collection "statistics" holds others (``mean`` and ``deviation``,
+    ``[B, C]``) and is not mutable. Where it is mutable they are kept there.
+    """
+
+    def normalized(self, x: Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+        """Normalize features, then scale and shift them.
+
+        Args:
+            x: ``[B, H, W, C]``.
+            scale: ``[B, C]``.
+            shift: ``[B, C]``.
+        """
+        mean, deviation = self._statistics(x.astype(jnp.float32))
+        a, b, mean = (each[:, None, None, :] for each in (scale / deviation, shift, mean))  # [B, 1, 1, C]
+        return ((x.astype(jnp.float32) - mean) * a + b).astype(x.dtype)
+
+    def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        names, keep = ("mean", "deviation"), self.is_mutable_collection("statistics") and not self.is_initializing()
+        if self.has_variable("statistics", "mean") and not keep:
+            mean, deviation = (self.get_variable("statistics", name) for name in names)
+            return mean, deviation
+        found = channel_moments(x)
+        for name, value in zip(names, found, strict=True):
+            if keep:
+                self.put_variable("statistics", name, value)
+        return found
+
+
+class ConditionalNorm(InstanceNorm):
     """Normalize each channel of each picture, then scale and shift it as its styles do: ``a (x - mean) / deviation + b``.
 
     a and b are ``mix @ scale`` and ``mix @ shift``, tables in "params" of ``[styles, C]``. Means and deviations are those of the pixels, in
@@ -72,23 +110,86 @@ class ConditionalNorm(nn.Module):
         shape = (self.styles, x.shape[-1])
         scale = self.param("scale", nn.initializers.ones_init(), shape)
         shift = self.param("shift", nn.initializers.zeros_init(), shape)
-        mean, deviation = self._statistics(x.astype(jnp.float32))
         a, b = (jnp.matmul(mix.astype(jnp.float32), table, precision=_HIGHEST) for table in (scale, shift))
-        a, b, mean = (each[:, None, None, :] for each in (a / deviation, b, mean))  # [B, 1, 1, C]
-        return ((x.astype(jnp.float32) - mean) * a + b).astype(x.dtype)
+        return self.normalized(x, a, b)
 
-    def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        names, keep = ("mean", "deviation"), self.is_mutable_collection("statistics") and not self.is_initializing()
-        if self.has_variable("statistics", "mean") and not keep:
-            mean, deviation = (self.get_variable("statistics", name) for name in names)
-            return mean, deviation
-        mean = jnp.mean(x, axis=(1, 2))
-        variance = jnp.mean((x - mean[:, None, None, :]) ** 2, axis=(1, 2))
-        found = mean, jnp.sqrt(variance + _EPSILON)
-        for name, value in zip(names, found, strict=True):
-            if keep:
-                self.put_variable("statistics", name, value)
-        return found
+
+def channel_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the mean and the deviation of each channel of ``[B, H, W, C]``, ``[B, C]`` each."""
+    mean = jnp.mean(x, axis=(1, 2))
+    variance = jnp.mean((x - mean[:, None, None, :]) ** 2, axis=(1, 2))
+    return mean, jnp.sqrt(variance + _EPSILON)
+
+
+def named(module: Callable[..., nn.Module], *options: Any) -> nn.Module:
+    """Make a module of its fields and, last, its name.
+
+    Args:
+        module: its class.
+        options: the fields and the name.
+    """
+    *fields, name = options
+    return module(*fields, name=name)
+
+
+class Form(NamedTuple):
+    """What the body of both networks is built of: `norm` and `filter` make modules of a name, `filtered` are the blocks with a filter."""
+
+    width: int
+    blocks: int
+    winograd: bool
+    dtype: Any
+    norm: Callable[[str], Any]
+    filtered: tuple[int, ...] = ()
+    filter: Callable[[str], Any] | None = None
+
+
+def painted(form: Form, images: Array, style: Array) -> jax.Array:
+    """Build the body within the module that calls it, whose params these become: ``[B, H, W, 3]`` in [0, 1].
+
+    Args:
+        form: of the body.
+        images: ``[B, H, W, 3]`` in [0, 1].
+        style: what the normalizations take beside features.
+    """
+    height, width = images.shape[1:3]
+    x = replicated(2 * jnp.asarray(images) - 1, 0, (-height % STRIDE, -width % STRIDE))
+    x = jax.nn.relu(_normed(form, "first", x, style, 1))
+    x = jax.nn.relu(_normed(form, "down2", x, style, 2, kernel_size=4, stride=2))
+    x = jax.nn.relu(_normed(form, "down4", x, style, 4, kernel_size=4, stride=2))
+    for number in range(1, form.blocks + 1):
+        inner = jax.nn.relu(_normed(form, f"block{number}_1", x, style, 4))
+        if form.filter is not None and number in form.filtered:
+            inner = form.filter(f"block{number}_filter")(inner, style)
+        x += _normed(form, f"block{number}_2", inner, style, 4)
+    x = jax.nn.relu(_normed(form, "up2", x, style, 2, up=True))
+    x = jax.nn.relu(_normed(form, "up1", x, style, 1, up=True))
+    small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
+    last = BorderConvolution(3, bias=True, initializer=small, winograd=form.winograd, dtype=form.dtype, name="picture")
+    return jax.nn.sigmoid(last(x).astype(jnp.float32))[:, :height, :width]
+
+
+def _normed(
+    form: Form,
+    name: str,
+    x: Array,
+    style: Array,
+    widths: int,
+    *,
+    kernel_size: int = 3,
+    stride: int = 1,
+    up: bool = False,
+) -> jax.Array:
+    convolution = BorderConvolution(
+        widths * form.width,
+        kernel_size=kernel_size,
+        stride=stride,
+        up=up,
+        winograd=form.winograd,
+        dtype=form.dtype,
+        name=name,
+    )
+    return form.norm(f"{name}_norm")(convolution(x), style)
 
 
 class ManyStyleNet(nn.Module):
@@ -124,36 +225,25 @@ class ManyStyleNet(nn.Module):
         """Return the pixels that one of the result looks at around itself, statistics apart, as a multiple of 4."""
         return 8 * self.blocks + 12
 
+    @property
+    def dimensions(self) -> int:
+        """Return how many numbers say a style: a weight of each."""
+        return self.styles
+
     @nn.compact
     def __call__(self, images: Array, mix: Array) -> jax.Array:
         self._check(images, mix)
-        height, width = images.shape[1:3]
-        x = _replicated(2 * jnp.asarray(images) - 1, 0, (-height % STRIDE, -width % STRIDE))
-        x = jax.nn.relu(self._normed("first", x, mix, 1))
-        x = jax.nn.relu(self._normed("down2", x, mix, 2, kernel_size=4, stride=2))
-        x = jax.nn.relu(self._normed("down4", x, mix, 4, kernel_size=4, stride=2))
-        for number in range(1, self.blocks + 1):
-            inner = jax.nn.relu(self._normed(f"block{number}_1", x, mix, 4))
-            x += self._normed(f"block{number}_2", inner, mix, 4)
-        x = jax.nn.relu(self._normed("up2", x, mix, 2, up=True))
-        x = jax.nn.relu(self._normed("up1", x, mix, 1, up=True))
-        small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
-        last = _Convolution(3, bias=True, initializer=small, winograd=self.winograd, dtype=self.dtype, name="picture")
-        return jax.nn.sigmoid(last(x).astype(jnp.float32))[:, :height, :width]
+        norm = functools.partial(named, ConditionalNorm, self.styles)
+        return painted(Form(self.width, self.blocks, self.winograd, self.dtype, norm), images, mix)
 
-    def _normed(
-        self, name: str, x: Array, mix: Array, widths: int, *, kernel_size: int = 3, stride: int = 1, up: bool = False
-    ) -> jax.Array:
-        convolution = _Convolution(
-            widths * self.width,
-            kernel_size=kernel_size,
-            stride=stride,
-            up=up,
-            winograd=self.winograd,
-            dtype=self.dtype,
-            name=name,
-        )
-        return ConditionalNorm(self.styles, name=f"{name}_norm")(convolution(x), mix)
+    def paint(self, images: Array, mix: Array) -> jax.Array:
+        """Paint pictures, by the name that this has in `AnyStyleNet`.
+
+        Args:
+            images: ``[B, H, W, 3]`` in [0, 1].
+            mix: ``[B, styles]``.
+        """
+        return self(images, mix)
 
     def _check(self, images: Array, mix: Array) -> None:
         if self.styles < 1 or self.width < 1 or self.blocks < 0:

@@ -12,7 +12,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from jaxart.runs.kind import KINDS, Facts, Generator, Kind, Trained
-from jaxart.runs.options import GanOptions, GeneratorOptions, Option, RunOptions, StyleOptions, VaeOptions
+from jaxart.runs.options import (
+    AnyStyleOptions,
+    GanOptions,
+    GeneratorOptions,
+    Option,
+    RunOptions,
+    StyleOptions,
+    VaeOptions,
+)
 
 if TYPE_CHECKING:
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "AnyStyleOptions",
     "DryRun",
     "Facts",
     "GanOptions",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jaxart.runs.options import GanOptions, RunOptions, StyleOptions, VaeOptions
+from jaxart.runs.options import AnyStyleOptions, GanOptions, RunOptions, StyleOptions, VaeOptions
 
 if TYPE_CHECKING:
     from jaxart.arrays import Key, PyTree
@@ -129,5 +129,17 @@ KINDS: dict[str, Kind] = {
         """,
         sources=("paintings", "photos"),
         abilities=("frozen", "sample", "export", "network"),
+    ),
+    "any-style": _ours(
+        "jaxart.runs.any_style",
+        AnyStyleOptions,
+        """Train one network that paints photographs in the style of any painting, each in one pass.
+
+        It needs two sources of data: a folder of paintings, the more the better, and a folder of photographs.
+
+        Example: `jaxart train any-style paintings/ photos/ -o run`
+        """,
+        sources=("paintings", "photos"),
+        abilities=("frozen", "sample", "network"),
     ),
 }

@@ -132,3 +132,32 @@ class StyleOptions(RunOptions):
     half_life: Annotated[
         float, Option("Photographs after which the average of the weights, which paints, forgets half.")
     ] = 2_000
+
+
+@dataclass(frozen=True)
+class AnyStyleOptions(RunOptions):
+    """What a network of any style has beside what every run has."""
+
+    batch: Annotated[int, Option("Photographs per step, over all devices, each with a painting.")] = 4
+    crop: Annotated[int, Option("Side of the parts of photographs and paintings that it sees, pixels.", DATA)] = 192
+    width: Annotated[int, Option("Channels at the full size; four times as many at a quarter of it.", NETWORK)] = 24
+    blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 3
+    style_width: Annotated[int, Option("Channels of what looks at the paintings, at half their size.", NETWORK)] = 24
+    hidden: Annotated[int, Option("Units between what it measures of a painting and the style.", NETWORK)] = 128
+    style: Annotated[int, Option("Dimensions of a style.", NETWORK)] = 64
+    weights: Annotated[
+        Path | None, Option("A file of VGG-16's weights, which compare pictures. [the package's or the hub's]", NETWORK)
+    ] = None
+    content_weight: Annotated[float, Option("More keeps more of the photograph, less has more of the style.")] = 0.01
+    smoothness_weight: Annotated[float, Option("More has smoother pictures.")] = 2.0
+    identity_weight: Annotated[float, Option("More has a painting in its own style come out as it is.")] = 1.0
+    identity_chance: Annotated[float, Option("How often, from 0 to 1, a painting is its own photograph.")] = 0.125
+    flicker_weight: Annotated[
+        float, Option("More has a photograph that moves by a pixel come out moved; 0 saves that work.")
+    ] = 0.0
+    learning_rate: Annotated[float, Option("Learning rate of Adam; it rises briefly, then falls to 0 by a cosine.")] = (
+        1e-3
+    )
+    half_life: Annotated[
+        float, Option("Photographs after which the average of the weights, which paints, forgets half.")
+    ] = 2_000

@@ -15,16 +15,16 @@ from jaxart import data as shelf
 from jaxart import io, models, samples, weights
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.runs.kind import Facts, Trained
-from jaxart.runs.options import StyleOptions
+from jaxart.runs.options import AnyStyleOptions, StyleOptions
 from jaxart.tasks import stylize as task
 from jaxart.training import Recipe
 
 SMALLEST_PAINTING = 64  # pixels of the short side of a file
-_SMALLEST_CROP = 32  # pixels; VGG's deepest layer is 2 x 2 there
+SMALLEST_CROP = 32  # pixels; VGG's deepest layer is 2 x 2 there
 _SMALLEST_SHRUNK = 16  # pixels of a painting once shrunk: one of the deepest features of VGG
-_LARGEST_SCALE = 1.5  # short side of the photographs, in crops
+LARGEST_SCALE = 1.5  # short side of the photographs, in crops
 _WARM_UP = 200  # steps, at most a twentieth of all
-_SHOWN = ("cat", "coffee")  # photographs of the sheet: of `samples`, the same in every run
+SHOWN = ("cat", "coffee")  # photographs of the sheet: of `samples`, the same in every run
 
 
 def load(options: StyleOptions, source: str, path: Path) -> shelf.Dataset:
@@ -38,12 +38,12 @@ def load(options: StyleOptions, source: str, path: Path) -> shelf.Dataset:
     Raises:
         ValueError: nothing there or nothing that can be read; sizes that cannot serve.
     """
-    for name, least in {"crop": _SMALLEST_CROP, "painting_size": SMALLEST_PAINTING}.items():
+    for name, least in {"crop": SMALLEST_CROP, "painting_size": SMALLEST_PAINTING}.items():
         if getattr(options, name) < least:
             raise ValueError(f"{name}: expected at least {least} pixels, got {getattr(options, name)}.")
     if source == "paintings":
         return _paintings(path, options.painting_size)
-    return shelf.load(path, size=round(_LARGEST_SCALE * options.crop))
+    return shelf.load(path, size=round(LARGEST_SCALE * options.crop))
 
 
 def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
@@ -56,7 +56,7 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
     Raises:
         ValueError: a painting that is too small or of a single color, or two of one name, or a name that the network of `--from` has.
     """
-    _check_options(options)
+    check_options(options)
     found = data["paintings"]
     names = found.column("name").tolist()
     if (base := _base(options)) is not None and (known := sorted(set(names) & set(base.names))):
@@ -88,17 +88,13 @@ def recipe(options: StyleOptions, facts: Facts) -> Recipe:
     if options.start is not None and facts["start"] != _digest(options):
         raise ValueError(f"start: {options.start} is not the file that the run began with; bring that one back.")
     base, network = _base(options), _network(options, facts)
-    warm_up = min(_WARM_UP, options.steps // 20)
-    rate = optax.warmup_cosine_decay_schedule(
-        options.learning_rate / (warm_up + 1), options.learning_rate, warm_up, max(options.steps, warm_up + 1)
-    )
     return task.many_styles(
         network,
         aims=None,
         start=None if base is None else task.new_tables(base, network.styles),
-        optimizer=optax.adam(rate),
+        optimizer=falling_adam(options.learning_rate, options.steps),
         half_life=options.half_life,
-        transform=functools.partial(_parts, crop=options.crop),
+        transform=functools.partial(parts, crop=options.crop),
     )
 
 
@@ -143,8 +139,8 @@ def sample(trained: Trained, path: Path) -> None:
     """
     model, count = _model(trained), len(trained.facts["paintings"])
     mixes, rows = np.eye(model.network.styles, dtype=np.float32)[-count:], []
-    for name in _SHOWN:
-        photo = io.square(_pixels(samples.path(name)), trained.options.crop).astype(np.float32) / 255
+    for name in SHOWN:
+        photo = io.square(pixels_of(samples.path(name)), trained.options.crop).astype(np.float32) / 255
         rows += [photo, *(task.restyle(model.network, model.variables, photo, mix) for mix in mixes)]
     io.write(path.with_suffix(".png"), io.grid(np.stack(rows), columns=count + 1))
 
@@ -168,8 +164,15 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
     return task.export_styles(_model(trained), platforms=platforms)
 
 
-def _check_options(options: StyleOptions) -> None:
-    """Refuse what would fail only when training has begun."""
+def check_options(options: StyleOptions | AnyStyleOptions) -> None:
+    """Refuse what would fail only when training has begun.
+
+    Args:
+        options: of a run.
+
+    Raises:
+        ValueError: a number that cannot serve, or no weights of VGG-16; the message names it.
+    """
     for name in ("half_life", "learning_rate"):
         if not 0 < getattr(options, name) < float("inf"):
             raise ValueError(f"{name}: expected a number above 0, got {getattr(options, name)}.")
@@ -206,8 +209,25 @@ def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
     return models.ManyStyleNet(styles=len(facts["paintings"]), width=options.width, blocks=options.blocks)
 
 
-def _parts(keys: Key, images: Array, *, crop: int) -> jax.Array:
-    """Show a random square of each photograph, at a random scale and perhaps mirrored: ``[B, S, S, 3] -> [B, crop, crop, 3]``."""
+def falling_adam(rate: float, steps: int) -> optax.GradientTransformation:
+    """Return Adam with a rate that rises briefly and falls to 0 by a cosine.
+
+    Args:
+        rate: the highest.
+        steps: of the run.
+    """
+    warm_up = min(_WARM_UP, steps // 20)
+    return optax.adam(optax.warmup_cosine_decay_schedule(rate / (warm_up + 1), rate, warm_up, max(steps, warm_up + 1)))
+
+
+def parts(keys: Key, images: Array, *, crop: int) -> jax.Array:
+    """Show a random square of each picture, at a random scale and perhaps mirrored: ``[B, S, S, 3] -> [B, crop, crop, 3]``.
+
+    Args:
+        keys: ``[B]``.
+        images: ``[B, S, S, 3]`` in [0, 1].
+        crop: side of the squares, pixels.
+    """
     return shelf.augment(keys, images, (functools.partial(_part, crop=crop), shelf.horizontal_flip))
 
 
@@ -231,7 +251,7 @@ def _paintings(path: Path, size: int) -> shelf.Dataset:
         "name": np.asarray([file.stem for file in files]),
     }
     for row, file in enumerate(files):
-        pixels = _pixels(file)
+        pixels = pixels_of(file)
         shrunk = _shrunk(pixels, size)
         columns["side"][row] = min(pixels.shape[:2])
         columns["height"][row], columns["width"][row] = shrunk.shape[:2]
@@ -255,5 +275,6 @@ def _painting(data: shelf.Dataset, row: int) -> np.ndarray:
     return data.column("image")[row, :height, :width]
 
 
-def _pixels(path: Path) -> np.ndarray:
+def pixels_of(path: Path) -> np.ndarray:
+    """Read a picture as uint8 ``[H, W, 3]``."""
     return np.rint(io.read(path) * 255).astype(np.uint8)

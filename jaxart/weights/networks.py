@@ -49,6 +49,21 @@ def network_bytes(network: Network) -> bytes:
     return in_one_order(save(arrays, metadata={"format": FORMAT, "about": json.dumps(network.about, sort_keys=True)}))
 
 
+def network_kind(path: str | Path) -> str:
+    """Return what kind of network a file says it holds; "" where it is no file of `network_bytes`.
+
+    Args:
+        path: of a .safetensors file.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            facts = file.metadata() or {}
+        about = json.loads(facts.get("about", "")) if facts.get("format") == FORMAT else None
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError):
+        return ""
+    return str(about.get("kind", "")) if isinstance(about, dict) else ""
+
+
 def read_network(path: str | Path, *, kind: str) -> Network:
     """Read a network that `network_bytes` wrote. Nothing in the file is run.
 

@@ -1,5 +1,15 @@
 """Style transfer: paint a photograph with the statistics of paintings, optimized or by a network that has learned it."""
 
+from jaxart.tasks.stylize.any_style import (
+    ANY_STYLE,
+    AnyStyleInfo,
+    AnyStyleModel,
+    any_style,
+    any_style_aims,
+    any_style_network,
+    load_any_style,
+    style_of,
+)
 from jaxart.tasks.stylize.arguments import COLORS, INITS, prepare
 from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_memory_modes, memory_limit
 from jaxart.tasks.stylize.instant import (
@@ -44,6 +54,7 @@ from jaxart.tasks.stylize.terms import Term, TermInputs, WeightedTerm
 
 __all__ = [
     "ADAM",
+    "ANY_STYLE",
     "COLORS",
     "FIXED_PIXELS",
     "INITS",
@@ -51,6 +62,8 @@ __all__ = [
     "MEMORY_MODES",
     "NETWORK_ADAM",
     "WHOLE",
+    "AnyStyleInfo",
+    "AnyStyleModel",
     "MemoryMode",
     "ModePlan",
     "NetworkAims",
@@ -68,12 +81,16 @@ __all__ = [
     "Term",
     "TermInputs",
     "WeightedTerm",
+    "any_style",
+    "any_style_aims",
+    "any_style_network",
     "as_network",
     "choose_memory_modes",
     "compare_memory_modes",
     "estimate",
     "export_styles",
     "finished",
+    "load_any_style",
     "load_styles",
     "many_styles",
     "memory_limit",
@@ -94,6 +111,7 @@ __all__ = [
     "split_tables",
     "step_work",
     "style_mix",
+    "style_of",
     "stylize",
     "variations",
     "with_styles",

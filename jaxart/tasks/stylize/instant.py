@@ -176,10 +176,11 @@ def restyle(
     the small one, and the same in tiles and whole.
 
     Args:
-        network: as in `many_styles`, with a collection "statistics" and a `halo`: `models.ManyStyleNet`.
+        network: a `models.ManyStyleNet` or a `models.AnyStyleNet`, or what has their `paint`, `dimensions`, `halo` and "statistics".
         variables: ``{"params": ...}``, such as the average of a state.
         photo: ``[H, W, 3]`` in [0, 1] or uint8, of any size.
-        mix: ``[styles]``, the weight of each: one-hot is a style, what sums to one a blend.
+        mix: of many styles ``[styles]``, the weight of each: one-hot is a style, what sums to one a blend; of any style ``[D]``, from
+            `style_of`.
         strength: from 0, the photograph, to 1; between them the two are mixed.
         colors: "style" leaves the painting's; "luminance" keeps the photograph's chroma; "transport" gives the result the mean and
             covariance of the photograph's colors.
@@ -244,20 +245,20 @@ def _measured(picture: np.ndarray) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _statistics(network: Any, variables: PyTree, picture: Any, mix: Any) -> PyTree:
-    return network.apply(variables, picture[None], mix, mutable=["statistics"])[1]["statistics"]
+    return network.apply(variables, picture[None], mix, method="paint", mutable=["statistics"])[1]["statistics"]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _restyled(network: Any, variables: PyTree, picture: Any, mix: Any, tile: int | None) -> jax.Array:
     def paint(window: Array, extra: tuple) -> jax.Array:
-        return network.apply(extra[0], window[None], extra[1])[0]
+        return network.apply(extra[0], window[None], extra[1], method="paint")[0]
 
     return tiled_map(paint, picture, (variables, mix), tile=tile, halo=network.halo, align=STRIDE)
 
 
 def _check_arguments(network: Any, mix: np.ndarray, strength: float, colors: str, tile: int | None) -> None:
-    if mix.shape != (network.styles,) or not np.isfinite(mix).all():
-        raise ValueError(f"mix: expected {network.styles} finite numbers, one a style, got shape {mix.shape}.")
+    if mix.shape != (network.dimensions,) or not np.isfinite(mix).all():
+        raise ValueError(f"mix: expected {network.dimensions} finite numbers, one a style, got shape {mix.shape}.")
     if not 0 <= strength <= 1:
         raise ValueError(f"strength: expected a number from 0 to 1, got {strength}.")
     check_choice("colors", colors, COLORS)

@@ -59,7 +59,7 @@ class NetworkAims(NamedTuple):
 
     Fields:
         variables: of VGG.
-        targets: by layer, what the style loss makes of each painting, stacked ``[styles, ...]``.
+        targets: by layer, what the style loss makes of each painting, stacked ``[styles, ...]``; none where paintings come in batches.
         weights: of the terms.
         base: params that are not trained, beside those of the state: all but the tables where only new styles are learned.
     """
@@ -121,14 +121,14 @@ def many_styles(
 
     Reference: Dumoulin et al., A Learned Representation for Artistic Style, 2017.
     """
-    _check_style_loss(style_loss)
+    check_style_loss(style_loss)
     styles = network.styles if aims is None else len(jax.tree.leaves(aims.targets)[0])
     if styles != network.styles:
         raise ValueError(f"aims: expected those of the network's {network.styles} styles, got {styles}.")
     terms = (content_term(tuple(content_layers)), style_term(tuple(style_layers), style_loss), SMOOTHNESS)
     model = _Model(
         network=network,
-        features=_features(depth, (*content_layers, *style_layers)),
+        features=features_of(depth, (*content_layers, *style_layers)),
         terms=terms,
         optimizer=optimizer,
         half_life=half_life,
@@ -169,14 +169,14 @@ def network_aims(
         ValueError: no painting, one that is too small for VGG or no picture, weights of another depth, weights that are negative or not one
             a layer, a style loss of whole feature maps.
     """
-    _check_style_loss(style_loss)
+    check_style_loss(style_loss)
     pictures = [_checked_painting(number, each) for number, each in enumerate(paintings, 1)]
     if not pictures:
         raise ValueError("paintings: expected at least one, got none.")
     if vgg_depth(variables) != depth:
         raise ValueError(f"variables: expected those of VGG-{depth}, got VGG-{vgg_depth(variables)}.")
-    weights = _checked_weights(content_weight, smoothness_weight, style_layer_weights, len(style_layers))
-    features = _features(depth, (*content_layers, *style_layers))
+    weights = checked_weights(content_weight, smoothness_weight, style_layer_weights, len(style_layers))
+    features = features_of(depth, (*content_layers, *style_layers))
     frozen, measured = features.freeze(variables), features.clone(layers=tuple(style_layers))
     with one_blas_thread():
         each = [_targets(picture, frozen, measured, style_loss) for picture in pictures]
@@ -184,7 +184,13 @@ def network_aims(
         return jax.block_until_ready(NetworkAims(frozen, targets, *jax.device_put((weights, base or {}))))
 
 
-def _features(depth: int, layers: Sequence[str]) -> VGG:
+def features_of(depth: int, layers: Sequence[str]) -> VGG:
+    """Return VGG with the layers of an objective.
+
+    Args:
+        depth: 16 or 19.
+        layers: some may stand there twice.
+    """
     return VGG(depth=depth, layers=tuple(sorted(set(layers))), first_padding="replicate")
 
 
@@ -215,20 +221,36 @@ def _make_step(
             made = model.network.apply(
                 {"params": {**frozen.base, **params}}, photos, jax.nn.one_hot(style, model.network.styles)
             )
-            values = _weighted_terms(model, frozen, made, style, content)
+            targets = jax.tree.map(lambda each: each[style], frozen.targets)
+            values = weighted_terms(model, frozen, made, targets, content)
             return functools.reduce(operator.add, values.values()), values
 
-        params, opt_state, loss, values, gradient = gradient_update(
-            objective, model.optimizer, state.params, state.opt_state, axis_name=model.axis_name
-        )
-        count = len(photos) * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
-        images = state.images + count
-        decay = half_life_decay(count, images, half_life=model.half_life)
-        average = exponential_average(state.average, params, decay=decay)
-        info = NetworkInfo(loss, **mean_over(values, model.axis_name), gradient=optax.tree.norm(gradient))
-        return NetworkState(state.step + 1, images, params, opt_state, average), info
+        after, loss, values, gradient = stepped(model, objective, state, len(photos))
+        return after, NetworkInfo(loss, **values, gradient=gradient)
 
     return step
+
+
+def stepped(
+    model: Any, objective: Callable[[PyTree], tuple[jax.Array, dict[str, jax.Array]]], state: NetworkState, count: int
+) -> tuple[NetworkState, jax.Array, dict[str, jax.Array], jax.Array]:
+    """Take one step down an objective: the state after it, the loss, its terms and the gradient's norm.
+
+    Args:
+        model: with `optimizer`, `half_life` and `axis_name`.
+        objective: ``params -> (loss, terms by name)``.
+        state: before the step.
+        count: photographs that this device saw.
+    """
+    params, opt_state, loss, values, gradient = gradient_update(
+        objective, model.optimizer, state.params, state.opt_state, axis_name=model.axis_name
+    )
+    count = count * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
+    images = state.images + count
+    decay = half_life_decay(count, images, half_life=model.half_life)
+    average = exponential_average(state.average, params, decay=decay)
+    after = NetworkState(state.step + 1, images, params, opt_state, average)
+    return after, loss, mean_over(values, model.axis_name), optax.tree.norm(gradient)
 
 
 def _drawn(model: _Model, key: Key, images: Array) -> tuple[jax.Array, jax.Array]:
@@ -241,25 +263,24 @@ def _drawn(model: _Model, key: Key, images: Array) -> tuple[jax.Array, jax.Array
     return photos, jax.vmap(lambda each: jax.random.randint(each, (), 0, model.network.styles))(keys[:, 1])
 
 
-def _weighted_terms(
-    model: _Model, frozen: NetworkAims, made: jax.Array, style: jax.Array, content: Any
+def weighted_terms(
+    model: Any, frozen: NetworkAims, made: jax.Array, targets: dict[str, PyTree], content: Any
 ) -> dict[str, jax.Array]:
     """Return the mean over the batch of each weighted term, by name.
 
     Args:
-        model: whose terms.
+        model: with `features` and `terms`.
         frozen: the aims.
         made: pictures ``[B, H, W, 3]``.
-        style: of each, ``[B]``.
+        targets: of the painting of each, by layer, ``[B, ...]``.
         content: features of the photographs by layer.
     """
     found: Any = model.features.apply(frozen.variables, made)
     size = (made.shape[1], made.shape[2])
     valid = jnp.ones(size)
 
-    def one(layers: dict[str, jax.Array], style: jax.Array, content: Any) -> dict[str, jax.Array]:
-        targets = StyleTargets((jax.tree.map(lambda each: each[style], frozen.targets),))
-        given = {"content": (content, None), "style": (None, targets), "smoothness": (None, None)}
+    def one(layers: dict[str, jax.Array], targets: dict[str, PyTree], content: Any) -> dict[str, jax.Array]:
+        given = {"content": (content, None), "style": (None, StyleTargets((targets,))), "smoothness": (None, None)}
         values = {}
         for term in model.terms:
             aligned, aim = given[term.name]
@@ -268,10 +289,15 @@ def _weighted_terms(
             values[term.name] = term.value(sums, TermInputs(size, aligned, aim, frozen.weights[term.name]))
         return values
 
-    return jax.tree.map(jnp.mean, jax.vmap(one)(found | {"image": made}, style, content))
+    return jax.tree.map(jnp.mean, jax.vmap(one)(found | {"image": made}, targets, content))
 
 
-def _check_style_loss(style_loss: StyleLoss) -> None:
+def check_style_loss(style_loss: StyleLoss) -> None:
+    """Refuse a style loss that a network cannot learn from.
+
+    Raises:
+        ValueError: it compares whole feature maps.
+    """
     if not style_loss.additive:
         raise ValueError(
             f"style_loss: expected one of moments, such as wasserstein, gram or adain; {style_loss.name} compares whole feature maps."
@@ -285,9 +311,20 @@ def _checked_painting(number: int, painting: Image) -> np.ndarray:
     return picture
 
 
-def _checked_weights(
+def checked_weights(
     content: float, smoothness: float, style: Sequence[float], layers: int
 ) -> dict[str, np.ndarray | np.float32]:
+    """Return the weights of the terms, those of the style's layers as shares.
+
+    Args:
+        content: weight.
+        smoothness: weight.
+        style: weights of the layers.
+        layers: how many there must be.
+
+    Raises:
+        ValueError: weights that do not serve.
+    """
     shares = np.asarray(style, np.float32)
     if not (0 <= content < float("inf") and 0 <= smoothness < float("inf")):
         raise ValueError(f"expected weights of at least 0, got content {content} and smoothness {smoothness}.")

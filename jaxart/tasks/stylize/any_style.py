@@ -1,0 +1,308 @@
+"""A feed-forward network of any style, learned from photographs and paintings that both come in batches, and the file that holds one."""
+
+import functools
+import operator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxart import weights as files
+from jaxart.arrays import Array, Image, Key, PyTree, check_image
+from jaxart.image import fit_within, resize, unit
+from jaxart.losses import WASSERSTEIN, StyleLoss, moments
+from jaxart.models import VGG, AnyStyleNet, vgg_depth
+from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
+from jaxart.tasks.stylize.job import SMALLEST
+from jaxart.tasks.stylize.network import (
+    CONTENT_LAYERS,
+    NETWORK_ADAM,
+    NetworkAims,
+    NetworkState,
+    Transform,
+    check_style_loss,
+    checked_weights,
+    features_of,
+    stepped,
+    weighted_terms,
+)
+from jaxart.tasks.stylize.terms import SMOOTHNESS, Term, content_term, style_term
+from jaxart.training import Recipe, example_keys
+
+ANY_STYLE = "any style"  # of a file of weights
+_FORM = ("width", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
+_LARGEST = 1024  # of these that a file may speak of
+_PAINTING = 256  # pixels: the long side to which a painting is shrunk before its style is taken
+
+
+class AnyStyleInfo(NamedTuple):
+    """The loss and its weighted terms, means over the batch; the gradient's norm."""
+
+    loss: jax.Array
+    content: jax.Array
+    style: jax.Array
+    smoothness: jax.Array
+    identity: jax.Array
+    flicker: jax.Array
+    gradient: jax.Array
+
+
+class AnyStyleModel(NamedTuple):
+    """A trained network of any style.
+
+    Fields:
+        network: module, a `models.AnyStyleNet`.
+        variables: ``{"params": ...}``.
+        about: JSON values, such as what it was trained on.
+    """
+
+    network: Any
+    variables: PyTree
+    about: dict[str, Any]
+
+
+class _Model(NamedTuple):
+    network: Any
+    features: VGG
+    terms: tuple[Term, ...]
+    style_loss: StyleLoss
+    optimizer: optax.GradientTransformation
+    half_life: float
+    transform: Transform | None
+    identity_chance: float
+    flicker_side: int
+    axis_name: str | None
+
+
+def any_style(
+    network: Any,
+    *,
+    aims: NetworkAims | None,
+    optimizer: optax.GradientTransformation = NETWORK_ADAM,
+    content_layers: tuple[str, ...] = CONTENT_LAYERS,
+    style_layers: tuple[str, ...] = STYLE_LAYERS,
+    style_loss: StyleLoss = WASSERSTEIN,
+    depth: int = 16,
+    half_life: float = 2_000,
+    transform: Transform | None = None,
+    identity_chance: float = 1 / 8,
+    flicker_side: int = 0,
+    axis_name: str | None = None,
+) -> Recipe:
+    """Return the recipe of a network of any style.
+
+    A batch is a dict of ``image [B, H, W, 3]`` and ``painting [B, h, w, 3]``, uint8 or in [0, 1]. Each photograph is painted in the style
+    of its painting and compared with both as in `stylize`: the same terms, layers and weights. VGG's statistics of the paintings are taken
+    in the step. Now and then the painting takes the photograph's place, and the network should leave it as it is: ``mean |out - in|``.
+
+    Args:
+        network: module with the methods ``encode(paintings [B, h, w, 3]) -> style`` and ``paint(images [B, H, W, 3], style)``, which gives
+            pictures in [0, 1]: `models.AnyStyleNet`.
+        aims: from `any_style_aims` with the same layers and depth; None where they are put into ``frozen`` later.
+        optimizer: any Optax transformation.
+        content_layers: of VGG, whose features are held.
+        style_layers: of VGG, whose statistics are compared.
+        style_loss: what compares them; one of moments.
+        depth: of VGG, 16 or 19.
+        half_life: of the average of the params, in photographs.
+        transform: of photographs and paintings, each by keys of its own, such as a random part: ``(keys [B], images) -> images``.
+        identity_chance: from 0 to 1, of each example, that the painting takes the photograph's place.
+        flicker_side: pixels of the corner of each photograph that is painted a second time, moved by a pixel, and should come out moved;
+            0 leaves that term out.
+        axis_name: as in `by_shard_map`.
+
+    Raises:
+        ValueError: a style loss of whole feature maps, a chance outside [0, 1], a side of 1 or below 0.
+
+    Reference: Ghiasi et al., Exploring the Structure of a Real-time, Arbitrary Neural Artistic Stylization Network, 2017. Departures: the
+    style is told by a small network of its own, learned with the rest; it also predicts filters; Wasserstein distances.
+    """
+    check_style_loss(style_loss)
+    if not 0 <= identity_chance <= 1 or flicker_side < 0 or flicker_side == 1:
+        raise ValueError(
+            f"expected an identity_chance from 0 to 1 and a flicker_side of 0 or at least 2, got {identity_chance} and {flicker_side}."
+        )
+    model = _Model(
+        network=network,
+        features=features_of(depth, (*content_layers, *style_layers)),
+        terms=(content_term(tuple(content_layers)), style_term(tuple(style_layers), style_loss), SMOOTHNESS),
+        style_loss=style_loss,
+        optimizer=optimizer,
+        half_life=half_life,
+        transform=transform,
+        identity_chance=identity_chance,
+        flicker_side=flicker_side,
+        axis_name=axis_name,
+    )
+    return Recipe(functools.partial(_init, model), _make_step(model), aims)
+
+
+def any_style_aims(
+    variables: PyTree,
+    *,
+    content_weight: float = 0.01,
+    smoothness_weight: float = 2.0,
+    identity_weight: float = 1.0,
+    flicker_weight: float = 1.0,
+    content_layers: tuple[str, ...] = CONTENT_LAYERS,
+    style_layers: tuple[str, ...] = STYLE_LAYERS,
+    style_layer_weights: tuple[float, ...] = STYLE_LAYER_WEIGHTS,
+    depth: int = 16,
+) -> NetworkAims:
+    """Make what `any_style` learns from beside its batches: VGG and the weights of the terms.
+
+    Args:
+        variables: of VGG, from `weights.load`.
+        content_weight: of the photograph's features.
+        smoothness_weight: of the differences between neighboring pixels.
+        identity_weight: of the differences from a painting that is its own photograph.
+        flicker_weight: of the squared differences between a moved photograph painted, and painted and moved.
+        content_layers: as in `any_style`.
+        style_layers: as in `any_style`.
+        style_layer_weights: one a style layer; only their ratios count.
+        depth: as in `any_style`.
+
+    Raises:
+        ValueError: weights of another depth, weights that are negative or not one a layer.
+    """
+    if vgg_depth(variables) != depth:
+        raise ValueError(f"variables: expected those of VGG-{depth}, got VGG-{vgg_depth(variables)}.")
+    if not (0 <= identity_weight < float("inf") and 0 <= flicker_weight < float("inf")):
+        raise ValueError(
+            f"expected weights of at least 0, got identity {identity_weight} and flicker {flicker_weight}."
+        )
+    weights = checked_weights(content_weight, smoothness_weight, style_layer_weights, len(style_layers))
+    further = {"identity": np.float32(identity_weight), "flicker": np.float32(flicker_weight)}
+    frozen = features_of(depth, (*content_layers, *style_layers)).freeze(variables)
+    return NetworkAims(frozen, {}, *jax.device_put((weights | further, {})))
+
+
+def load_any_style(path: str | Path) -> AnyStyleModel:
+    """Read a network of any style.
+
+    Args:
+        path: of a file that `any_style_network` made the content of.
+
+    Raises:
+        weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
+    """
+    path = Path(path)
+    params, about = files.read_network(path, kind=ANY_STYLE)
+    try:
+        form: dict[str, Any] = {name: about[name] for name in _FORM}
+        if not all(type(size) is int and 0 <= size <= _LARGEST for size in form.values()):
+            raise ValueError(f"sizes up to {_LARGEST} were expected")
+        network = AnyStyleNet(**form)
+        blank = jnp.zeros((1, SMALLEST, SMALLEST, 3))
+        expected = jax.eval_shape(network.init, jax.random.key(0), blank, blank)["params"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise files.WeightsError(f"{path.name}: its description lacks something ({error!r}).") from error
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+        raise files.WeightsError(f"{path.name}: its layers are not those that its description says.")
+    return AnyStyleModel(network, jax.device_put({"params": params}), about)
+
+
+def any_style_network(model: AnyStyleModel) -> files.Network:
+    """Return a model as a network that `weights.network_bytes` writes and `load_any_style` reads.
+
+    Args:
+        model: to be kept.
+    """
+    form = {name: getattr(model.network, name) for name in _FORM}
+    return files.Network(jax.device_get(model.variables["params"]), {**model.about, **form, "kind": ANY_STYLE})
+
+
+def style_of(model: AnyStyleModel, painting: Image, *, size: int = _PAINTING) -> np.ndarray:
+    """Return the style of a painting ``[D]``, with which `restyle` paints any number of photographs. Styles can be blended.
+
+    Args:
+        model: that is to paint.
+        painting: ``[H, W, 3]`` in [0, 1] or uint8.
+        size: of its long side, pixels, to which it is shrunk; smaller means finer brush strokes.
+
+    Raises:
+        ValueError: no picture, or a size below 16.
+    """
+    picture = check_image("painting", painting)
+    if size < SMALLEST:
+        raise ValueError(f"size: expected at least {SMALLEST} pixels, got {size}.")
+    if max(picture.shape[:2]) > size:
+        height, width = fit_within(picture.shape[:2], size)
+        picture = jnp.clip(resize(picture, (max(1, height), max(1, width))), 0, 1)
+    return np.asarray(_encoded(model.network, model.variables, picture))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encoded(network: Any, variables: PyTree, picture: Array) -> jax.Array:
+    return network.apply(variables, picture[None], method="encode")[0]
+
+
+def _init(model: _Model, key: Key) -> NetworkState:
+    blank = jnp.zeros((1, SMALLEST, SMALLEST, 3))
+    params = model.network.init(key, blank, blank)["params"]
+    average = jax.tree.map(jnp.copy, params)
+    return NetworkState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), average)
+
+
+@functools.lru_cache(maxsize=32)
+def _make_step(
+    model: _Model,
+) -> Callable[[Key, NetworkState, dict[str, Array], NetworkAims], tuple[NetworkState, AnyStyleInfo]]:
+    def step(
+        key: Key, state: NetworkState, batch: dict[str, Array], frozen: NetworkAims
+    ) -> tuple[NetworkState, AnyStyleInfo]:
+        photos, paintings, same = _drawn(model, key, batch)
+        content, targets = _aims_of(model, frozen.variables, photos, paintings)
+
+        def objective(params):
+            apply = functools.partial(model.network.apply, {"params": params})
+            style = apply(paintings, method="encode")
+            made = apply(photos, style, method="paint")
+            values = weighted_terms(model, frozen, made, targets, content)
+            error = same * jnp.mean(jnp.abs(made - photos), axis=(1, 2, 3))
+            values["identity"] = frozen.weights["identity"] * jnp.mean(error)
+            moved = functools.partial(apply, method="paint")
+            values["flicker"] = frozen.weights["flicker"] * _flicker(moved, photos, style, model.flicker_side)
+            return functools.reduce(operator.add, values.values()), values
+
+        after, loss, values, gradient = stepped(model, objective, state, len(photos))
+        return after, AnyStyleInfo(loss, **values, gradient=gradient)
+
+    return step
+
+
+def _drawn(model: _Model, key: Key, batch: dict[str, Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return photographs and paintings in [0, 1], transformed, and 1 where the painting is the photograph ``[B]``."""
+    keys = example_keys(key, len(batch["image"]), axis_name=model.axis_name)
+    keys = jax.vmap(lambda each: jax.random.split(each, 3))(keys)
+    photos, paintings = unit(batch["image"]), unit(batch["painting"])
+    if model.transform is not None:
+        photos, paintings = model.transform(keys[:, 0], photos), model.transform(keys[:, 1], paintings)
+    same = jax.vmap(lambda each: jax.random.bernoulli(each, model.identity_chance))(keys[:, 2])
+    size = photos.shape[1:3]
+    fitting = paintings if paintings.shape[1:3] == size else jnp.clip(resize(paintings, size), 0, 1)
+    return jnp.where(same[:, None, None, None], fitting, photos), paintings, same.astype(jnp.float32)
+
+
+def _aims_of(
+    model: _Model, variables: PyTree, photos: jax.Array, paintings: jax.Array
+) -> tuple[Any, dict[str, PyTree]]:
+    """Return the features of the photographs and what the style loss makes of each painting, by layer."""
+    content = model.features.clone(layers=model.terms[0].layers).apply(variables, photos)
+    found: Any = model.features.clone(layers=model.terms[1].layers).apply(variables, paintings)
+    target = jax.vmap(lambda layer: model.style_loss.target(moments(layer)))
+    return content, {name: target(layer) for name, layer in found.items()}
+
+
+def _flicker(paint: Callable[[Array, Array], jax.Array], photos: jax.Array, style: jax.Array, side: int) -> jax.Array:
+    """Return the mean squared difference between a corner painted and moved by a pixel, and moved and painted; 0 without a side."""
+    if side == 0:
+        return jnp.zeros(())
+    corner = photos[:, :side, :side]
+    moved = jnp.pad(corner, ((0, 0), (1, 0), (1, 0), (0, 0)), mode="edge")[:, :-1, :-1]
+    first, second = jnp.split(paint(jnp.concatenate([corner, moved]), jnp.concatenate([style, style])), 2)
+    return jnp.mean((second[:, 1:, 1:] - first[:, :-1, :-1]) ** 2)

@@ -1,0 +1,246 @@
+"""The network of any style: what its values are, what it is trained on, the kind of run, and its file."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxart import cli, io, losses, models, runs, weights
+from jaxart.models import anystylenet
+from jaxart.runs import any_style as kind
+from jaxart.tasks import stylize
+
+NETWORK = models.AnyStyleNet(width=4, blocks=3, style_width=2, hidden=8, style=5)
+APPLY = jax.jit(NETWORK.apply)
+SHALLOW = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Parameters whose styles differ, as after training."""
+    blank = jnp.zeros((1, 16, 16, 3))
+    found = jax.jit(NETWORK.init)(jax.random.key(0), blank, blank)
+    assert set(found) == {"params"}
+    rng = np.random.default_rng(1)
+
+    def noise(path, leaf):
+        predicted = any("norm" in str(each) or "filter" in str(each) for each in path)
+        return leaf + rng.normal(0, 0.1, leaf.shape).astype(np.float32) if predicted else leaf
+
+    return jax.tree_util.tree_map_with_path(noise, found)
+
+
+@pytest.fixture
+def images(rng):
+    return jnp.asarray(rng.random((2, 48, 40, 3), np.float32))
+
+
+@pytest.fixture
+def paintings(rng):
+    return jnp.asarray(rng.random((2, 30, 37, 3), np.float32) ** np.asarray([0.5, 2], np.float32)[:, None, None, None])
+
+
+def test_it_has_fewer_than_a_million_parameters():
+    network, blank = models.AnyStyleNet(), jnp.zeros((1, 16, 16, 3))
+    shapes = jax.eval_shape(network.init, jax.random.key(0), blank, blank)
+    assert 900_000 < sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 1_000_000
+
+
+def test_a_style_is_taken_once_and_is_that_of_its_painting_alone(params, images, paintings):
+    made = APPLY(params, images, paintings)
+    style = NETWORK.apply(params, paintings[1:], method="encode")
+    assert style.shape == (1, NETWORK.dimensions)
+    alone = NETWORK.apply(params, images[1:], style, method="paint")
+    np.testing.assert_allclose(alone[0], made[1], atol=1e-5)
+    other = NETWORK.apply(params, images[1:], NETWORK.apply(params, paintings[:1], method="encode"), method="paint")
+    assert float(jnp.abs(other - alone).max()) > 1e-3
+
+
+def test_the_filter_is_that_of_its_definition(rng):
+    x, style = rng.random((2, 5, 6, 3), np.float32), rng.random((2, 4), np.float32)
+    module = anystylenet._PredictedFilter()
+    params = module.init(jax.random.key(0), x, style)
+    kernel = style @ np.asarray(params["params"]["kernel"]["kernel"])
+    kernel = kernel.reshape(2, 3, 3, 3)
+    kernel[:, 1, 1] += 1
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    expected = np.zeros_like(x)
+    for row in range(5):
+        for column in range(6):
+            expected[:, row, column] = (padded[:, row : row + 3, column : column + 3] * kernel).sum((1, 2))
+    np.testing.assert_allclose(module.apply(params, x, style), expected, atol=1e-5)
+
+
+def test_a_part_with_the_halo_and_the_whole_statistics_is_that_part_of_the_picture(params, rng):
+    image, style = jnp.asarray(rng.random((1, 156, 20, 3), np.float32)), jnp.ones((1, 5))
+    paint = jax.jit(lambda variables, image: NETWORK.apply(variables, image, style, method="paint"))
+    whole, found = NETWORK.apply(params, image, style, method="paint", mutable=["statistics"])
+    halo, first, last = NETWORK.halo, 68, 88
+    assert halo % 4 == 0
+    window = slice(first - halo, last + halo)
+    part = paint({**params, **found}, image[:, window])
+    np.testing.assert_allclose(part[:, halo : halo + last - first], whole[:, first:last], atol=1e-5)
+    assert float(jnp.abs(part - whole[:, window])[:, : halo - 4].max()) > 1e-6  # less would not have been enough
+    made = stylize.restyle(NETWORK, params, np.asarray(image[0]), style[0])
+    tiled = stylize.restyle(NETWORK, params, np.asarray(image[0]), style[0], tile=32)
+    np.testing.assert_allclose(tiled, made, atol=1e-5)
+
+
+def test_what_cannot_be_painted_is_refused(params, images, paintings):
+    with pytest.raises(ValueError, match="expected pictures"):
+        NETWORK.apply(params, images[0], paintings)
+    with pytest.raises(ValueError, match="expected paintings"):
+        NETWORK.apply(params, images, paintings[0])
+    with pytest.raises(ValueError, match=r"expected styles \[2, 5\]"):
+        NETWORK.apply(params, images, paintings[:1])
+    with pytest.raises(ValueError, match="sizes of at least 1"):
+        NETWORK.clone(width=0).init(jax.random.key(0), images, paintings)
+    with pytest.raises(ValueError, match="5 finite numbers"):
+        stylize.restyle(NETWORK, params, np.asarray(images[0]), np.ones(3))
+
+
+class Given:
+    """A network that returns photographs moved toward a gray, or as they are, as `any_style` calls one."""
+
+    def __init__(self, share):
+        self.share = share
+
+    def init(self, key, images, paintings):
+        return {"params": {"x": jnp.zeros(())}}
+
+    def apply(self, variables, images, style=None, *, method):
+        if method == "encode":
+            return jnp.zeros((len(images), 1))
+        place = jnp.linspace(0, 1, images.shape[1])[None, :, None, None]  # what it draws stays where it is
+        return (1 - self.share) * images + self.share * place + 0 * variables["params"]["x"]
+
+
+@pytest.fixture(scope="module")
+def aims(variables):
+    return stylize.any_style_aims(
+        variables, style_layer_weights=(4.0, 1.0), content_weight=3.0, identity_weight=2.0, flicker_weight=5.0, **SHALLOW
+    )  # fmt: skip
+
+
+def info_of(share, aims, batch, **options):
+    recipe = stylize.any_style(Given(share), aims=aims, **SHALLOW, **options)
+    return jax.jit(recipe.step)(jax.random.key(0), recipe.init(jax.random.key(1)), batch, aims)[1]
+
+
+def test_its_terms_are_those_of_their_definitions(aims, variables, images, paintings):
+    info = info_of(0.5, aims, {"image": images, "painting": paintings}, identity_chance=0.0, flicker_side=16)
+    made = 0.5 * images + 0.5 * jnp.linspace(0, 1, 48)[None, :, None, None]
+    features = models.VGG(layers=("relu1_1", "relu2_1", "relu2_2"), first_padding="replicate")
+    mine, photo, painting = (features.apply(aims.variables, each) for each in (made, images, paintings))
+    np.testing.assert_allclose(info.content, 3 * jnp.mean((mine["relu2_2"] - photo["relu2_2"]) ** 2), rtol=1e-4)
+
+    @jax.jit
+    def distance(mine, painting):
+        target = losses.WASSERSTEIN.target(losses.moments(painting))
+        return losses.WASSERSTEIN.distance(losses.moments(mine), target)
+
+    style = 0.0
+    for name, weight in {"relu1_1": 0.8, "relu2_1": 0.2}.items():
+        style += sum(weight / 2 * distance(mine[name][row], painting[name][row]) for row in range(2))
+    np.testing.assert_allclose(info.style, style, rtol=1e-3)
+    np.testing.assert_allclose(info.flicker, 5 * (0.5 / 15) ** 2, rtol=1e-3)
+    assert float(info.identity) == 0
+    parts = (info.content, info.style, info.smoothness, info.identity, info.flicker)
+    np.testing.assert_allclose(info.loss, sum(map(float, parts)), rtol=1e-5)
+
+
+def test_a_painting_in_the_place_of_the_photograph_should_stay_as_it_is(aims, images, paintings):
+    batch = {"image": images, "painting": paintings}
+    kept = info_of(0.0, aims, batch, identity_chance=1.0)
+    assert (float(kept.identity), float(kept.content), float(kept.flicker)) == (0, 0, 0)
+    changed = info_of(0.5, aims, {"image": images, "painting": images[::-1]}, identity_chance=1.0)
+    error = jnp.mean(jnp.abs(0.5 * images - 0.5 * jnp.linspace(0, 1, 48)[None, :, None, None]))
+    np.testing.assert_allclose(changed.identity, 2 * error, rtol=1e-4)
+
+
+def test_what_does_not_serve_is_refused(variables, aims):
+    with pytest.raises(ValueError, match="compares whole feature maps"):
+        stylize.any_style(NETWORK, aims=aims, style_loss=losses.SLICED)
+    with pytest.raises(ValueError, match="identity_chance from 0 to 1"):
+        stylize.any_style(NETWORK, aims=aims, identity_chance=2.0)
+    with pytest.raises(ValueError, match="expected those of VGG-19"):
+        stylize.any_style_aims(variables, depth=19)
+    with pytest.raises(ValueError, match="weights of at least 0"):
+        stylize.any_style_aims(variables, identity_weight=-1.0)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Three paintings and four photographs."""
+    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for folder, count in {"paintings": 3, "photos": 4}.items():
+        (root / folder).mkdir()
+        for number in range(count):
+            io.write(root / folder / f"{number}.png", rng.random((50 + number, 60, 3), np.float32))
+    return {folder: root / folder for folder in ("paintings", "photos")}
+
+
+@pytest.fixture(scope="module")
+def options(vgg_file):
+    return runs.AnyStyleOptions(
+        batch=2, steps=2, save_every=1, sample_every=2, crop=32, width=2, blocks=0, style_width=2, hidden=4, style=3,
+        weights=vgg_file,
+    )  # fmt: skip
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_bits_and_its_file_paints(
+    folders, options, tmp_path, monkeypatch, rng
+):
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+    states = {}
+    for name in ("whole", "halves"):
+        run = runs.begin("any-style", folders, tmp_path / name, options=options)
+        assert run.facts == {"photos": 4, "paintings": 3}
+        if name == "halves":
+            runs.train(run, stop=lambda: True)
+            assert 0 < runs.saved_steps(run.folder)[0] < 2
+        states[name] = runs.train(runs.open_run(run.folder))
+    for mine, expected in zip(jax.tree.leaves(states["halves"]), jax.tree.leaves(states["whole"]), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    assert io.read(tmp_path / "whole" / "samples" / "step0000002.png").shape == (3 * 34 - 2, 3 * 34 - 2, 3)
+    file = runs.export(runs.open_run(tmp_path / "whole"), tmp_path / "any.safetensors")
+    model = stylize.load_any_style(file)
+    assert model.about["steps"] == 2
+    style = stylize.style_of(model, rng.random((300, 200, 3), np.float32))
+    made = stylize.restyle(model.network, model.variables, rng.random((40, 48, 3), np.float32), style)
+    assert made.shape == (40, 48, 3)
+    assert weights.network_kind(file) == stylize.ANY_STYLE
+    assert weights.network_kind(folders["photos"] / "0.png") == ""
+    photo, paintings = folders["photos"] / "0.png", [folders["paintings"] / f"{number}.png" for number in range(2)]
+    command = ["stylize", photo, *paintings, "-o", tmp_path / "made.png", "--preset", "instant", "--model", file]
+    command += ["--style-weights", "3", "--style-weights", "1"]
+    before = jax.config.jax_compilation_cache_dir
+    assert cli.app()([str(word) for word in command], exit_on_error=False, print_error=False) == 0
+    jax.config.update("jax_compilation_cache_dir", before)
+    first, second = (stylize.style_of(model, io.read(path)) for path in paintings)
+    expected = stylize.restyle(model.network, model.variables, io.read(photo), 0.75 * first + 0.25 * second)
+    np.testing.assert_allclose(io.read(tmp_path / "made.png"), expected, atol=0.6 / 255)
+    with pytest.raises(weights.WeightsError, match="many styles"):
+        stylize.load_styles(file)
+    with pytest.raises(ValueError, match="size: expected at least 16"):
+        stylize.style_of(model, rng.random((30, 20, 3)), size=8)
+
+
+def test_its_streams_are_drawn_apart_and_can_be_resumed(folders, options):
+    data = {source: kind.load(options, source, path) for source, path in folders.items()}
+    assert data["photos"].column("image").shape == (4, 48, 48, 3)
+    key, found = jax.random.key(0), []
+    whole, later = (kind.batches(key, options, data, first, (0, 1)) for first in (0, 5))
+    for _ in range(8):
+        found.append(next(whole))
+    for expected in found[5:]:
+        mine = next(later)
+        assert set(mine) == {"image", "painting"}
+        for name, value in mine.items():
+            np.testing.assert_array_equal(value, expected[name])
+    seen = {(batch["image"][row].tobytes(), batch["painting"][row].tobytes()) for batch in found for row in range(2)}
+    assert len(seen) > 4
+    with pytest.raises(ValueError, match="crop: expected at least 32"):
+        kind.load(dataclasses.replace(options, crop=8), "photos", folders["photos"])
