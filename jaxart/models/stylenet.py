@@ -93,11 +93,7 @@ class InstanceNorm(nn.Module):
 
 
 class ConditionalNorm(InstanceNorm):
-    """Normalize each channel of each picture, then scale and shift it as its styles do: ``a (x - mean) / deviation + b``.
-
-    a and b are ``mix @ scale`` and ``mix @ shift``, tables in "params" of ``[styles, C]``. Means and deviations are those of the pixels, in
-    float32, unless the collection "statistics" holds others (``mean`` and ``deviation``, ``[B, C]``) and is not mutable. Where it is
-    mutable they are kept there.
+    """Normalize, then scale and shift as the styles do: by ``mix @ scale`` and ``mix @ shift``, tables in "params" of ``[styles, C]``.
 
     Args:
         styles: rows of the tables.

@@ -27,6 +27,7 @@ from jaxart.tasks.stylize.network import (
     check_style_loss,
     checked_weights,
     features_of,
+    first_state,
     stepped,
     weighted_terms,
 )
@@ -243,9 +244,7 @@ def _encoded(network: Any, variables: PyTree, picture: Array) -> jax.Array:
 
 def _init(model: _Model, key: Key) -> NetworkState:
     blank = jnp.zeros((1, SMALLEST, SMALLEST, 3))
-    params = model.network.init(key, blank, blank)["params"]
-    average = jax.tree.map(jnp.copy, params)
-    return NetworkState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), average)
+    return first_state(model.network.init(key, blank, blank)["params"], model.optimizer)
 
 
 @functools.lru_cache(maxsize=32)

@@ -203,8 +203,18 @@ def _targets(painting: Array, variables: PyTree, features: VGG, style_loss: Styl
 def _init(model: _Model, start: PyTree | None, key: Key) -> NetworkState:
     blank = jnp.zeros((1, SMALLEST, SMALLEST, 3)), jnp.zeros((1, model.network.styles))
     params = model.network.init(key, *blank)["params"] if start is None else jax.tree.map(jnp.array, start)
+    return first_state(params, model.optimizer)
+
+
+def first_state(params: PyTree, optimizer: optax.GradientTransformation) -> NetworkState:
+    """Return the state with which a training begins.
+
+    Args:
+        params: of the network, those that are trained.
+        optimizer: of the recipe.
+    """
     average = jax.tree.map(jnp.copy, params)
-    return NetworkState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), average)
+    return NetworkState(jnp.int32(0), jnp.float32(0), params, optimizer.init(params), average)
 
 
 @functools.lru_cache(maxsize=32)
