@@ -76,20 +76,33 @@ class InstanceNorm(nn.Module):
             scale: ``[B, C]``.
             shift: ``[B, C]``.
         """
-        mean, deviation = self._statistics(x.astype(jnp.float32))
+        mean, deviation = self.statistics(x.astype(jnp.float32))
         a, b, mean = (each[:, None, None, :] for each in (scale / deviation, shift, mean))  # [B, 1, 1, C]
         return ((x.astype(jnp.float32) - mean) * a + b).astype(x.dtype)
 
-    def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the means and deviations that count, as `moments` does: those that are given, or those of the pixels.
+
+        Args:
+            x: ``[B, H, W, C]``, float32.
+        """
         names, keep = ("mean", "deviation"), self.is_mutable_collection("statistics") and not self.is_initializing()
         if self.has_variable("statistics", "mean") and not keep:
             mean, deviation = (self.get_variable("statistics", name) for name in names)
             return mean, deviation
-        found = channel_moments(x)
+        found = self.moments(x)
         for name, value in zip(names, found, strict=True):
             if keep:
                 self.put_variable("statistics", name, value)
         return found
+
+    def moments(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the means and deviations of the pixels, ``[B, C]`` each.
+
+        Args:
+            x: ``[B, H, W, C]``, float32.
+        """
+        return channel_moments(x)
 
 
 class ConditionalNorm(InstanceNorm):

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxart import data as shelf
 from jaxart import io, models, samples, weights
-from jaxart.arrays import Key, PyTree
+from jaxart.arrays import Array, Key, PyTree
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import AnyStyleOptions
-from jaxart.runs.style import LARGEST_SCALE, SHOWN, SMALLEST_CROP, check_options, falling_adam, parts, pixels_of
+from jaxart.runs.style import SHOWN, SMALLEST_CROP, check_options, digest, falling_adam, parts, pixels_of
 from jaxart.tasks import stylize as task
 from jaxart.training import Recipe
 
@@ -24,7 +25,7 @@ _PAINTINGS = ("church_at_auvers", "cafe_terrace")  # of the sheet: of `samples`,
 
 
 def load(options: AnyStyleOptions, source: str, path: Path) -> shelf.Dataset:
-    """Read paintings or photographs as squares of 1.5 times the crop.
+    """Read paintings or photographs as squares.
 
     Args:
         options: of the run.
@@ -32,23 +33,28 @@ def load(options: AnyStyleOptions, source: str, path: Path) -> shelf.Dataset:
         path: as `data.load` takes it.
 
     Raises:
-        ValueError: nothing there or nothing that can be read; a crop that cannot serve.
+        ValueError: nothing there or nothing that can be read; a size or a crop that cannot serve.
     """
     del source
-    if options.crop < SMALLEST_CROP:
-        raise ValueError(f"crop: expected at least {SMALLEST_CROP} pixels, got {options.crop}.")
-    return shelf.load(path, size=round(LARGEST_SCALE * options.crop))
+    if not SMALLEST_CROP <= options.crop <= options.size:
+        raise ValueError(
+            f"crop: expected at least {SMALLEST_CROP} pixels, at most the size, got {options.crop} of {options.size}."
+        )
+    return shelf.load(path, size=options.size)
 
 
 def facts(options: AnyStyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
-    """Return how many paintings and photographs there are.
+    """Return how many paintings and photographs there are, and which file the network began with, if any.
 
     Args:
         options: of the run.
         data: by source.
     """
     check_options(options)
-    return {source: data[source].count for source in _COLUMNS}
+    if not 0 <= options.recolored <= 1:
+        raise ValueError(f"recolored: expected a share from 0 to 1, got {options.recolored}.")
+    counts = {source: data[source].count for source in _COLUMNS}
+    return counts | ({} if options.start is None else {"start": _digest(options)})
 
 
 def recipe(options: AnyStyleOptions, facts: Facts) -> Recipe:
@@ -58,13 +64,16 @@ def recipe(options: AnyStyleOptions, facts: Facts) -> Recipe:
         options: of the run.
         facts: of its data.
     """
-    del facts
+    if options.start is not None and facts["start"] != _digest(options):
+        raise ValueError(f"start: {options.start} is not the file that the run began with; bring that one back.")
+    base = _base(options)
     return task.any_style(
         _network(options),
         aims=None,
+        start=None if base is None else base.variables["params"],
         optimizer=falling_adam(options.learning_rate, options.steps),
         half_life=options.half_life,
-        transform=functools.partial(parts, crop=options.crop),
+        transform=functools.partial(_seen, crop=options.crop, recolored=options.recolored),
         identity_chance=options.identity_chance,
         flicker_side=min(_FLICKER_SIDE, options.crop) if options.flicker_weight else 0,
     )
@@ -136,14 +145,32 @@ def network(trained: Trained) -> weights.Network:
     return task.any_style_network(_model(trained))
 
 
+def _seen(keys: Key, images: Array, *, crop: int, recolored: float) -> jax.Array:
+    """Show random parts, some with their hues turned by any angle."""
+    keys = jax.vmap(jax.random.split)(keys)
+    turned = functools.partial(shelf.hue, probability=recolored, degrees=180.0)
+    return jnp.clip(shelf.augment(keys[:, 1], parts(keys[:, 0], images, crop=crop), (turned,)), 0, 1)
+
+
+def _base(options: AnyStyleOptions) -> task.AnyStyleModel | None:
+    return None if options.start is None else task.load_any_style(options.start)
+
+
+def _digest(options: AnyStyleOptions) -> str:
+    return digest(task.any_style_network(task.load_any_style(options.start)))
+
+
 def _model(trained: Trained) -> task.AnyStyleModel:
     about = {**trained.facts, "steps": int(trained.state.step)}
     return task.AnyStyleModel(_network(trained.options), {"params": trained.state.average}, about)
 
 
 def _network(options: AnyStyleOptions) -> models.AnyStyleNet:
+    if (base := _base(options)) is not None:
+        return base.network
     return models.AnyStyleNet(
         width=options.width,
+        deep=options.deep,
         blocks=options.blocks,
         style_width=options.style_width,
         hidden=options.hidden,

@@ -139,12 +139,35 @@ class AnyStyleOptions(RunOptions):
     """What a network of any style has beside what every run has."""
 
     batch: Annotated[int, Option("Photographs per step, over all devices, each with a painting.")] = 4
-    crop: Annotated[int, Option("Side of the parts of photographs and paintings that it sees, pixels.", DATA)] = 192
-    width: Annotated[int, Option("Channels at the full size; four times as many at a quarter of it.", NETWORK)] = 24
-    blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 3
-    style_width: Annotated[int, Option("Channels of what looks at the paintings, at half their size.", NETWORK)] = 24
-    hidden: Annotated[int, Option("Units between what it measures of a painting and the style.", NETWORK)] = 128
+    size: Annotated[
+        int,
+        Option(
+            "Side of the squares that photographs and paintings are made, pixels; up to twice the crop or more.", DATA
+        ),
+    ] = 384
+    crop: Annotated[
+        int,
+        Option(
+            "Side of the parts of them that it sees, pixels, between the whole square shrunk and a part as it is.", DATA
+        ),
+    ] = 192
+    recolored: Annotated[
+        float, Option("How often, from 0 to 1, the hues of a photograph or painting are turned: more palettes.", DATA)
+    ] = 0.5
+    width: Annotated[int, Option("Channels at half the size.", NETWORK)] = 32
+    deep: Annotated[int, Option("Channels at a quarter of the size.", NETWORK)] = 64
+    blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 5
+    style_width: Annotated[int, Option("Channels of what looks at the paintings, at half their size.", NETWORK)] = 32
+    hidden: Annotated[int, Option("Units between what it measures of a painting and the style.", NETWORK)] = 192
     style: Annotated[int, Option("Dimensions of a style.", NETWORK)] = 64
+    start: Annotated[
+        Path | None,
+        Option(
+            "A network of `export` (.safetensors) to go on from, with other data, crops or weights; its sizes stand.",
+            NETWORK,
+            "--from",
+        ),
+    ] = None
     weights: Annotated[
         Path | None, Option("A file of VGG-16's weights, which compare pictures. [the package's or the hub's]", NETWORK)
     ] = None

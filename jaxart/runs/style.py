@@ -199,7 +199,7 @@ def _base(options: StyleOptions) -> task.StyleModel | None:
 
 
 def _digest(options: StyleOptions) -> str:
-    return hashlib.sha256(weights.network_bytes(task.as_network(task.load_styles(options.start)))).hexdigest()
+    return digest(task.as_network(task.load_styles(options.start)))
 
 
 def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
@@ -207,6 +207,15 @@ def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
     if (base := _base(options)) is not None:
         return base.network.clone(styles=len(facts["paintings"]))
     return models.ManyStyleNet(styles=len(facts["paintings"]), width=options.width, blocks=options.blocks)
+
+
+def digest(network: weights.Network) -> str:
+    """Return the SHA-256 of a network's file, wherever it lies.
+
+    Args:
+        network: with which a run began.
+    """
+    return hashlib.sha256(weights.network_bytes(network)).hexdigest()
 
 
 def falling_adam(rate: float, steps: int) -> optax.GradientTransformation:

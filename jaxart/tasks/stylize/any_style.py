@@ -14,7 +14,7 @@ import optax
 from jaxart import weights as files
 from jaxart.arrays import Array, Image, Key, PyTree, check_image
 from jaxart.image import fit_within, resize, unit
-from jaxart.losses import WASSERSTEIN, StyleLoss, moments
+from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss, moments
 from jaxart.models import VGG, AnyStyleNet, vgg_depth
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
 from jaxart.tasks.stylize.job import SMALLEST
@@ -35,9 +35,9 @@ from jaxart.tasks.stylize.terms import SMOOTHNESS, Term, content_term, style_ter
 from jaxart.training import Recipe, example_keys
 
 ANY_STYLE = "any style"  # of a file of weights
-_FORM = ("width", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
+_FORM = ("width", "deep", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
 _LARGEST = 1024  # of these that a file may speak of
-_PAINTING = 256  # pixels: the long side to which a painting is shrunk before its style is taken
+_PAINTING = 512  # pixels: the long side to which a painting is shrunk before its style is taken
 
 
 class AnyStyleInfo(NamedTuple):
@@ -83,10 +83,11 @@ def any_style(
     network: Any,
     *,
     aims: NetworkAims | None,
+    start: PyTree | None = None,
     optimizer: optax.GradientTransformation = NETWORK_ADAM,
     content_layers: tuple[str, ...] = CONTENT_LAYERS,
     style_layers: tuple[str, ...] = STYLE_LAYERS,
-    style_loss: StyleLoss = WASSERSTEIN,
+    style_loss: StyleLoss = WASSERSTEIN_NARROW,
     depth: int = 16,
     half_life: float = 2_000,
     transform: Transform | None = None,
@@ -104,6 +105,7 @@ def any_style(
         network: module with the methods ``encode(paintings [B, h, w, 3]) -> style`` and ``paint(images [B, H, W, 3], style)``, which gives
             pictures in [0, 1]: `models.AnyStyleNet`.
         aims: from `any_style_aims` with the same layers and depth; None where they are put into ``frozen`` later.
+        start: params to begin with; by default at random.
         optimizer: any Optax transformation.
         content_layers: of VGG, whose features are held.
         style_layers: of VGG, whose statistics are compared.
@@ -120,7 +122,8 @@ def any_style(
         ValueError: a style loss of whole feature maps, a chance outside [0, 1], a side of 1 or below 0.
 
     Reference: Ghiasi et al., Exploring the Structure of a Real-time, Arbitrary Neural Artistic Stylization Network, 2017. Departures: the
-    style is told by a small network of its own, learned with the rest; it also predicts filters; Wasserstein distances.
+    style is told by a small network of its own, learned with the rest; it also predicts filters; Wasserstein distances, of the variances
+    alone above 256 channels, which saves half of a step.
     """
     check_style_loss(style_loss)
     if not 0 <= identity_chance <= 1 or flicker_side < 0 or flicker_side == 1:
@@ -139,7 +142,7 @@ def any_style(
         flicker_side=flicker_side,
         axis_name=axis_name,
     )
-    return Recipe(functools.partial(_init, model), _make_step(model), aims)
+    return Recipe(functools.partial(_init, model, start), _make_step(model), aims)
 
 
 def any_style_aims(
@@ -242,9 +245,10 @@ def _encoded(network: Any, variables: PyTree, picture: Array) -> jax.Array:
     return network.apply(variables, picture[None], method="encode")[0]
 
 
-def _init(model: _Model, key: Key) -> NetworkState:
+def _init(model: _Model, start: PyTree | None, key: Key) -> NetworkState:
     blank = jnp.zeros((1, SMALLEST, SMALLEST, 3))
-    return first_state(model.network.init(key, blank, blank)["params"], model.optimizer)
+    params = model.network.init(key, blank, blank)["params"] if start is None else jax.tree.map(jnp.array, start)
+    return first_state(params, model.optimizer)
 
 
 @functools.lru_cache(maxsize=32)
