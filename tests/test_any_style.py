@@ -58,18 +58,20 @@ def test_a_style_is_taken_once_and_is_that_of_its_painting_alone(params, images,
     assert float(jnp.abs(other - alone).max()) > 1e-3
 
 
-def test_the_filter_is_that_of_its_definition(rng):
+@pytest.mark.parametrize("spacing", [1, 2])
+def test_the_filter_is_that_of_its_definition(spacing, rng):
     x, style = rng.random((2, 5, 6, 3), np.float32), rng.random((2, 4), np.float32)
-    module = anystylenet._PredictedFilter()
+    module = anystylenet._PredictedFilter(spacing)
     params = module.init(jax.random.key(0), x, style)
     kernel = style @ np.asarray(params["params"]["kernel"]["kernel"])
     kernel = kernel.reshape(2, 3, 3, 3)
     kernel[:, 1, 1] += 1
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    padded = np.pad(x, ((0, 0), (spacing, spacing), (spacing, spacing), (0, 0)), mode="edge")
     expected = np.zeros_like(x)
     for row in range(5):
         for column in range(6):
-            expected[:, row, column] = (padded[:, row : row + 3, column : column + 3] * kernel).sum((1, 2))
+            seen = padded[:, row : row + 2 * spacing + 1 : spacing, column : column + 2 * spacing + 1 : spacing]
+            expected[:, row, column] = (seen * kernel).sum((1, 2))
     np.testing.assert_allclose(module.apply(params, x, style), expected, atol=1e-5)
 
 
@@ -185,7 +187,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def options(vgg_file):
     return runs.AnyStyleOptions(
-        batch=2, steps=2, save_every=1, sample_every=2, crop=32, width=2, blocks=0, style_width=2, hidden=4, style=3,
+        batch=2, steps=2, save_every=1, sample_every=2, size=48, crop=32, width=2, blocks=0, style_width=2, hidden=4, style=3,
         weights=vgg_file,
     )  # fmt: skip
 
@@ -242,5 +244,42 @@ def test_its_streams_are_drawn_apart_and_can_be_resumed(folders, options):
             np.testing.assert_array_equal(value, expected[name])
     seen = {(batch["image"][row].tobytes(), batch["painting"][row].tobytes()) for batch in found for row in range(2)}
     assert len(seen) > 4
-    with pytest.raises(ValueError, match="crop: expected at least 32"):
-        kind.load(dataclasses.replace(options, crop=8), "photos", folders["photos"])
+    for crop in (8, 49):
+        with pytest.raises(ValueError, match="crop: expected at least 32 pixels, at most the size"):
+            kind.load(dataclasses.replace(options, crop=crop), "photos", folders["photos"])
+    with pytest.raises(ValueError, match="recolored: expected a share"):
+        kind.facts(dataclasses.replace(options, recolored=2.0), data)
+
+
+def test_a_run_can_begin_with_a_network_and_no_other_takes_its_place(folders, options, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+    files, widths = {}, {"one": 2, "other": 3}
+    for name, width in widths.items():
+        network = NETWORK.clone(width=width, blocks=0)
+        params = network.init(jax.random.key(width), *[jnp.zeros((1, 16, 16, 3))] * 2)
+        model = stylize.AnyStyleModel(network, params, {})
+        files[name] = tmp_path / f"{name}.safetensors"
+        files[name].write_bytes(weights.network_bytes(stylize.any_style_network(model)))
+    further = dataclasses.replace(options, start=files["one"], steps=1)
+    run = runs.begin("any-style", folders, tmp_path / "run", options=further)
+    recipe = kind.recipe(run.options, run.facts)
+    begun = recipe.init(jax.random.key(5)).params
+    expected = stylize.load_any_style(files["one"]).variables["params"]
+    jax.tree.map(np.testing.assert_array_equal, begun, expected)
+    files["one"].write_bytes(files["other"].read_bytes())
+    with pytest.raises(ValueError, match="not the file that the run began with"):
+        runs.train(runs.open_run(run.folder))
+
+
+def test_colors_are_normalized_as_at_full_size(rng):
+    x, style = rng.random((2, 5, 6, 12), np.float32), rng.random((2, 4), np.float32)
+    module = anystylenet._PredictedColors()
+    params = module.init(jax.random.key(0), x, style)
+    layers = {name: np.asarray(leaf["kernel"]) for name, leaf in params["params"].items()}
+    whole = np.asarray(anystylenet._doubled(x), np.float64)
+    assert whole.shape == (2, 10, 12, 3)
+    np.testing.assert_array_equal(anystylenet._halved(anystylenet._doubled(x)), x)
+    normal = (whole - whole.mean((1, 2), keepdims=True)) / np.sqrt(whole.var((1, 2), keepdims=True) + 1e-5)
+    matrix = np.eye(3) + (style @ layers["matrix"]).reshape(-1, 3, 3)
+    expected = np.einsum("bhwc,bcd->bhwd", normal, matrix) + (style @ layers["shift"])[:, None, None]
+    np.testing.assert_allclose(anystylenet._doubled(module.apply(params, x, style)), expected, atol=1e-4)

@@ -1,5 +1,6 @@
 """Painting in one pass: the file of a network, size, strength and colors, and the command line."""
 
+import dataclasses
 import itertools
 import json
 
@@ -10,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxart import cli, color, io, models, weights
+from jaxart.cli.job import Options, _beginning
 from jaxart.tasks import stylize
 from jaxart.tasks.stylize import instant as module
 
@@ -212,8 +214,29 @@ def test_errors_on_the_command_line(words, message, file, run, photo, tmp_path, 
     with pytest.raises(ValueError, match=message):
         run("stylize", "photo.png", *words, "-o", "made.png", *model)
     assert not (tmp_path / "made.png").exists()
-    with pytest.raises(ValueError, match="--preset instant: expected quality, fast, large"):
+    with pytest.raises(ValueError, match="--preset instant: expected quality, fast, refine, large"):
         run("plan", "photo.png", "photo.png", "--preset", "instant")
+
+
+def test_refine_begins_with_the_instant_picture(vgg_file, rng):
+    photo, painting = (rng.random((*size, 3), np.float32) for size in ((40, 64), (72, 66)))
+    options = Options(preset="refine", size=64, features=str(vgg_file))
+    begin = _beginning([painting], options, 64)
+    found = stylize.load_any_style()
+    expected = stylize.restyle(found.network, found.variables, photo, stylize.style_of(found, painting))
+    np.testing.assert_allclose(begin(photo), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="--init has no meaning with --preset refine"):
+        _beginning([painting], dataclasses.replace(options, init="gray"), 64)
+
+
+def test_the_network_of_any_style_in_the_package_tells_paintings_apart(photo, rng):
+    path = weights.shipped("any_style")
+    assert path.stat().st_size <= 4 << 20
+    assert "## Data" in path.with_suffix(".md").read_text("utf-8")
+    found = stylize.load_any_style()
+    dark, light = (np.asarray(rng.random((64, 64, 3)) * 0.3 + shift, np.float32) for shift in (0.0, 0.7))
+    made = [stylize.restyle(found.network, found.variables, photo, stylize.style_of(found, x)) for x in (dark, light)]
+    assert made[0].mean() + 0.2 < made[1].mean()
 
 
 def test_the_network_in_the_package_paints_in_sixteen_styles(photo):

@@ -119,7 +119,15 @@ def test_wasserstein_equals_numpy(features, steps):
     np.testing.assert_allclose(np.vdot(jax.grad(loss)(jnp.asarray(f)), direction), slope, rtol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["WASSERSTEIN", "WASSERSTEIN_CONVERGED", "GRAM", "ADAIN"])
+def test_narrow_layers_are_compared_by_covariances_and_wide_ones_by_variances(rng):
+    for channels, expected in {256: losses.WASSERSTEIN, 257: losses.ADAIN}.items():
+        a, b = (losses.moments(jnp.asarray(rng.normal(size=(4, 5, channels)), jnp.float32)) for _ in range(2))
+        narrow = losses.WASSERSTEIN_NARROW
+        found = narrow.distance(a, narrow.target(b))
+        np.testing.assert_array_equal(found, expected.distance(a, expected.target(b)))
+
+
+@pytest.mark.parametrize("name", ["WASSERSTEIN", "WASSERSTEIN_CONVERGED", "WASSERSTEIN_NARROW", "GRAM", "ADAIN"])
 def test_style_losses_vanish_on_their_target_and_are_finite_on_flat_features(features, name):
     loss = getattr(losses, name)
     own = losses.moments(jnp.asarray(features[0]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxart import io, losses, models, runs
+from jaxart.cli import runs as cli_runs
 from jaxart.runs import style as kind
 from jaxart.tasks import stylize
 
@@ -290,6 +291,28 @@ def test_a_new_painting_is_learned_beside_the_old_ones_which_stay_as_they_are(
     )  # of half precision
     with pytest.raises(ValueError, match="knows a style named 'painting0' already"):
         runs.begin("style", sources(folders), tmp_path / "third", options=further)
+
+
+def test_paintings_may_be_several_files_and_photographs_a_flag(folders, options, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+    files = [folders / "paintings" / f"painting{number}.png" for number in (1, 0)]
+    where = {"paintings": files, "photos": folders / "photos"}
+    run = runs.begin("style", where, tmp_path / "run", options=dataclasses.replace(options, steps=1))
+    assert run.facts == {"paintings": ["painting1", "painting0"]}
+    assert int(runs.train(runs.open_run(run.folder)).step) == 1
+    assert cli_runs._by_source("style", tuple(files), {"photos": folders}) == {
+        "paintings": tuple(files),
+        "photos": folders,
+    }
+    assert cli_runs._by_source("style", (files[0], folders)) == {"paintings": files[0], "photos": folders}
+    with pytest.raises(ValueError, match=r"needs 2 \(paintings, photos\), got 3"):
+        cli_runs._by_source("style", (*files, folders))
+    with pytest.raises(ValueError, match="photos: expected one folder or file, got 2"):
+        runs.begin("style", where | {"photos": files}, tmp_path / "other", options=options)
+    files[0].rename(tmp_path / "moved.png")
+    with pytest.raises(ValueError, match=r"painting1.png is gone"):
+        runs.train(runs.open_run(run.folder), steps=2)
+    (tmp_path / "moved.png").rename(files[0])
 
 
 def test_paintings_keep_their_shape_and_are_not_enlarged(folders, options, tmp_path):

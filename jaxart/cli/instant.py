@@ -90,14 +90,16 @@ def _model_and_style(styles: tuple[Path, ...], options: Options, instant: Instan
     """Return the network, and the numbers that say the style: shares of its own ones, or what it makes of paintings."""
     import numpy as np
 
-    from jaxart import io, weights
+    from jaxart import weights
     from jaxart.tasks import stylize as task
 
-    if instant.model is None or weights.network_kind(instant.model) != task.ANY_STYLE:
-        model = task.load_styles(instant.model)
+    default = "any_style" if any(style.is_file() for style in styles) else "styles"
+    file = weights.network_file(instant.model, default=default)
+    if weights.network_kind(file) != task.ANY_STYLE:
+        model = task.load_styles(file)
         return model, task.style_mix(model.names, _names(styles, model), options.style_weights)
-    model = task.load_any_style(instant.model)
-    each = np.stack([task.style_of(model, io.read(style)) for style in styles])
+    model = task.load_any_style(file)
+    each = np.stack([task.style_of(model, _painting(style)) for style in styles])
     names = [str(number) for number in range(len(styles))]
     return model, task.style_mix(names, names, options.style_weights) @ each
 
@@ -142,6 +144,18 @@ def _names(styles: tuple[Path, ...], model: "StyleModel") -> list[str]:
                 "For a painting of your own take --preset fast, or let `jaxart train style` learn it."
             )
     return [str(style) for style in styles]
+
+
+def _painting(style: Path) -> Any:
+    """Read a painting; say what a name is that stands among them."""
+    from jaxart import io
+    from jaxart.tasks import stylize as task
+
+    if not style.is_file() and str(style) in task.load_styles().names:
+        raise ValueError(
+            f"{style}: a style of one network, and paintings go through another: take names or files, or leave out --model."
+        )
+    return io.read(style)
 
 
 def _check_flags(options: Options) -> None:

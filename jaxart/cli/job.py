@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PRESETS: dict[str, dict[str, int]] = {
     "quality": {"size": 512, "min_size": 128, "steps": 500},
     "fast": {"size": 384, "min_size": 128, "steps": 60},
+    "refine": {"size": 512, "min_size": 512, "steps": 15},
     "large": {"size": 2560, "min_size": 128, "steps": 300, "last_steps": 12},
 }
 
@@ -31,25 +32,28 @@ class Options:
     """What `stylize` and `plan` share."""
 
     preset: Annotated[
-        Literal["quality", "fast", "large", "instant"],
+        Literal["quality", "fast", "refine", "large", "instant"],
         Parameter(
             group=picture,
-            help="Sets size and steps. quality wants a GPU or patience; fast suits a CPU; large makes a print of 2560 pixels overnight; "
-            "instant takes a second, without any download, in one of the styles that `jaxart styles` lists.",
+            help="Sets size and steps. quality wants a GPU or patience; fast suits a CPU; refine begins with the picture of instant and "
+            "takes few steps; large makes a print of 2560 pixels overnight; instant takes a second, without download, in the style of a "
+            "painting or in one that `jaxart styles` lists.",
         ),
     ] = "quality"
     size: Annotated[
         int | None,
-        Parameter(group=picture, help="Long side of the result in pixels. [quality: 512, fast: 384, large: 2560]"),
+        Parameter(
+            group=picture, help="Long side of the result in pixels. [quality, refine: 512, fast: 384, large: 2560]"
+        ),
     ] = None
-    min_size: Annotated[int | None, Parameter(group=picture, help="Long side of the first, coarsest scale. [128]")] = (
-        None
-    )
+    min_size: Annotated[
+        int | None, Parameter(group=picture, help="Long side of the first, coarsest scale. [128, refine: 512]")
+    ] = None
     steps: Annotated[
         int | None,
         Parameter(
             group=picture,
-            help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60, large: 300]",
+            help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60, refine: 15, large: 300]",
         ),
     ] = None
     last_steps: Annotated[
@@ -130,7 +134,7 @@ def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture]
     sizes = PRESETS[options.preset] | {name: value for name, value in chosen.items() if value is not None}
     paintings = [io.read(style) for style in styles]
     masks = None if options.mask is None else [io.read(mask) for mask in options.mask]
-    init, variables = read_init(options.init), load_weights(options.features)
+    begin, variables = _beginning(paintings, options, sizes["size"]), load_weights(options.features)
 
     def make(content: "Picture") -> "Stylization":
         photograph = io.on_white(content)
@@ -144,7 +148,7 @@ def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture]
             style_scale=options.style_scale,
             style_loss=losses.STYLE_LOSSES[options.style_loss],
             colors=options.colors,
-            init=init,
+            init=begin(photograph),
             size=sizes["size"],
             min_size=sizes["min_size"],
             steps=sizes["steps"],
@@ -155,6 +159,32 @@ def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture]
         )
 
     return make
+
+
+def _beginning(paintings: "list[np.ndarray]", options: Options, size: int) -> Callable[[Any], Any]:
+    """Return the function from a photograph to what its stylization begins with: --init, or with --preset refine an instant picture."""
+    import numpy as np
+
+    from jaxart.image import fit_within, resize
+    from jaxart.tasks import stylize as task
+
+    if options.preset != "refine":
+        init = read_init(options.init)
+        return lambda photograph: init
+    if options.init != DEFAULTS.init:
+        raise ValueError(
+            "--init has no meaning with --preset refine, which begins with the picture of --preset instant."
+        )
+    model = task.load_any_style()
+    names = [str(number) for number in range(len(paintings))]
+    each = np.stack([task.style_of(model, painting) for painting in paintings])
+    style = task.style_mix(names, names, options.style_weights) @ each
+
+    def begin(photograph: Any) -> Any:
+        sized = np.clip(resize(photograph, fit_within(photograph.shape[:2], size)), 0, 1)
+        return task.restyle(model.network, model.variables, sized, style, colors=options.colors)
+
+    return begin
 
 
 def read_init(init: str) -> Any:

@@ -52,12 +52,13 @@ def train_app() -> App:
 
 def _training_of(name: str, kind: Kind) -> Callable[..., int]:
     """Return the function whose signature has the kind's options as flags."""
-    flags = _flags(kind.options)
-    defaults = flags()
+    flags, further = _flags(kind.options), _further(kind)
+    defaults, nowhere = flags(), further()
 
     def begin(
         *data: Data,
         output: Annotated[Path, Parameter(name=["--output", "-o"], help="The folder of the run, new.")],
+        places: Annotated[further, Parameter(name="*")] = nowhere,  # pyright: ignore[reportInvalidTypeForm]
         options: Annotated[flags, Parameter(name="*")] = defaults,  # pyright: ignore[reportInvalidTypeForm]
         place: Annotated[Place, Parameter(name="*")] = Place(),
         dry_run: Annotated[
@@ -69,7 +70,7 @@ def _training_of(name: str, kind: Kind) -> Callable[..., int]:
         ] = False,
     ) -> int:
         chosen = kind.options(**{field.name: getattr(options, field.name) for field in dataclasses.fields(options)})
-        return _begin(name, data, output, chosen, place, dry_run)
+        return _begin(name, _by_source(name, data, vars(places)), output, chosen, place, dry_run)
 
     begin.__doc__ = kind.summary
     return begin
@@ -90,7 +91,15 @@ def _flags(options: type[RunOptions]) -> type:
     return made
 
 
-def _begin(name: str, data: tuple[Path, ...], output: Path, options: RunOptions, place: Place, dry_run: bool) -> int:
+def _further(kind: Kind) -> type:
+    """Return a dataclass with a flag for each source after the first."""
+    flag = Annotated[Path | None, Parameter(group=_GROUPS[DATA], help="The same as at its place among the arguments.")]
+    made = dataclasses.make_dataclass("Places", [(name, flag, None) for name in kind.sources[1:]], frozen=True)
+    made.__module__ = __name__
+    return made
+
+
+def _begin(name: str, data: "dict[str, Any]", output: Path, options: RunOptions, place: Place, dry_run: bool) -> int:
     from jaxart import runs
 
     if (output / "run.json").exists():  # asked before processes meet, after which the first may have written it
@@ -100,7 +109,7 @@ def _begin(name: str, data: tuple[Path, ...], output: Path, options: RunOptions,
     mesh = _mesh(place)
     if mesh is not None and options.batch % mesh.size:
         raise ValueError(f"--batch: a batch of {options.batch} does not divide among {mesh.size} devices.")
-    run = runs.prepare(name, _by_source(name, data), output, options=options)
+    run = runs.prepare(name, data, output, options=options)
     return _print_dry_run(run) if dry_run else _train(runs.write(run), mesh)
 
 
@@ -305,13 +314,18 @@ def runs(folder: Annotated[Path, Parameter(help="Where to look, with all folders
     return 0
 
 
-def _by_source(kind: str, data: tuple[Path, ...]) -> dict[str, Path]:
-    sources = KINDS[kind].sources
+def _by_source(kind: str, data: tuple[Path, ...], flags: "dict[str, Path | None] | None" = None) -> "dict[str, Any]":
+    """Give arguments to the sources that no flag names, in their order; the first takes more than one where it is all that is left."""
+    named = {name: path for name, path in (flags or {}).items() if path is not None}
+    sources = [name for name in KINDS[kind].sources if name not in named]
+    if len(sources) == 1 and len(data) > 1 and sources[0] in KINDS[kind].several:
+        return {sources[0]: data, **named}
     if len(data) != len(sources):
         raise ValueError(
-            f"DATA: a run of the kind {kind} needs {len(sources)} ({', '.join(sources)}), got {len(data)}: {' '.join(map(str, data))}"
+            f"DATA: a run of the kind {kind} needs {len(KINDS[kind].sources)} ({', '.join(KINDS[kind].sources)}), got "
+            f"{len(data) + len(named)}: {' '.join(map(str, (*data, *named.values())))}"
         )
-    return dict(zip(sources, data, strict=True))
+    return dict(zip(sources, data, strict=True)) | named
 
 
 def _say_data(run: "Run") -> None:

@@ -28,11 +28,12 @@ _TRIES = 5
 
 
 class Source(NamedTuple):
-    """Where data came from: its absolute path, the digest of its content, the number of its examples."""
+    """Where data came from: its absolute path, the digest of its content, the number of its examples, the paths of further files."""
 
     path: str
     digest: str
     examples: int
+    more: tuple[str, ...] = ()
 
 
 class Manifest(NamedTuple):
@@ -155,6 +156,7 @@ def _checked(manifest: Manifest) -> Manifest:
     for name, source in manifest.sources.items():
         found += [(f"{name}: path", source.path, str), (f"{name}: digest", source.digest, str)]
         found += [(f"{name}: examples", source.examples, int)]
+        found += [(f"{name}: more", more, str) for more in source.more]
     for name, value, kind in found:
         if type(value) is not kind:
             raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")

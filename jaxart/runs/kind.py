@@ -49,13 +49,14 @@ class Kind(NamedTuple):
     Fields:
         summary: what help says of it; the first line stands in lists.
         options: frozen dataclass, a subclass of `RunOptions`.
-        load: ``(O, source, path) -> Dataset``: read one source of data.
+        load: ``(O, source, path) -> Dataset``: read one source of data; a tuple of paths where it is several files.
         facts: ``(O, {source: Dataset}) -> facts``: JSON values that the recipe needs; raises ValueError for data that does not serve.
         recipe: ``(O, facts) -> Recipe``.
         frozen: ``(O, {source: Dataset}) -> frozen``: the arrays of the recipe's `frozen`, where they are made of the data; or None.
         batches: ``(key, O, {source: Dataset}, first, process) -> batches``, endless, from step `first` on; `process` is (index, count).
         parameters: ``state -> {network: params}``, to be counted in a dry run.
-        sources: names of its data, in the order of the command line.
+        sources: names of its data, in the order of the command line, where those after the first are flags too.
+        several: which of them may be several files.
         sample: ``(Trained, path) -> None``: write what the state makes to `path`, which has no suffix yet; or None.
         score: ``(Trained, seen, held_out, count, seed) -> cards``, of data seen and data held out, ``{source: Dataset}`` each; `count` is
             how many examples to make or take, `seed` of what is drawn; or None.
@@ -66,12 +67,13 @@ class Kind(NamedTuple):
 
     summary: str
     options: type[RunOptions]
-    load: "Callable[[Any, str, Path], Dataset]"
+    load: "Callable[[Any, str, Any], Dataset]"
     facts: "Callable[[Any, dict[str, Dataset]], Facts]"
     recipe: "Callable[[Any, Facts], Recipe]"
     batches: "Callable[[Key, Any, dict[str, Dataset], int, tuple[int, int]], Iterator[Batch]]"
     parameters: "Callable[[Any], dict[str, PyTree]]"
     sources: tuple[str, ...] = ("data",)
+    several: tuple[str, ...] = ()
     frozen: "Callable[[Any, dict[str, Dataset]], PyTree] | None" = None
     sample: Callable[[Trained, Path], None] | None = None
     score: "Callable[[Trained, dict[str, Dataset], dict[str, Dataset], int, int], list[ScoreCard]] | None" = None
@@ -90,6 +92,7 @@ def _ours(
     summary: str,
     *,
     sources: tuple[str, ...] = ("data",),
+    several: tuple[str, ...] = (),
     abilities: tuple[str, ...] = _ABILITIES_OF_GENERATORS,
 ) -> Kind:
     """Return the kind whose functions stand in a module under the names of the fields: those needed, and its `abilities`."""
@@ -98,7 +101,7 @@ def _ours(
         return lambda *arguments: getattr(importlib.import_module(module), name)(*arguments)
 
     functions: Any = {name: deferred(name) for name in (*_NEEDED, *abilities)}
-    return Kind(summary=summary, options=options, sources=sources, **functions)
+    return Kind(summary=summary, options=options, sources=sources, several=several, **functions)
 
 
 KINDS: dict[str, Kind] = {
@@ -123,11 +126,12 @@ KINDS: dict[str, Kind] = {
         StyleOptions,
         """Train one network that paints photographs in the styles of many paintings, each in one pass.
 
-        It needs two sources of data: the paintings (a folder, or one file) and a folder of photographs to learn on.
+        It needs two sources of data: the paintings (a folder, or files) and a folder of photographs to learn on.
 
-        Example: `jaxart train style paintings/ photos/ -o run`
+        Example: `jaxart train style paintings/ --photos photos/ -o run`
         """,
         sources=("paintings", "photos"),
+        several=("paintings",),
         abilities=("frozen", "sample", "export", "network"),
     ),
     "any-style": _ours(
@@ -137,7 +141,7 @@ KINDS: dict[str, Kind] = {
 
         It needs two sources of data: a folder of paintings, the more the better, and a folder of photographs.
 
-        Example: `jaxart train any-style paintings/ photos/ -o run`
+        Example: `jaxart train any-style paintings/ --photos photos/ -o run`
         """,
         sources=("paintings", "photos"),
         abilities=("frozen", "sample", "network"),

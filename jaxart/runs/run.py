@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from jaxart.runs import legacy
 from jaxart.runs.kind import KINDS, Facts, Kind
 from jaxart.runs.options import RunOptions
 
-Paths = str | Path | Mapping[str, str | Path]
+Where = str | Path | Sequence[str | Path]  # a path, or several files
+Paths = Where | Mapping[str, Where]
 
 
 class Run(NamedTuple):
@@ -47,7 +48,7 @@ def prepare(kind: str, data: Paths, folder: str | Path, *, options: RunOptions |
 
     Args:
         kind: name in `KINDS`.
-        data: a path, or one by each name of the kind's sources.
+        data: a path, or one by each name of the kind's sources; several files where the kind takes them.
         folder: of the run, new.
         options: the kind's dataclass, such as ``GanOptions(steps=200, size=32)``; its defaults where it is left out.
 
@@ -60,10 +61,7 @@ def prepare(kind: str, data: Paths, folder: str | Path, *, options: RunOptions |
     known = _kind(kind)
     chosen, paths = _checked(options or known.options(), known), by_source(kind, known, data)
     datasets = {name: known.load(chosen, name, path) for name, path in paths.items()}
-    sources = {
-        name: files.Source(str(path), shelf.digest(datasets[name]), datasets[name].count)
-        for name, path in paths.items()
-    }
+    sources = {name: _source(path, shelf.digest(datasets[name]), datasets[name].count) for name, path in paths.items()}
     run = Run(Path(folder), kind, chosen, sources, known.facts(chosen, datasets), datasets)
     jax.eval_shape(
         recipe_of(run).init, keys_of(run)[1]
@@ -157,13 +155,12 @@ def with_data(run: Run, data: Paths | None = None) -> Run:
     if run.data and data is None:
         return run
     kind = KINDS[run.kind]
-    paths = {name: Path(source.path) for name, source in run.sources.items()}
-    paths |= {} if data is None else by_source(run.kind, kind, data)
-    datasets = {}
+    where = {name: [source.path, *source.more] for name, source in run.sources.items()} if data is None else data
+    datasets, paths = {}, by_source(run.kind, kind, where)
     for name, path in paths.items():
-        if not path.exists():
+        if gone := [each for each in ([path] if isinstance(path, Path) else path) if not each.exists()]:
             raise ValueError(
-                f"{run.folder}: its data {path} is gone. If it moved, resume the run with its new place (data, or --data)."
+                f"{run.folder}: its data {gone[0]} is gone. If it moved, resume the run with its new place (data, or --data)."
             )
         datasets[name] = kind.load(run.options, name, path)
         found = (legacy.digest if run.began_as == 1 else shelf.digest)(datasets[name])
@@ -171,7 +168,7 @@ def with_data(run: Run, data: Paths | None = None) -> Run:
             raise ValueError(
                 f"{path}: not the {name} that the run began with; it would not be the same run. Begin a new one, or bring that back."
             )
-    sources = {name: source._replace(path=str(paths[name])) for name, source in run.sources.items()}
+    sources = {name: _source(paths[name], source.digest, source.examples) for name, source in run.sources.items()}
     return run._replace(data=datasets, sources=sources)
 
 
@@ -207,8 +204,8 @@ def _kind(name: str) -> Kind:
     return KINDS[name]
 
 
-def by_source(name: str, kind: Kind, data: Paths) -> dict[str, Path]:
-    """Return the absolute path of each source of a kind.
+def by_source(name: str, kind: Kind, data: Paths) -> dict[str, Path | tuple[Path, ...]]:
+    """Return the absolute path of each source of a kind; a tuple where it is several files.
 
     Args:
         name: of the kind.
@@ -216,14 +213,28 @@ def by_source(name: str, kind: Kind, data: Paths) -> dict[str, Path]:
         data: as it was handed in.
 
     Raises:
-        ValueError: other sources than the kind's.
+        ValueError: other sources than the kind's, or several files for a source that is one.
     """
-    found = {kind.sources[0]: data} if isinstance(data, (str, Path)) else dict(data)
+    found = dict(data) if isinstance(data, Mapping) else {kind.sources[0]: data}
     if set(found) != set(kind.sources):
         raise ValueError(
             f"data: a run of the kind {name} needs {', '.join(kind.sources)}, got {', '.join(found) or 'nothing'}."
         )
-    return {source: Path(found[source]).absolute() for source in kind.sources}
+    return {source: _absolute(source, kind, found[source]) for source in kind.sources}
+
+
+def _absolute(source: str, kind: Kind, where: Where) -> Path | tuple[Path, ...]:
+    paths = tuple(Path(each).absolute() for each in ([where] if isinstance(where, (str, Path)) else where))
+    if len(paths) > 1 and source in kind.several:
+        return paths
+    if len(paths) != 1:
+        raise ValueError(f"{source}: expected one folder or file, got {len(paths)}.")
+    return paths[0]
+
+
+def _source(path: Path | tuple[Path, ...], digest: str, examples: int) -> files.Source:
+    first, *more = (str(each) for each in ([path] if isinstance(path, Path) else path))
+    return files.Source(first, digest, examples, tuple(more))
 
 
 def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> Any:

@@ -27,13 +27,13 @@ _WARM_UP = 200  # steps, at most a twentieth of all
 SHOWN = ("cat", "coffee")  # photographs of the sheet: of `samples`, the same in every run
 
 
-def load(options: StyleOptions, source: str, path: Path) -> shelf.Dataset:
+def load(options: StyleOptions, source: str, path: Any) -> shelf.Dataset:
     """Read the paintings, or the photographs as squares of 1.5 times the crop.
 
     Args:
         options: of the run.
         source: "paintings" or "photos".
-        path: of the paintings a folder or one file, of the photographs as `data.load` takes it.
+        path: of the paintings a folder, a file or a tuple of files, of the photographs as `data.load` takes it.
 
     Raises:
         ValueError: nothing there or nothing that can be read; sizes that cannot serve.
@@ -249,17 +249,18 @@ def _part(key: Key, image: Array, *, crop: int) -> jax.Array:
     return jnp.clip(part, 0, 1)
 
 
-def _paintings(path: Path, size: int) -> shelf.Dataset:
+def _paintings(path: Path | tuple[Path, ...], size: int) -> shelf.Dataset:
     """Read paintings, none enlarged; each lies in the upper left of a square of the largest side."""
-    files = [path] if path.is_file() else io.pictures_in(path)
+    if isinstance(path, Path):
+        path = (path,) if path.is_file() else tuple(io.pictures_in(path))
     columns: dict[str, Any] = {
-        "image": np.zeros((len(files), size, size, 3), np.uint8),
-        "height": np.zeros(len(files), np.int32),
-        "width": np.zeros(len(files), np.int32),
-        "side": np.zeros(len(files), np.int32),
-        "name": np.asarray([file.stem for file in files]),
+        "image": np.zeros((len(path), size, size, 3), np.uint8),
+        "height": np.zeros(len(path), np.int32),
+        "width": np.zeros(len(path), np.int32),
+        "side": np.zeros(len(path), np.int32),
+        "name": np.asarray([file.stem for file in path]),
     }
-    for row, file in enumerate(files):
+    for row, file in enumerate(path):
         pixels = pixels_of(file)
         shrunk = _shrunk(pixels, size)
         columns["side"][row] = min(pixels.shape[:2])

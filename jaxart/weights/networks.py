@@ -13,7 +13,7 @@ from jaxart.arrays import PyTree
 from jaxart.weights.readers import WeightsError, in_one_order
 
 FORMAT = "jaxart network 1"
-SHIPPED = ("styles",)
+SHIPPED = ("styles", "any_style")
 
 
 class Network(NamedTuple):
@@ -31,6 +31,17 @@ class Network(NamedTuple):
 def shipped(name: str) -> Path:
     """Return the file of a network that comes with the package, one of `SHIPPED`; its model card lies beside it, as NAME.md."""
     return Path(str(files("jaxart.weights") / "shipped" / f"{name}.safetensors"))
+
+
+def network_file(path: str | Path | None, *, default: str) -> Path:
+    """Return the file that a path speaks of: where it is none, a network of the package by its name.
+
+    Args:
+        path: of a file, or a name; None for the default.
+        default: one of `SHIPPED`.
+    """
+    path = Path(default if path is None else path)
+    return shipped(path.name) if path.name in SHIPPED and not path.is_file() else path
 
 
 def network_bytes(network: Network) -> bytes:

@@ -185,8 +185,8 @@ def any_style_aims(
     return NetworkAims(frozen, {}, *jax.device_put((weights | further, {})))
 
 
-def load_any_style(path: str | Path) -> AnyStyleModel:
-    """Read a network of any style.
+def load_any_style(path: str | Path | None = None) -> AnyStyleModel:
+    """Read a network of any style; by default the one that comes with the package.
 
     Args:
         path: of a file that `any_style_network` made the content of.
@@ -194,7 +194,7 @@ def load_any_style(path: str | Path) -> AnyStyleModel:
     Raises:
         weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
     """
-    path = Path(path)
+    path = files.network_file(path, default="any_style")
     params, about = files.read_network(path, kind=ANY_STYLE)
     try:
         form: dict[str, Any] = {name: about[name] for name in _FORM}

@@ -45,14 +45,12 @@ def load_styles(path: str | Path | None = None) -> StyleModel:
     """Read a network of many styles; by default the one that comes with the package.
 
     Args:
-        path: of a file that `as_network` made the content of, or "styles" for the one in the package.
+        path: of a file that `as_network` made the content of.
 
     Raises:
         weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
     """
-    path = weights.shipped("styles") if path is None else Path(path)
-    if not path.is_file() and path.name in weights.SHIPPED:
-        path = weights.shipped(path.name)
+    path = weights.network_file(path, default="styles")
     params, about = weights.read_network(path, kind=KIND)
     network = _described(path.name, about)
     blank = jnp.zeros((1, STRIDE, STRIDE, 3)), jnp.zeros((1, network.styles))
