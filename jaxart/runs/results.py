@@ -148,7 +148,7 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
     """
     form = _form(output)
     if form is not None:
-        make = _ability(run, form, f"has no form {Path(output).suffix}: choose another name")
+        make = _ability(run, form, f"has no form {Path(output).suffix}: choose another suffix")
         _check_folder(Path(output))
         made = make(_trained(run))
         return _written(Path(output), weights.network_bytes(made) if form == "network" else made)
