@@ -36,7 +36,7 @@ def export_onnx(model: StyleModel | AnyStyleModel) -> bytes:
     ``picture [height, width, 3]`` in [0, 1]. The file's metadata hold what is known of the network as JSON, "names" of the styles among it.
 
     Args:
-        model: of many styles or of any.
+        model: of many styles or of any; written in float32, whatever the module's dtype.
 
     Raises:
         ValueError: the package onnx is not installed.
