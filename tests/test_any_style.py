@@ -3,8 +3,10 @@
 import dataclasses
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
+import onnxruntime
 import pytest
 
 from jaxart import cli, io, losses, models, runs, weights
@@ -207,9 +209,17 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits_and_its_file_paints(
     for mine, expected in zip(jax.tree.leaves(states["halves"]), jax.tree.leaves(states["whole"]), strict=True):
         np.testing.assert_array_equal(mine, expected)
     assert io.read(tmp_path / "whole" / "samples" / "step0000002.png").shape == (3 * 34 - 2, 3 * 34 - 2, 3)
-    file = runs.export(runs.open_run(tmp_path / "whole"), tmp_path / "any.safetensors")
+    whole = runs.open_run(tmp_path / "whole")
+    file = runs.export(whole, tmp_path / "any.safetensors")
     model = stylize.load_any_style(file)
     assert model.about["steps"] == 2
+    image, painting = (rng.random((*size, 3), np.float32) for size in ((32, 40), (25, 31)))
+    expected = model.network.apply(model.variables, image[None], painting[None])[0]
+    exported = runs.export(whole, tmp_path / "any.jax", platforms=("cpu",)).read_bytes()
+    session = onnxruntime.InferenceSession(runs.export(whole, tmp_path / "any.onnx"))
+    program = jax.export.deserialize(bytearray(exported))
+    for made in (program.call(image, painting), *session.run(None, {"image": image, "painting": painting})):
+        np.testing.assert_allclose(made, expected, atol=1e-3)  # of half precision
     style = stylize.style_of(model, rng.random((300, 200, 3), np.float32))
     made = stylize.restyle(model.network, model.variables, rng.random((40, 48, 3), np.float32), style)
     assert made.shape == (40, 48, 3)

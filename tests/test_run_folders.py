@@ -143,6 +143,9 @@ def test_pictures_walks_and_exports(data, tmp_path, monkeypatch, capsys):
     loaded = jax.export.deserialize(bytearray((tmp_path / "generator.jax").read_bytes()))
     assert loaded.platforms == ("cpu", "cuda", "tpu")
     assert loaded.call(np.zeros((5, 4), np.float32), np.zeros(5, np.int32)).shape == (5, 8, 8, 1)
+    for suffix in (".onnx", ".safetensors"):
+        code, told = command(monkeypatch, capsys, "export", folder, "-o", tmp_path / f"generator{suffix}")
+        assert (code, f"a run of the kind gan has no form {suffix}: choose another suffix" in told) == (2, True)
     code, told = command(monkeypatch, capsys, "runs", tmp_path)
     assert (code, "10 of 10" in told, "finished" in told) == (0, True, True)
     assert contents(folder) == before

@@ -6,6 +6,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+import onnxruntime
 import pytest
 
 from jaxart import io, losses, models, runs
@@ -289,6 +290,9 @@ def test_a_new_painting_is_learned_beside_the_old_ones_which_stay_as_they_are(
     np.testing.assert_allclose(
         program.call(picture, np.eye(3, dtype=np.float32)[2]), expected, atol=1e-3
     )  # of half precision
+    session = onnxruntime.InferenceSession(runs.export(run, tmp_path / "second.onnx"))
+    (made,) = session.run(None, {"image": picture, "mix": np.eye(3, dtype=np.float32)[2]})
+    np.testing.assert_allclose(made, expected, atol=1e-3)
     with pytest.raises(ValueError, match="knows a style named 'painting0' already"):
         runs.begin("style", sources(folders), tmp_path / "third", options=further)
 

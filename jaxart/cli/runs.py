@@ -265,7 +265,12 @@ def score(
 
 
 def export(
-    run: RunFolder,
+    source: Annotated[
+        Path,
+        Parameter(
+            help="The folder of a run; or a network: a .safetensors of `export`, or styles, the one in the package."
+        ),
+    ],
     /,
     *,
     output: Output,
@@ -275,16 +280,23 @@ def export(
         "tpu",
     ),
 ) -> int:
-    """Write what a run has learned as one file that JAX runs without this program (jax.export); as .safetensors, its weights.
+    """Write what was learned as one file that JAX runs without this program (jax.export); as .safetensors, its weights.
 
-    `jaxart stylize photo.jpg STYLE -o result.png --preset instant --model FILE.safetensors` paints with those of `train style`.
+    `jaxart stylize photo.jpg STYLE -o result.png --preset instant --model FILE.safetensors` paints with those of `train style` and
+    `train any-style`. As .onnx, these networks paint pictures of any size in programs without JAX (pip install 'jaxart[onnx]').
+
+    Example: `jaxart export styles -o styles.onnx`
     """
-    from jaxart import runs
+    from jaxart import runs, weights
     from jaxart.cli.devices import keep_compiled_programs
 
     keep_compiled_programs()
-    path = runs.export(runs.open_run(run), output, platforms=platforms)
-    target = "weights" if path.suffix.lower() == ".safetensors" else f"for {', '.join(platforms)}"
+    if source.is_file() or (str(source) in weights.SHIPPED and not source.exists()):
+        path = runs.export_network(source, output, platforms=platforms)
+    else:
+        path = runs.export(runs.open_run(source), output, platforms=platforms)
+    forms = {".safetensors": "weights", ".onnx": "ONNX"}
+    target = forms.get(path.suffix.lower(), f"for {', '.join(platforms)}")
     say(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, {target}")
     return 0
 

@@ -17,7 +17,7 @@ from jaxart.models.blocks import upsampled_conv2d
 from jaxart.ops.convolution import conv2d
 
 STRIDE = 4  # pixels from one of the deepest features to the next
-_EPSILON = 1e-5  # added to variances
+EPSILON = 1e-5  # added to variances
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -127,7 +127,7 @@ def channel_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the mean and the deviation of each channel of ``[B, H, W, C]``, ``[B, C]`` each."""
     mean = jnp.mean(x, axis=(1, 2))
     variance = jnp.mean((x - mean[:, None, None, :]) ** 2, axis=(1, 2))
-    return mean, jnp.sqrt(variance + _EPSILON)
+    return mean, jnp.sqrt(variance + EPSILON)
 
 
 def named(module: Callable[..., nn.Module], *options: Any) -> nn.Module:

@@ -24,7 +24,7 @@ from jaxart.runs.options import (
 
 if TYPE_CHECKING:
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
-    from jaxart.runs.results import export, generator, newest_state, sample, score, walk
+    from jaxart.runs.results import export, export_network, generator, newest_state, sample, score, walk
     from jaxart.runs.run import Run, begin, open_run, prepare, with_data, write
     from jaxart.runs.trainer import DryRun, Program, dry_run, train
 
@@ -49,6 +49,7 @@ __all__ = [
     "begin",
     "dry_run",
     "export",
+    "export_network",
     "find",
     "generator",
     "newest_state",
@@ -67,7 +68,7 @@ __all__ = [
 
 _HOMES = {
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
-    "results": ("export", "generator", "newest_state", "sample", "score", "walk"),
+    "results": ("export", "export_network", "generator", "newest_state", "sample", "score", "walk"),
     "run": ("Run", "begin", "open_run", "prepare", "with_data", "write"),
     "trainer": ("DryRun", "Program", "dry_run", "train"),
 }

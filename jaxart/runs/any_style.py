@@ -145,6 +145,25 @@ def network(trained: Trained) -> weights.Network:
     return task.any_style_network(_model(trained))
 
 
+def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
+    """Return the network for `jax.export.deserialize`.
+
+    Args:
+        trained: with the average that paints.
+        platforms: to lower for.
+    """
+    return task.export_styles(_model(trained), platforms=platforms)
+
+
+def onnx(trained: Trained) -> bytes:
+    """Return the network as the content of an ONNX file.
+
+    Args:
+        trained: with the average that paints.
+    """
+    return task.export_onnx(_model(trained))
+
+
 def _seen(keys: Key, images: Array, *, crop: int, recolored: float) -> jax.Array:
     """Show random parts, some with their hues turned by any angle."""
     keys = jax.vmap(jax.random.split)(keys)

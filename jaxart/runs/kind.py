@@ -61,6 +61,7 @@ class Kind(NamedTuple):
         score: ``(Trained, seen, held_out, count, seed) -> cards``, of data seen and data held out, ``{source: Dataset}`` each; `count` is
             how many examples to make or take, `seed` of what is drawn; or None.
         export: ``(Trained, platforms) -> bytes`` for `jax.export.deserialize`; platforms are of "cpu", "cuda" and "tpu"; or None.
+        onnx: ``Trained -> bytes`` of an ONNX file; or None.
         network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
     """
@@ -78,6 +79,7 @@ class Kind(NamedTuple):
     sample: Callable[[Trained, Path], None] | None = None
     score: "Callable[[Trained, dict[str, Dataset], dict[str, Dataset], int, int], list[ScoreCard]] | None" = None
     export: Callable[[Trained, tuple[str, ...]], bytes] | None = None
+    onnx: Callable[[Trained], bytes] | None = None
     network: "Callable[[Trained], Network] | None" = None
     generator: Callable[[Trained], Generator] | None = None
 
@@ -132,7 +134,7 @@ KINDS: dict[str, Kind] = {
         """,
         sources=("paintings", "photos"),
         several=("paintings",),
-        abilities=("frozen", "sample", "export", "network"),
+        abilities=("frozen", "sample", "export", "onnx", "network"),
     ),
     "any-style": _ours(
         "jaxart.runs.any_style",
@@ -144,6 +146,6 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train any-style paintings/ --photos photos/ -o run`
         """,
         sources=("paintings", "photos"),
-        abilities=("frozen", "sample", "network"),
+        abilities=("frozen", "sample", "export", "onnx", "network"),
     ),
 }

@@ -14,6 +14,7 @@ from jaxart.runs.kind import KINDS, Generator, Trained
 from jaxart.runs.options import RunOptions
 from jaxart.runs.pictures import draw, make
 from jaxart.runs.run import Paths, Run, by_source, checkpoints_of, keys_of, recipe_of, with_data
+from jaxart.tasks import stylize
 from jaxart.tasks.generate import PLATFORMS
 from jaxart.tasks.generate import walk as latent_walk
 
@@ -131,30 +132,68 @@ def score(
 
 
 def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFORMS) -> Path:
-    """Write what a run has learned as one file: for `jax.export.deserialize`, which needs no jaxart, or as .safetensors, its weights.
+    """Write what a run has learned as one file: for `jax.export.deserialize`, which needs no jaxart, as .onnx, or as .safetensors.
 
     Args:
         run: of a kind that can be exported.
-        output: the file; with the suffix .safetensors its weights in half precision, as `weights.read_network` reads them.
-        platforms: of "cpu", "cuda" and "tpu"; ignored for weights.
+        output: the file; with the suffix .onnx for programs without JAX, with .safetensors its weights in half precision, as
+            `weights.read_network` reads them.
+        platforms: of "cpu", "cuda" and "tpu"; ignored for .onnx and .safetensors.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: runs of its kind cannot be exported in this form, an unknown platform, no checkpoint.
+        ValueError: runs of its kind cannot be exported in this form, an unknown platform, no checkpoint, or ONNX is not installed.
     """
-    if Path(output).suffix.lower() == ".safetensors":
-        network = _ability(run, "network", "has no weights to export: leave out .safetensors")
+    form = _form(output)
+    if form is not None:
+        make = _ability(run, form, f"has no form {Path(output).suffix}: choose another suffix")
         _check_folder(Path(output))
-        return _written(Path(output), weights.network_bytes(network(_trained(run))))
+        made = make(_trained(run))
+        return _written(Path(output), weights.network_bytes(made) if form == "network" else made)
     serialize = _ability(run, "export", "cannot be exported")
     _check_folder(Path(output))
+    _check_platforms(platforms)
+    return _written(Path(output), serialize(_trained(run), tuple(platforms)))
+
+
+def export_network(source: str | Path, output: str | Path, *, platforms: tuple[str, ...] = PLATFORMS) -> Path:
+    """Write a network of instant style as `export` does that of a run.
+
+    Args:
+        source: its .safetensors file, or the name of a network in the package, such as "styles".
+        output: the file, with the suffix .onnx, or another for `jax.export.deserialize`.
+        platforms: as in `export`.
+
+    Returns:
+        The path.
+
+    Raises:
+        weights.WeightsError: no such file, or one that holds no such network.
+        ValueError: a result that would be what the source is, an unknown platform, or ONNX is not installed.
+    """
+    form = _form(output)
+    if form == "network":
+        raise ValueError(f"{output}: {source} is a file of this form already; expected .onnx or another suffix.")
+    model = stylize.load_network(source)
+    _check_folder(Path(output))
+    if form == "onnx":
+        return _written(Path(output), stylize.export_onnx(model))
+    _check_platforms(platforms)
+    return _written(Path(output), stylize.export_styles(model, platforms=platforms))
+
+
+def _form(output: str | Path) -> str | None:
+    """Return which ability of a kind makes a file of this name, where it is not "export"."""
+    return {".safetensors": "network", ".onnx": "onnx"}.get(Path(output).suffix.lower())
+
+
+def _check_platforms(platforms: tuple[str, ...]) -> None:
     if not platforms:
         raise ValueError(f"platforms: expected at least one of {', '.join(PLATFORMS)}.")
     for platform in platforms:
         check_choice("platforms", platform, PLATFORMS)
-    return _written(Path(output), serialize(_trained(run), tuple(platforms)))
 
 
 def _written(path: Path, content: bytes) -> Path:

@@ -164,6 +164,15 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
     return task.export_styles(_model(trained), platforms=platforms)
 
 
+def onnx(trained: Trained) -> bytes:
+    """Return the network as the content of an ONNX file.
+
+    Args:
+        trained: with the average that paints.
+    """
+    return task.export_onnx(_model(trained))
+
+
 def check_options(options: StyleOptions | AnyStyleOptions) -> None:
     """Refuse what would fail only when training has begun.
 

@@ -12,10 +12,10 @@ from jaxart.tasks.stylize.any_style import (
 )
 from jaxart.tasks.stylize.arguments import COLORS, INITS, prepare
 from jaxart.tasks.stylize.choose import ModePlan, choose_memory_modes, compare_memory_modes, memory_limit
+from jaxart.tasks.stylize.export import export_styles, load_network
 from jaxart.tasks.stylize.instant import (
     StyleModel,
     as_network,
-    export_styles,
     load_styles,
     new_tables,
     restyle,
@@ -43,6 +43,7 @@ from jaxart.tasks.stylize.network import (
     many_styles,
     network_aims,
 )
+from jaxart.tasks.stylize.onnx_file import export_onnx
 from jaxart.tasks.stylize.paint import Progress, finished, run, stylize
 from jaxart.tasks.stylize.predict import ScalePlan, estimate, needed_memory, plan, step_work
 from jaxart.tasks.stylize.predict_sheet import SheetPlan, plan_sheet
@@ -88,9 +89,11 @@ __all__ = [
     "choose_memory_modes",
     "compare_memory_modes",
     "estimate",
+    "export_onnx",
     "export_styles",
     "finished",
     "load_any_style",
+    "load_network",
     "load_styles",
     "many_styles",
     "memory_limit",

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,7 +13,7 @@ from jaxart import color, weights
 from jaxart.arrays import Array, Image, PyTree, check_choice, check_image
 from jaxart.image import fit_within, resize
 from jaxart.models.stylenet import STRIDE, ManyStyleNet
-from jaxart.ops import tiled_map, use_native
+from jaxart.ops import tiled_map
 from jaxart.tasks.stylize.arguments import COLORS
 
 KIND = "many styles"  # of a file of weights
@@ -205,28 +204,6 @@ def restyle(
     elif colors == "transport":
         made = color.match_mean_covariance(made, jnp.asarray(picture))
     return np.asarray(made if strength == 1 else picture + np.float32(strength) * (made - picture))
-
-
-def export_styles(model: StyleModel, *, platforms: Sequence[str]) -> bytes:
-    """Serialize a network with its weights, for pictures of any size.
-
-    ``jax.export.deserialize(data).call(image, mix)`` runs it without jaxart.
-
-    Args:
-        model: of many styles.
-        platforms: of "cpu", "cuda" and "tpu".
-
-    Returns:
-        The function ``image [H, W, 3]`` in [0, 1] and ``mix [styles]`` to ``[H, W, 3]``; sides must be multiples of 4.
-    """
-    height, width = jax.export.symbolic_shape(f"{STRIDE}*h, {STRIDE}*w")
-    shapes = (
-        jax.ShapeDtypeStruct((height, width, 3), jnp.float32),
-        jax.ShapeDtypeStruct((len(model.names),), jnp.float32),
-    )
-    program = jax.jit(lambda image, mix: model.network.apply(model.variables, image[None], mix[None])[0])
-    with use_native(False):  # the file must run without jaxart
-        return bytes(jax.export.export(program, platforms=tuple(platforms))(*shapes).serialize())
 
 
 def _padded(picture: np.ndarray) -> np.ndarray:
