@@ -1,6 +1,7 @@
 """The network of any style: what its values are, what it is trained on, the kind of run, and its file."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -163,7 +164,7 @@ def test_paintings_that_show_no_style_are_refused_by_name(params, any_file, run,
             run("photo.png", "painting.png", "--model", any_file)
     assert stylize.style_of(model, small, size=48).shape == (5,)  # of the size that was asked for
     for scale in ("0.1", "inf", "nan"):
-        with pytest.raises(ValueError, match="--style-scale: expected at least 0.125"):
+        with pytest.raises(ValueError, match=r"--style-scale: expected at least 0\.125"):
             run("photo.png", "painting.png", "--model", any_file, "--style-scale", scale)
 
 
@@ -183,11 +184,9 @@ def test_half_precision_paints_nearly_the_same_with_statistics_in_float32(params
     expected, made = (stylize.restyle(each, params, photo, style) for each in (NETWORK, half))
     assert made.dtype == np.float32
     assert 0 < np.abs(made - expected).max() < 0.02
-    kept = half.apply(params, images[:1], style[None], method="paint", mutable=["statistics"])[1]
+    measure = functools.partial(half.apply, method="paint", mutable=["statistics"])
+    kept = jax.eval_shape(measure, params, images[:1], style[None])[1]
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
-    np.testing.assert_allclose(
-        stylize.restyle(half, params, photo, style, tile=32), made, atol=0.02
-    )  # the same statistics, rounded elsewhere
 
 
 class Given:

@@ -86,8 +86,8 @@ class Options:
         Parameter(
             group=look,
             consume_multiple=True,
-            help="One gray picture for each style, in their order: white where it acts, gray where it acts in part, black where it does not. "
-            "Any size will do. With --preset instant each style takes a pass of its own.",
+            help="One gray picture for each style, in their order, of any size: white where it acts, gray where it acts in part, black "
+            "where it does not. With --preset instant each style takes a pass of its own.",
         ),
     ] = None
     init: Init = "content"

@@ -179,7 +179,8 @@ def restyle(
 
     Args:
         network: a `models.ManyStyleNet` or a `models.AnyStyleNet`, or what has their `paint`, `dimensions`, `halo` and "statistics".
-            ``network.clone(dtype=jnp.bfloat16)`` halves the memory of the activations; statistics stay float32.
+            ``network.clone(dtype=jnp.bfloat16)`` halves the memory of the activations after the first layer, on a GPU or TPU; statistics
+            and that layer stay float32.
         variables: ``{"params": ...}``, such as the average of a state.
         photo: ``[H, W, 3]`` in [0, 1] or uint8, of any size.
         mix: of many styles ``[styles]``, the weight of each: one-hot is a style, what sums to one a blend; of any style ``[D]``, from
