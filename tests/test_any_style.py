@@ -1,6 +1,7 @@
 """The network of any style: what its values are, what it is trained on, the kind of run, and its file."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.export
@@ -105,6 +106,93 @@ def test_what_cannot_be_painted_is_refused(params, images, paintings):
         stylize.restyle(NETWORK, params, np.asarray(images[0]), np.ones(3))
 
 
+@pytest.fixture
+def any_file(params, tmp_path):
+    """A file of the network."""
+    path = tmp_path / "any.safetensors"
+    model = stylize.AnyStyleModel(NETWORK, {"params": params["params"]}, {})
+    path.write_bytes(weights.network_bytes(stylize.any_style_network(model)))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A function that paints with --preset instant in a folder of its own."""
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def paint(*words):
+        command = ("stylize", *words, "-o", "made.png", "--preset", "instant")
+        return cli.app()([str(word) for word in command], exit_on_error=False, print_error=False)
+
+    before = jax.config.jax_compilation_cache_dir
+    yield paint
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_the_command_line_paints_regions_in_styles_of_the_asked_for_scale(any_file, run, rng):
+    photo, paintings = rng.random((40, 48, 3)), rng.random((2, 140, 130, 3))
+    half = np.zeros((20, 24, 3))
+    half[:, :12] = 1
+    for name, picture in {
+        "photo": photo,
+        "a": paintings[0],
+        "b": paintings[1],
+        "left": half,
+        "right": 1 - half,
+    }.items():
+        io.write(f"{name}.png", np.asarray(picture, np.float32))
+    words = ("photo.png", "a.png", "b.png", "--model", any_file, "--style-scale", "0.125")
+    assert run(*words, "--mask", "left.png", "right.png") == 0
+    model, picture = stylize.load_any_style(any_file), io.read("photo.png")
+    styles = [stylize.style_of(model, io.read(name), size=64) for name in ("a.png", "b.png")]
+    first, second = (stylize.restyle(model.network, model.variables, picture, style) for style in styles)
+    made = io.read("made.png")
+    np.testing.assert_allclose(made[:, :20], first[:, :20], atol=0.6 / 255)  # the masks are soft where they meet
+    np.testing.assert_allclose(made[:, 28:], second[:, 28:], atol=0.6 / 255)
+    natural = stylize.style_of(model, io.read("a.png"))
+    assert np.abs(natural - styles[0]).max() > 1e-4
+    with pytest.raises(ValueError, match=r"expected one for each of the 2 styles"):
+        run(*words, "--mask", "left.png")
+
+
+def test_paintings_that_show_no_style_are_refused_by_name(params, any_file, run, rng):
+    flat, small = np.full((80, 90, 3), 0.3, np.float32), np.asarray(rng.random((63, 200, 3)), np.float32)
+    model = stylize.AnyStyleModel(NETWORK, params, {})
+    for painting, message in ((flat, "painting: of a single color"), (small, "at least 64 pixels, got 200 x 63")):
+        with pytest.raises(ValueError, match=message):
+            stylize.style_of(model, painting)
+        io.write("painting.png", painting)
+        io.write("photo.png", small)
+        with pytest.raises(ValueError, match=rf"painting\.png: .*{message}"):
+            run("photo.png", "painting.png", "--model", any_file)
+    assert stylize.style_of(model, small, size=48).shape == (5,)  # of the size that was asked for
+    for scale in ("0.1", "inf", "nan"):
+        with pytest.raises(ValueError, match=r"--style-scale: expected at least 0\.125"):
+            run("photo.png", "painting.png", "--model", any_file, "--style-scale", scale)
+
+
+@pytest.mark.parametrize("size", [(1, 2), (3, 70)])
+def test_no_photograph_is_too_small(size, params, rng):
+    photo = np.asarray(rng.random((*size, 3)), np.float32)
+    made = stylize.restyle(NETWORK, params, photo, np.ones(5))
+    assert made.shape == photo.shape
+    assert np.isfinite(made).all()
+    with pytest.raises(ValueError, match="photo: of a single color"):
+        stylize.restyle(NETWORK, params, photo[:1, :1], np.ones(5))
+
+
+def test_half_precision_paints_nearly_the_same_with_statistics_in_float32(params, images, strict):
+    photo, style = np.asarray(images[0]), np.linspace(-1, 1, 5, dtype=np.float32)
+    half = NETWORK.clone(dtype=jnp.bfloat16)
+    expected, made = (stylize.restyle(each, params, photo, style) for each in (NETWORK, half))
+    assert made.dtype == np.float32
+    assert 0 < np.abs(made - expected).max() < 0.02
+    measure = functools.partial(half.apply, method="paint", mutable=["statistics"])
+    kept = jax.eval_shape(measure, params, images[:1], style[None])[1]
+    assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
+
+
 class Given:
     """A network that returns photographs moved toward a gray, or as they are, as `any_style` calls one."""
 
@@ -182,7 +270,7 @@ def folders(tmp_path_factory):
     for folder, count in {"paintings": 3, "photos": 4}.items():
         (root / folder).mkdir()
         for number in range(count):
-            io.write(root / folder / f"{number}.png", rng.random((50 + number, 60, 3), np.float32))
+            io.write(root / folder / f"{number}.png", rng.random((70 + number, 80, 3), np.float32))
     return {folder: root / folder for folder in ("paintings", "photos")}
 
 

@@ -1,6 +1,7 @@
 """Painting in one pass: the file of a network, size, strength and colors, and the command line."""
 
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -139,6 +140,57 @@ def test_strength_goes_from_the_photograph_to_the_painting(model, photo):
     assert full.dtype == np.float32
 
 
+@pytest.mark.parametrize("colors", ["style", "transport"])
+def test_masks_give_each_region_its_style_and_leave_the_photograph_where_none_is(colors, model, photo):
+    height, width = photo.shape[:2]
+    masks = np.zeros((2, height, width), np.float32)
+    masks[0, :, 4:12], masks[1, :, 12:20] = 1, 0.25  # alone
+    masks[0, :, 20:28], masks[1, :, 20:28] = 1, 0.5  # in both
+    mixes = np.eye(3)[[0, 2]]
+    made = stylize.restyle(model.network, model.variables, photo, mixes, masks=masks, colors=colors)
+    first, second = (stylize.restyle(model.network, model.variables, photo, mix, colors=colors) for mix in mixes)
+    np.testing.assert_array_equal(made[:, :4], photo[:, :4])
+    np.testing.assert_array_equal(made[:, 28:], photo[:, 28:])
+    np.testing.assert_allclose(made[:, 4:12], first[:, 4:12], atol=1e-6)
+    np.testing.assert_allclose(made[:, 12:20], (0.25 * second + 0.75 * photo)[:, 12:20], atol=1e-6)
+    np.testing.assert_allclose(made[:, 20:28], ((2 * first + second) / 3)[:, 20:28], atol=1e-6)
+    faint = stylize.restyle(model.network, model.variables, photo, mixes, masks=masks, colors=colors, strength=0.5)
+    np.testing.assert_allclose(faint, (photo + made) / 2, atol=1e-6)
+
+
+def test_regions_in_parts_equal_the_whole_and_masks_of_another_size_are_resized(model, rng):
+    picture = np.asarray(rng.random((150, 210, 3)), np.float32)
+    masks = np.asarray(rng.random((3, 75, 105)), np.float32)
+    whole, parts = (
+        stylize.restyle(model.network, model.variables, picture, np.eye(3), masks=masks, tile=tile)
+        for tile in (None, 64)
+    )
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+
+
+def test_masks_that_do_not_serve_are_refused(model, photo):
+    paint = functools.partial(stylize.restyle, model.network, model.variables, photo)
+    for mix, masks, message in (
+        (np.eye(3)[:2], np.ones((3, 4, 4)), "one for each of the 2 styles"),
+        (np.eye(3)[:1], np.full((1, 4, 4), 2.0), r"in \[0, 1\]"),
+        (np.eye(3)[:1], np.zeros((1, 4, 4)), "zero everywhere"),
+        (np.eye(3)[0], np.ones((1, 4, 4)), "3 finite numbers in a row for each mask"),
+        (np.eye(3), None, "several rows need masks"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            paint(mix, masks=masks)
+
+
+def test_half_precision_paints_nearly_the_same_with_statistics_in_float32(model, photo, strict):
+    half = model._replace(network=model.network.clone(dtype=jnp.bfloat16))
+    made, expected = paint(half, photo), paint(model, photo)
+    assert made.dtype == np.float32
+    assert 0 < np.abs(made - expected).max() < 0.02
+    measure = functools.partial(half.network.apply, mutable=["statistics"])
+    kept = jax.eval_shape(measure, half.variables, photo[None], jnp.eye(3)[:1])[1]
+    assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
+
+
 def test_colors_are_kept_where_asked_for(model, photo):
     made = paint(model, photo)
     luminance, transport = (paint(model, photo, colors=each) for each in ("luminance", "transport"))
@@ -191,6 +243,11 @@ def test_the_command_line_paints_a_file_and_a_folder(model, file, run, photo, tm
         run("stylize", source, "scream", "circus", "-o", tmp_path / "made", *instant, "--style-weights", "1", "3") == 0
     )
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["a.png", "b.png"]
+    io.write(tmp_path / "mask.png", np.repeat(np.linspace(0, 1, 48, dtype=np.float32)[None, :, None], 3, axis=2))
+    masked = ("--mask", tmp_path / "mask.png", "--precision", "bfloat16")
+    assert run("stylize", source / "b.png", "scream", "-o", tmp_path / "masked.png", *instant, *masked) == 0
+    mostly = io.read_picture(tmp_path / "masked.png").rgb - io.on_white(io.read_picture(source / "b.png"))
+    assert np.abs(mostly[:, 0]).max() < 0.01 < 0.05 < np.abs(mostly[:, -1]).max()
     assert run("styles", "--model", file, "-o", tmp_path / "sheet.png") == 0
     assert io.read(tmp_path / "sheet.png").shape[1] > 3 * 190
 
@@ -204,6 +261,7 @@ def test_the_command_line_paints_a_file_and_a_folder(model, file, run, photo, tm
         (("photo.png", "--strength", "0.5"), "belong to --preset instant"),
         (("scream", "--preset", "instant", "--save-every", "5"), "--save-every have no meaning"),
         (("scream", "--preset", "instant", "--size", "3000000"), "GiB are free: choose a smaller size"),
+        (("scream", "--preset", "instant", "--style-scale", "2"), "--style-scale 2: .* fixed by its training.*--model"),
         (("scream", "--preset", "instant", "--size", "0"), "--size: expected at least 1 pixel"),
     ],
 )

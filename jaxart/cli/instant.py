@@ -10,18 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from jaxart.cli.devices import keep_compiled_programs
-from jaxart.cli.job import DEFAULTS, Options
+from jaxart.cli.job import DEFAULTS, Options, stacked
 from jaxart.cli.options import look
 from jaxart.cli.painting import write_result
 from jaxart.cli.terminal import say, show, table
 
 if TYPE_CHECKING:
-    from jaxart.tasks.stylize import StyleModel
+    from jaxart.tasks.stylize import AnyStyleModel, StyleModel
 
 _LARGEST = 1024  # pixels of the long side where no size is given
 _TILE, _WHOLE = 1024, 1 << 21  # side of the tiles, and the pixels up to which a picture is painted whole
-_SHARED = ("preset", "size", "style_weights", "colors")  # flags of other presets that mean the same here
+_SHARED = (
+    "preset",
+    "size",
+    "style_weights",
+    "style_scale",
+    "colors",
+    "mask",
+    "precision",
+)  # flags of other presets that mean the same here
 _BYTES_PER_PIXEL = 100  # of a result in tiles: some float32 pictures at once
+_BYTES_PER_MASK = 16  # a pixel: float32, some times
+_FINEST = 1 / 8  # --style-scale: paintings of 64 pixels
 _SHEET = 192  # pixels a side of the pictures of the contact sheet
 
 ModelFile = Annotated[
@@ -55,26 +65,30 @@ def instant_painter(
         bits: of each channel of the result.
 
     Raises:
-        ValueError: an unknown style, a flag that has no meaning here, a file that is no network.
+        ValueError: an unknown style, a flag that has no meaning here, a file that is no network or no painting.
     """
+    import jax.numpy as jnp
+
+    from jaxart import io
     from jaxart.tasks import stylize as task
 
     _check_flags(options)
     model, mix = _model_and_style(styles, options, instant)
+    network = model.network.clone(dtype=getattr(jnp, options.precision))
+    masks = None if options.mask is None else [io.read(mask) for mask in options.mask]
 
     def paint(content: Path, *, output: Path, **unused: Any) -> int:
-        from jaxart import io
-
         io.check_writable(output, bits=bits)
         begin = time.perf_counter()
         photograph = io.read_picture(content)
-        pixels = _sized(io.on_white(photograph), options.size)
+        pixels = _sized(io.on_white(photograph), options.size, masks=len(masks or ()))
         tile = None if pixels.shape[0] * pixels.shape[1] <= _WHOLE else _TILE
         made = task.restyle(
-            model.network,
+            network,
             model.variables,
             pixels,
             mix,
+            masks=None if masks is None else stacked(masks, pixels.shape[:2]),
             strength=instant.strength,
             colors=options.colors,
             tile=tile,
@@ -87,7 +101,10 @@ def instant_painter(
 
 
 def _model_and_style(styles: tuple[Path, ...], options: Options, instant: Instant) -> tuple[Any, Any]:
-    """Return the network, and the numbers that say the style: shares of its own ones, or what it makes of paintings."""
+    """Return the network, and the numbers that say the style: those of each with masks, of their mix without.
+
+    A network of many styles takes shares of its own ones, one of any style what it makes of paintings, in float32.
+    """
     import numpy as np
 
     from jaxart import weights
@@ -97,11 +114,53 @@ def _model_and_style(styles: tuple[Path, ...], options: Options, instant: Instan
     file = weights.network_file(instant.model, default=default)
     if weights.network_kind(file) != task.ANY_STYLE:
         model = task.load_styles(file)
-        return model, task.style_mix(model.names, _names(styles, model), options.style_weights)
-    model = task.load_any_style(file)
-    each = np.stack([task.style_of(model, _painting(style)) for style in styles])
-    names = [str(number) for number in range(len(styles))]
-    return model, task.style_mix(names, names, options.style_weights) @ each
+        names = _names(styles, model)
+        _check_strokes(options)
+        each = np.stack([task.style_mix(model.names, [name]) for name in names])
+    else:
+        model = task.load_any_style(file)
+        size = _painting_size(options.style_scale)
+        each = np.stack([_style_of(model, style, size) for style in styles])
+    numbers = [str(number) for number in range(len(styles))]
+    shares = task.style_mix(numbers, numbers, options.style_weights)
+    return model, shares @ each if options.mask is None else each
+
+
+def _painting_size(scale: float) -> int:
+    """Return the pixels of a painting's long side at which its style is taken."""
+    from jaxart.tasks import stylize as task
+
+    if not _FINEST <= scale < float("inf"):
+        raise ValueError(
+            f"--style-scale: expected at least {_FINEST} with --preset instant, got {scale:g}: finer, the painting shows no strokes."
+        )
+    return round(scale * task.PAINTING_SIZE)
+
+
+def _style_of(model: "AnyStyleModel", path: Path, size: int) -> Any:
+    """Return the style of a painting in a file, which errors name."""
+    from jaxart import io
+    from jaxart.tasks import stylize as task
+
+    if not path.is_file() and str(path) in task.load_styles().names:
+        raise ValueError(
+            f"{path}: a style of one network, and paintings go through another: take names or files, or leave out --model."
+        )
+    picture = io.read(path)
+    try:
+        return task.style_of(model, picture, size=size)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _check_strokes(options: Options) -> None:
+    """Refuse a scale of strokes that a network has not learned."""
+    if options.style_scale != 1:
+        raise ValueError(
+            f"--style-scale {options.style_scale:g}: the strokes of a network of many styles are fixed by its training. Leave it out; a "
+            "smaller --size makes them larger in the picture. Or take a file of the painting, --preset fast, or one that "
+            "`jaxart train style --painting-size` has learned with other strokes."
+        )
 
 
 def styles(
@@ -138,24 +197,14 @@ def styles(
 def _names(styles: tuple[Path, ...], model: "StyleModel") -> list[str]:
     """Return the names of styles; a file of a painting is none."""
     for style in styles:
+        if style.suffix and str(style) not in model.names and not style.is_file():
+            raise ValueError(f"{style}: no such file. Give a painting's file, or a style that `jaxart styles` lists.")
         if str(style) not in model.names and style.is_file():
             raise ValueError(
                 f"{style}: --preset instant paints in the styles that its network has learned ({', '.join(model.names)}). "
                 "For a painting of your own take --preset fast, or let `jaxart train style` learn it."
             )
     return [str(style) for style in styles]
-
-
-def _painting(style: Path) -> Any:
-    """Read a painting; say what a name is that stands among them."""
-    from jaxart import io
-    from jaxart.tasks import stylize as task
-
-    if not style.is_file() and str(style) in task.load_styles().names:
-        raise ValueError(
-            f"{style}: a style of one network, and paintings go through another: take names or files, or leave out --model."
-        )
-    return io.read(style)
 
 
 def _check_flags(options: Options) -> None:
@@ -166,7 +215,7 @@ def _check_flags(options: Options) -> None:
             raise ValueError(f"--{flag} has no meaning with --preset instant: leave it out, or take --preset fast.")
 
 
-def _sized(picture: Any, size: int | None) -> Any:
+def _sized(picture: Any, size: int | None, *, masks: int) -> Any:
     """Return a photograph with the long side that was asked for; without one, shrunk to the largest where it is larger."""
     import numpy as np
 
@@ -178,7 +227,7 @@ def _sized(picture: Any, size: int | None) -> Any:
     longest = max(picture.shape[:2])
     target = min(longest, _LARGEST) if size is None else size
     height, width = fit_within(picture.shape[:2], target)
-    needed, free = height * width * _BYTES_PER_PIXEL, memory.available()
+    needed, free = height * width * (_BYTES_PER_PIXEL + masks * _BYTES_PER_MASK), memory.available()
     if free is not None and needed > free:
         raise ValueError(
             f"--size: {width} x {height} needs {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free: choose a smaller size."

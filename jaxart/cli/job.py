@@ -66,21 +66,32 @@ class Options:
     features: Features = "vgg16"
     style_weights: Annotated[
         tuple[float, ...] | None,
-        Parameter(group=look, consume_multiple=True, help="Shares of the styles, one number each. [equal]"),
+        Parameter(
+            group=look,
+            consume_multiple=True,
+            help="Shares of the styles, one number each; --mask leaves them out. [equal]",
+        ),
     ] = None
     content_weight: Annotated[
         float | None,
         Parameter(group=look, help="Strength of the photograph; lower is more painterly. [vgg16: 0.01, vgg19: 0.015]"),
     ] = None
     style_loss: StyleLoss = "wasserstein"
-    style_scale: StyleScale = 1.0
+    style_scale: Annotated[
+        StyleScale,
+        Parameter(
+            help="Size of the brush strokes: 0.5 makes them finer, 2 larger; paintings are never enlarged. With --preset instant for a "
+            "network of any style alone (--model), whose painting is then taken at as many times 512 pixels."
+        ),
+    ] = 1.0
     colors: Colors = "style"
     mask: Annotated[
         tuple[Path, ...] | None,
         Parameter(
             group=look,
             consume_multiple=True,
-            help="One gray picture for each style, in their order: white where it acts.",
+            help="One gray picture for each style, in their order, of any size: white where it acts, gray where it acts in part, black "
+            "where it does not. With --preset instant each style takes a pass of its own.",
         ),
     ] = None
     init: Init = "content"
@@ -101,7 +112,10 @@ class Options:
     tile: Annotated[int, Parameter(group=running, help="Side of the tiles of --memory-mode tiled, in pixels.")] = 512
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        Parameter(group=running, help="Of the network's activations; bfloat16 halves their memory on a GPU or TPU."),
+        Parameter(
+            group=running,
+            help="Of the network's activations; bfloat16 halves their memory on a GPU or TPU. Statistics stay float32.",
+        ),
     ] = "float32"
     devices: Annotated[
         int,
@@ -142,7 +156,7 @@ def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture]
             photograph,
             paintings,
             variables=variables,
-            masks=None if masks is None else _stacked(masks, photograph.shape[:2]),
+            masks=None if masks is None else stacked(masks, photograph.shape[:2]),
             style_weights=options.style_weights,
             content_weight=options.content_weight,
             style_scale=options.style_scale,
@@ -203,8 +217,13 @@ def read_init(init: str) -> Any:
     return io.read(init)
 
 
-def _stacked(masks: "list[np.ndarray]", size: tuple[int, int]) -> "np.ndarray":
-    """Return masks ``[h, w, 3]`` of any sizes as one array."""
+def stacked(masks: "list[np.ndarray]", size: tuple[int, int]) -> "np.ndarray":
+    """Return masks ``[h, w, 3]`` of any sizes as one array ``[S, H, W]`` in [0, 1].
+
+    Args:
+        masks: gray pictures, as they were read.
+        size: (height, width), pixels.
+    """
     import numpy as np
 
     from jaxart.image import resize

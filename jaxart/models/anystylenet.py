@@ -114,7 +114,8 @@ class _StylePainter(nn.Module):
     def __call__(self, images: Array, style: Array) -> jax.Array:
         height, width = images.shape[1:3]
         x = _halved(replicated(2 * jnp.asarray(images) - 1, 0, (-height % STRIDE, -width % STRIDE)))
-        x = fine = self._normed(x, style, "first", self.width)
+        exact = self._normed(x, style, "first", self.width, dtype=jnp.float32)  # as in `stylenet.painted`
+        x = fine = exact.astype(self.dtype)
         x = self._normed(x, style, "down", self.deep, kernel_size=4, stride=2)
         for number in range(1, self.blocks + 1):
             inner = self._normed(x, style, f"block{number}_1", self.deep)
@@ -133,7 +134,7 @@ class _StylePainter(nn.Module):
         return jax.nn.relu(x) if relu else x
 
     def _convolution(self, name: str, features: int, **form: Any) -> BorderConvolution:
-        return BorderConvolution(features, winograd=self.winograd, dtype=self.dtype, name=name, **form)
+        return BorderConvolution(features, winograd=self.winograd, name=name, **{"dtype": self.dtype, **form})
 
 
 def _halved(x: jax.Array) -> jax.Array:
@@ -178,7 +179,7 @@ class AnyStyleNet(nn.Module):
         hidden: units between the moments and the style.
         style: dimensions of a style.
         winograd: see `ops.conv2d`.
-        dtype: of the products of convolutions.
+        dtype: of the products of convolutions, but the painter's first, which sees the picture in float32. Statistics are float32.
 
     Raises:
         ValueError: a width or another size below 1, a negative number of blocks; pictures, paintings or styles of another shape.

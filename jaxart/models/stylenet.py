@@ -163,7 +163,8 @@ def painted(form: Form, images: Array, style: Array) -> jax.Array:
     """
     height, width = images.shape[1:3]
     x = replicated(2 * jnp.asarray(images) - 1, 0, (-height % STRIDE, -width % STRIDE))
-    x = jax.nn.relu(_normed(form, "first", x, style, 1))
+    exact = form._replace(dtype=jnp.float32)  # the differences of neighbors in a smooth picture are lost in bfloat16
+    x = jax.nn.relu(_normed(exact, "first", x, style, 1))
     x = jax.nn.relu(_normed(form, "down2", x, style, 2, kernel_size=4, stride=2))
     x = jax.nn.relu(_normed(form, "down4", x, style, 4, kernel_size=4, stride=2))
     for number in range(1, form.blocks + 1):
@@ -217,7 +218,7 @@ class ManyStyleNet(nn.Module):
         width: channels at full size; two and four times that at a half and a quarter.
         blocks: residual blocks.
         winograd: see `ops.conv2d`.
-        dtype: of the products.
+        dtype: of the products of convolutions, but the first, which sees the picture in float32. Statistics are float32.
 
     Raises:
         ValueError: no style, width or a negative number of blocks; pictures or mix of another shape.

@@ -2,6 +2,7 @@
 
 from jaxart.tasks.stylize.any_style import (
     ANY_STYLE,
+    PAINTING_SIZE,
     AnyStyleInfo,
     AnyStyleModel,
     any_style,
@@ -62,6 +63,7 @@ __all__ = [
     "LBFGS",
     "MEMORY_MODES",
     "NETWORK_ADAM",
+    "PAINTING_SIZE",
     "WHOLE",
     "AnyStyleInfo",
     "AnyStyleModel",

@@ -37,7 +37,8 @@ from jaxart.training import Recipe, example_keys
 ANY_STYLE = "any style"  # of a file of weights
 _FORM = ("width", "deep", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
 _LARGEST = 1024  # of these that a file may speak of
-_PAINTING = 512  # pixels: the long side to which a painting is shrunk before its style is taken
+PAINTING_SIZE = 512  # pixels: the long side to which a painting is shrunk before its style is taken
+_LEAST = 64  # pixels a side of a painting, of which the deepest features are 4 x 4
 
 
 class AnyStyleInfo(NamedTuple):
@@ -220,7 +221,7 @@ def any_style_network(model: AnyStyleModel) -> files.Network:
     return files.Network(jax.device_get(model.variables["params"]), {**model.about, **form, "kind": ANY_STYLE})
 
 
-def style_of(model: AnyStyleModel, painting: Image, *, size: int = _PAINTING) -> np.ndarray:
+def style_of(model: AnyStyleModel, painting: Image, *, size: int = PAINTING_SIZE) -> np.ndarray:
     """Return the style of a painting ``[D]``, with which `restyle` paints any number of photographs. Styles can be blended.
 
     Args:
@@ -229,15 +230,28 @@ def style_of(model: AnyStyleModel, painting: Image, *, size: int = _PAINTING) ->
         size: of its long side, pixels, to which it is shrunk; smaller means finer brush strokes.
 
     Raises:
-        ValueError: no picture, or a size below 16.
+        ValueError: no picture, one of a single color or with sides below 64 pixels (or `size`, if smaller); a size below 16.
     """
     picture = check_image("painting", painting)
     if size < SMALLEST:
         raise ValueError(f"size: expected at least {SMALLEST} pixels, got {size}.")
+    _check_painting(picture, min(size, _LEAST))
     if max(picture.shape[:2]) > size:
         height, width = fit_within(picture.shape[:2], size)
         picture = jnp.clip(resize(picture, (max(1, height), max(1, width))), 0, 1)
     return np.asarray(_encoded(model.network, model.variables, picture))
+
+
+def _check_painting(picture: np.ndarray, least: int) -> None:
+    """Refuse a painting that shows no style."""
+    height, width = picture.shape[:2]
+    if min(height, width) < least:
+        raise ValueError(
+            f"painting: expected sides of at least {least} pixels, got {width} x {height}, too few to tell a style from. "
+            "Take a larger picture of it."
+        )
+    if (picture == picture[0, 0]).all():
+        raise ValueError("painting: of a single color, which is no style. Take a picture with strokes or a texture.")
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -90,7 +90,7 @@ def prepare(
     job = Stylization(
         content=photograph,
         styles=paintings,
-        masks=_checked_masks(masks, len(paintings)),
+        masks=checked_masks(masks, len(paintings)),
         sizes=sizes,
         steps=_steps(len(sizes), steps, last_steps),
         result_size=fit_within(photograph.shape[:2], size),
@@ -217,7 +217,16 @@ def _checked_weights(name: str, weights: Sequence[float] | None, count: int) -> 
     return values
 
 
-def _checked_masks(given: Image | None, count: int) -> np.ndarray | None:
+def checked_masks(given: Image | None, count: int) -> np.ndarray | None:
+    """Return masks as float32 ``[S, H, W]`` in [0, 1], or None where none are given.
+
+    Args:
+        given: masks, or None.
+        count: of the styles.
+
+    Raises:
+        ValueError: another number of masks or another rank, values outside [0, 1], or zeros everywhere.
+    """
     if given is None:
         return None
     masks = np.asarray(given, np.float32)

@@ -1,7 +1,7 @@
 """Painting in one pass with a trained network of many styles, and the file that holds one."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,8 @@ from jaxart.arrays import Array, Image, PyTree, check_choice, check_image
 from jaxart.image import fit_within, resize
 from jaxart.models.stylenet import STRIDE, ManyStyleNet
 from jaxart.ops import tiled_map
-from jaxart.tasks.stylize.arguments import COLORS
+from jaxart.tasks.stylize.arguments import COLORS, checked_masks
+from jaxart.tasks.stylize.targets import masks_at
 
 KIND = "many styles"  # of a file of weights
 _SIZES = (1, 1024), (0, 100)  # width and blocks that a file may speak of
@@ -162,11 +163,12 @@ def restyle(
     photo: Image,
     mix: Array | np.ndarray,
     *,
+    masks: Image | None = None,
     strength: float = 1.0,
     colors: Literal["style", "luminance", "transport"] = "style",
     tile: int | None = None,
 ) -> np.ndarray:
-    """Paint a photograph in one pass.
+    """Paint a photograph in one pass; with S masks in S passes, a whole picture for each style.
 
     Its sides are continued to multiples of 64 by reflection and cropped at the end, so that a folder of pictures needs few programs. Above
     1024 pixels the channels' means and deviations are those of the picture shrunk to that, which makes a large picture the large form of
@@ -174,10 +176,14 @@ def restyle(
 
     Args:
         network: a `models.ManyStyleNet` or a `models.AnyStyleNet`, or what has their `paint`, `dimensions`, `halo` and "statistics".
+            ``network.clone(dtype=jnp.bfloat16)`` halves the memory of the activations after the first layer, on a GPU or TPU; statistics
+            and that layer stay float32.
         variables: ``{"params": ...}``, such as the average of a state.
         photo: ``[H, W, 3]`` in [0, 1] or uint8, of any size.
         mix: of many styles ``[styles]``, the weight of each: one-hot is a style, what sums to one a blend; of any style ``[D]``, from
-            `style_of`.
+            `style_of`. With masks ``[S, styles]`` or ``[S, D]``, a row for each.
+        masks: ``[S, H', W']`` in [0, 1], where each style acts; resized to the photograph. Soft masks blend: where they sum to more than
+            one they are divided by their sum, and what they leave to one is the photograph's, all of it where all are zero.
         strength: from 0, the photograph, to 1; between them the two are mixed.
         colors: "style" leaves the painting's; "luminance" keeps the photograph's chroma; "transport" gives the result the mean and
             covariance of the photograph's colors.
@@ -187,23 +193,47 @@ def restyle(
         float32 ``[H, W, 3]`` in [0, 1].
 
     Raises:
-        ValueError: no picture or one of a single color, a mix of another length, a strength outside [0, 1], unknown colors, a tile below 1.
+        ValueError: no picture or one of a single color, a mix of another length, masks that are not one a row of it, outside [0, 1] or all
+            zero, a strength outside [0, 1], unknown colors, a tile below 1.
     """
-    picture, shares = check_image("photo", photo), np.asarray(mix, np.float32)
-    _check_arguments(network, shares, strength, colors, tile)
+    picture, styles = check_image("photo", photo), np.asarray(mix, np.float32)
+    _check_mix(network, styles, masked=masks is not None)
+    regions = checked_masks(masks, len(styles))
+    _check_arguments(strength, colors, tile)
     if strength == 0:
         return picture
     if (picture == picture[0, 0]).all():  # normalized, its rounding errors would be all there is
         raise ValueError("photo: of a single color, which leaves nothing to paint.")
+    paint = functools.partial(_one_pass, network, variables, picture, colors=colors, tile=tile)
+    made = paint(styles) if regions is None else _in_regions(paint, picture, styles, regions)
+    return made if strength == 1 else picture + np.float32(strength) * (made - picture)
+
+
+def _one_pass(
+    network: Any, variables: PyTree, picture: np.ndarray, mix: np.ndarray, *, colors: str, tile: int | None
+) -> np.ndarray:
+    """Paint a whole picture in one style or mix."""
     height, width = picture.shape[:2]
     if tile is not None or max(height, width) > MEASURED:  # else the picture's own, which the network takes as it goes
-        variables = {**variables, "statistics": _statistics(network, variables, _measured(picture), shares[None])}
-    made = _restyled(network, variables, _padded(picture), shares[None], tile)[:height, :width]
+        variables = {**variables, "statistics": _statistics(network, variables, _measured(picture), mix[None])}
+    made = _restyled(network, variables, _padded(picture), mix[None], tile)[:height, :width]
     if colors == "luminance":
         made = color.with_chroma_of(made, jnp.asarray(picture))
     elif colors == "transport":
         made = color.match_mean_covariance(made, jnp.asarray(picture))
-    return np.asarray(made if strength == 1 else picture + np.float32(strength) * (made - picture))
+    return np.asarray(made)
+
+
+def _in_regions(
+    paint: Callable[[np.ndarray], np.ndarray], picture: np.ndarray, styles: np.ndarray, masks: np.ndarray
+) -> np.ndarray:
+    """Blend the picture painted in each style by the masks, and with what they leave of it."""
+    shares = np.asarray(masks_at(jnp.asarray(masks), picture.shape[:2]))
+    shares = (shares / np.maximum(1, shares.sum(axis=0)))[..., None]  # [S, H, W, 1]
+    made = picture * (1 - shares.sum(axis=0))
+    for style, share in zip(styles, shares, strict=True):
+        made += share * paint(style)
+    return np.clip(made, 0, 1)
 
 
 def _padded(picture: np.ndarray) -> np.ndarray:
@@ -231,9 +261,13 @@ def _restyled(network: Any, variables: PyTree, picture: Any, mix: Any, tile: int
     return tiled_map(paint, picture, (variables, mix), tile=tile, halo=network.halo, align=STRIDE)
 
 
-def _check_arguments(network: Any, mix: np.ndarray, strength: float, colors: str, tile: int | None) -> None:
-    if mix.shape != (network.dimensions,) or not np.isfinite(mix).all():
-        raise ValueError(f"mix: expected {network.dimensions} finite numbers, one a style, got shape {mix.shape}.")
+def _check_mix(network: Any, mix: np.ndarray, *, masked: bool) -> None:
+    if mix.ndim != 1 + masked or mix.shape[-1] != network.dimensions or not np.isfinite(mix).all():
+        rows = "in a row for each mask" if masked else "in one row (several rows need masks)"
+        raise ValueError(f"mix: expected {network.dimensions} finite numbers {rows}, got shape {mix.shape}.")
+
+
+def _check_arguments(strength: float, colors: str, tile: int | None) -> None:
     if not 0 <= strength <= 1:
         raise ValueError(f"strength: expected a number from 0 to 1, got {strength}.")
     check_choice("colors", colors, COLORS)

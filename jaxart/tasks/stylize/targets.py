@@ -38,7 +38,7 @@ def frozen_at(scale: Scale) -> Frozen:
     network: Any = None if scale.memory_mode.recompute else job.network.clone(layers=job.content_layers)
     aligned: dict[str, Any] = {"content": _content(job.content, job.variables, network, look, _tile(scale))}
     if job.masks is not None:
-        aligned["style"] = layer_masks(_masks_at(job.masks, scale.size), job.style_layers)
+        aligned["style"] = layer_masks(masks_at(job.masks, scale.size), job.style_layers)
     made = None if job.targets is None else job.targets.scales[scale.index]
     targets: dict[str, Any] = {"style": made or _style_targets(scale)}
     weights = dict(job.loss_weights)
@@ -179,7 +179,13 @@ def _targets_of(features: Features, style_loss: StyleLoss) -> dict[str, Any]:
 
 
 @functools.partial(jax.jit, static_argnames="size")
-def _masks_at(masks: Array, size: tuple[int, int]) -> jax.Array:
+def masks_at(masks: Array, size: tuple[int, int]) -> jax.Array:
+    """Resize masks, linearly.
+
+    Args:
+        masks: ``[S, H, W]`` in [0, 1].
+        size: (height, width), pixels.
+    """
     return jnp.clip(resize(masks[..., None], size, method="bilinear")[..., 0], 0, 1)
 
 
