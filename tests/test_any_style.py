@@ -11,11 +11,12 @@ import onnxruntime
 import pytest
 
 from jaxart import cli, io, losses, models, runs, weights
-from jaxart.models import anystylenet
+from jaxart.models import stylenet
 from jaxart.runs import any_style as kind
+from jaxart.runs import style as runs_style
 from jaxart.tasks import stylize
 
-NETWORK = models.AnyStyleNet(width=4, blocks=3, style_width=2, hidden=8, style=5)
+NETWORK = models.AnyStyleNet(width=4, deep=6, blocks=3, style_width=2, hidden=8, style=5)
 APPLY = jax.jit(NETWORK.apply)
 SHALLOW = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
 
@@ -64,7 +65,7 @@ def test_a_style_is_taken_once_and_is_that_of_its_painting_alone(params, images,
 @pytest.mark.parametrize("spacing", [1, 2])
 def test_the_filter_is_that_of_its_definition(spacing, rng):
     x, style = rng.random((2, 5, 6, 3), np.float32), rng.random((2, 4), np.float32)
-    module = anystylenet._PredictedFilter(spacing)
+    module = stylenet.StyleFilter(spacing)
     params = module.init(jax.random.key(0), x, style)
     kernel = style @ np.asarray(params["params"]["kernel"]["kernel"])
     kernel = kernel.reshape(2, 3, 3, 3)
@@ -265,13 +266,20 @@ def test_what_does_not_serve_is_refused(variables, aims):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Three paintings and four photographs."""
+    """Three paintings, two that are large enough to be styles of their own, and four photographs."""
     root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for folder, count in {"paintings": 3, "photos": 4}.items():
         (root / folder).mkdir()
         for number in range(count):
             io.write(root / folder / f"{number}.png", rng.random((70 + number, 80, 3), np.float32))
-    return {folder: root / folder for folder in ("paintings", "photos")}
+    (root / "large").mkdir()
+    for number in range(2):
+        io.write(root / "large" / f"{number}.png", rng.random((64, 64, 3), np.float32) ** (1 + 2 * number))
+    return {folder: root / folder for folder in ("paintings", "photos", "large")}
+
+
+def sources(folders):
+    return {source: folders[source] for source in ("paintings", "photos")}
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +296,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits_and_its_file_paints(
     monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
     states = {}
     for name in ("whole", "halves"):
-        run = runs.begin("any-style", folders, tmp_path / name, options=options)
+        run = runs.begin("any-style", sources(folders), tmp_path / name, options=options)
         assert run.facts == {"photos": 4, "paintings": 3}
         if name == "halves":
             runs.train(run, stop=lambda: True)
@@ -329,7 +337,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits_and_its_file_paints(
 
 
 def test_its_streams_are_drawn_apart_and_can_be_resumed(folders, options):
-    data = {source: kind.load(options, source, path) for source, path in folders.items()}
+    data = {source: kind.load(options, source, path) for source, path in sources(folders).items()}
     assert data["photos"].column("image").shape == (4, 48, 48, 3)
     key, found = jax.random.key(0), []
     whole, later = (kind.batches(key, options, data, first, (0, 1)) for first in (0, 5))
@@ -359,7 +367,7 @@ def test_a_run_can_begin_with_a_network_and_no_other_takes_its_place(folders, op
         files[name] = tmp_path / f"{name}.safetensors"
         files[name].write_bytes(weights.network_bytes(stylize.any_style_network(model)))
     further = dataclasses.replace(options, start=files["one"], steps=1)
-    run = runs.begin("any-style", folders, tmp_path / "run", options=further)
+    run = runs.begin("any-style", sources(folders), tmp_path / "run", options=further)
     recipe = kind.recipe(run.options, run.facts)
     begun = recipe.init(jax.random.key(5)).params
     expected = stylize.load_any_style(files["one"]).variables["params"]
@@ -371,13 +379,33 @@ def test_a_run_can_begin_with_a_network_and_no_other_takes_its_place(folders, op
 
 def test_colors_are_normalized_as_at_full_size(rng):
     x, style = rng.random((2, 5, 6, 12), np.float32), rng.random((2, 4), np.float32)
-    module = anystylenet._PredictedColors()
+    module = stylenet.StyleColors()
     params = module.init(jax.random.key(0), x, style)
     layers = {name: np.asarray(leaf["kernel"]) for name, leaf in params["params"].items()}
-    whole = np.asarray(anystylenet._doubled(x), np.float64)
+    whole = np.asarray(stylenet._doubled(x), np.float64)
     assert whole.shape == (2, 10, 12, 3)
-    np.testing.assert_array_equal(anystylenet._halved(anystylenet._doubled(x)), x)
+    np.testing.assert_array_equal(stylenet._halved(stylenet._doubled(x)), x)
     normal = (whole - whole.mean((1, 2), keepdims=True)) / np.sqrt(whole.var((1, 2), keepdims=True) + 1e-5)
     matrix = np.eye(3) + (style @ layers["matrix"]).reshape(-1, 3, 3)
     expected = np.einsum("bhwc,bcd->bhwd", normal, matrix) + (style @ layers["shift"])[:, None, None]
-    np.testing.assert_allclose(anystylenet._doubled(module.apply(params, x, style)), expected, atol=1e-4)
+    np.testing.assert_allclose(stylenet._doubled(module.apply(params, x, style)), expected, atol=1e-4)
+
+
+def test_a_network_of_many_styles_can_begin_as_one_of_any(folders, options, vgg_file, tmp_path, monkeypatch, params):
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "any.safetensors"
+    file.write_bytes(weights.network_bytes(stylize.any_style_network(stylize.AnyStyleModel(NETWORK, params, {}))))
+    model = stylize.load_any_style(file)
+    where = {"paintings": folders["large"], "photos": folders["photos"]}
+    chosen = runs.StyleOptions(batch=2, steps=1, crop=32, painting_size=64, start=file, weights=vgg_file)
+    run = runs.begin("style", where, tmp_path / "run", options=chosen)
+    begun = runs_style.recipe(run.options, run.facts).init(jax.random.key(0)).params
+    network = models.ManyStyleNet(2, width=4, deep=6, blocks=3)
+    photo = io.read(folders["photos"] / "0.png")
+    for row, name in enumerate(run.facts["paintings"]):
+        painting = io.read(folders["large"] / f"{name}.png")
+        expected = stylize.restyle(NETWORK, model.variables, photo, stylize.style_of(model, painting))
+        found = stylize.restyle(network, {"params": begun}, photo, np.eye(2, dtype=np.float32)[row])
+        np.testing.assert_allclose(found, expected, atol=2e-2)  # the run has paintings as uint8
+    runs.train(run)
+    assert stylize.load_styles(runs.export(run, tmp_path / "many.safetensors")).names == ("0", "1")

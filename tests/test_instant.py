@@ -22,7 +22,7 @@ NAMES = ("scream", "circus", "shipwreck")
 @pytest.fixture(scope="module")
 def model():
     """A network that was not trained, but whose styles differ."""
-    net = models.ManyStyleNet(styles=3, width=4, blocks=1)
+    net = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1)
     params = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 3)))["params"]
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda leaf: np.float32(np.float16(leaf + rng.normal(0, 0.3, leaf.shape))), params)
@@ -68,7 +68,7 @@ def test_files_that_are_no_network_of_styles_are_refused(model, file, tmp_path):
         stylize.load_styles(damaged)
     with pytest.raises(weights.WeightsError, match="no such file"):
         stylize.load_styles(tmp_path / "none.safetensors")
-    arrays, about = load_file(file), {"kind": "many styles", "width": 4, "blocks": 1, "names": list(NAMES)}
+    arrays, about = load_file(file), {"kind": "many styles", "width": 4, "deep": 6, "blocks": 1, "names": list(NAMES)}
     for facts, message in (
         ({}, "expected the format 'jaxart network 1', got None"),
         ({"format": "jaxart network 9"}, "got 'jaxart network 9'"),
@@ -101,12 +101,12 @@ def test_files_that_are_no_network_of_styles_are_refused(model, file, tmp_path):
 def test_arrays_that_are_no_tree_of_finite_numbers_are_refused(model, file, tmp_path):
     arrays, junk = load_file(file), tmp_path / "junk.safetensors"
     facts = {"format": weights.networks.FORMAT, "about": json.dumps(stylize.as_network(model).about)}
-    kernel = arrays["picture.kernel"]
+    kernel = arrays["painter.picture.kernel"]
     for changed, message in (
-        ({"picture.kernel": np.full_like(kernel, np.nan)}, "not of finite numbers"),
-        ({"picture.kernel": kernel.astype(np.float32)}, "in half precision"),
-        ({"picture": kernel[0]}, "lies within|there twice"),
-        ({"picture.kernel": kernel[:1]}, "layers are not those"),
+        ({"painter.picture.kernel": np.full_like(kernel, np.nan)}, "not of finite numbers"),
+        ({"painter.picture.kernel": kernel.astype(np.float32)}, "in half precision"),
+        ({"painter.picture": kernel[0]}, "lies within|there twice"),
+        ({"painter.picture.kernel": kernel[:1]}, "layers are not those"),
     ):
         save_file({name: np.ascontiguousarray(leaf) for name, leaf in (arrays | changed).items()}, junk, metadata=facts)
         with pytest.raises(weights.WeightsError, match=message):
@@ -256,12 +256,15 @@ def test_the_command_line_paints_a_file_and_a_folder(model, file, run, photo, tm
     ("words", "message"),
     [
         (("circle", "--preset", "instant"), "style: "),
-        (("photo.png", "--preset", "instant"), "the styles that its network has learned .*scream.* --preset fast"),
+        (("photo.png", "--preset", "instant"), "the styles that its network has learned .*scream.* leave out --model"),
         (("scream", "--preset", "instant", "--steps", "5"), "--steps has no meaning with --preset instant"),
         (("photo.png", "--strength", "0.5"), "belong to --preset instant"),
         (("scream", "--preset", "instant", "--save-every", "5"), "--save-every have no meaning"),
         (("scream", "--preset", "instant", "--size", "3000000"), "GiB are free: choose a smaller size"),
-        (("scream", "--preset", "instant", "--style-scale", "2"), "--style-scale 2: .* fixed by its training.*--model"),
+        (
+            ("scream", "--preset", "instant", "--style-scale", "2"),
+            "--style-scale 2: .* fixed by its training.*--preset fast",
+        ),
         (("scream", "--preset", "instant", "--size", "0"), "--size: expected at least 1 pixel"),
     ],
 )

@@ -26,7 +26,7 @@ def untrained(network, second, about):
 
 @pytest.fixture(scope="module")
 def many():
-    network = models.ManyStyleNet(styles=3, width=4, blocks=1)
+    network = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1)
     return stylize.StyleModel(network, *untrained(network, jnp.zeros((1, 3)), {"names": ["a", "b", "ß"]}))
 
 

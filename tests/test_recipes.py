@@ -81,7 +81,7 @@ def photographs(first):
 def many_styles(variables, photo, painting) -> Case:
     layers = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
     aims = stylize.network_aims([painting], variables=variables, style_layer_weights=(4.0, 1.0), **layers)
-    network = models.ManyStyleNet(styles=1, width=4, blocks=1)
+    network = models.ManyStyleNet(styles=1, width=4, deep=6, blocks=1)
     recipe = stylize.many_styles(network, aims=aims, optimizer=optax.adam(0.01), **layers)
     return Case(recipe, photographs, "loss", lambda state: state.params, eager=False)
 
@@ -95,7 +95,7 @@ def pairs(first):
 def any_style(variables, photo, painting) -> Case:
     layers = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
     aims = stylize.any_style_aims(variables, style_layer_weights=(4.0, 1.0), **layers)
-    network = models.AnyStyleNet(width=4, blocks=1, style_width=2, hidden=4, style=3)
+    network = models.AnyStyleNet(width=4, deep=6, blocks=1, style_width=2, hidden=4, style=3)
     chance = {"identity_chance": 0.0, "flicker_side": 8}
     recipe = stylize.any_style(network, aims=aims, optimizer=optax.adam(0.01), **chance, **layers)
     return Case(recipe, pairs, "loss", lambda state: state.params, eager=False)

@@ -13,8 +13,9 @@ from jaxart import io, losses, models, runs
 from jaxart.cli import runs as cli_runs
 from jaxart.runs import style as kind
 from jaxart.tasks import stylize
+from jaxart.tasks.stylize.instant import joined
 
-NETWORK = models.ManyStyleNet(styles=3, width=4, blocks=1)
+NETWORK = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1)
 APPLY = jax.jit(NETWORK.apply)
 MIX = jnp.eye(3)[:2]
 SHALLOW = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
@@ -27,8 +28,13 @@ def params():
     assert set(found) == {"params"}
     rng = np.random.default_rng(1)
     noise = lambda leaf: leaf + rng.normal(0, 0.3, leaf.shape).astype(np.float32)  # noqa: E731
-    tables = {name: jax.tree.map(noise, leaf) for name, leaf in found["params"].items() if name.endswith("_norm")}
-    return {"params": found["params"] | tables}
+    return of_tables(found, noise)
+
+
+def of_tables(params, change):
+    """Return parameters whose tables are changed."""
+    shared, tables = stylize.split_tables(params["params"])
+    return {"params": joined(shared, jax.tree.map(change, tables))}
 
 
 @pytest.fixture
@@ -38,12 +44,7 @@ def images(rng):
 
 def only(params, style):
     """Return the parameters of a network that knows one style of those."""
-    return {
-        "params": {
-            name: jax.tree.map(lambda table: table[style : style + 1], leaf) if name.endswith("_norm") else leaf
-            for name, leaf in params["params"].items()
-        }
-    }
+    return of_tables(params, lambda table: table[style : style + 1])
 
 
 def test_a_one_hot_mix_is_that_style_alone(params, images):
@@ -56,30 +57,27 @@ def test_a_one_hot_mix_is_that_style_alone(params, images):
 
 
 def test_a_blend_scales_and_shifts_by_the_mean_of_the_tables(params, images):
-    blended = {
-        "params": {
-            name: jax.tree.map(lambda table: (table[:1] + table[1:2]) / 2, leaf) if name.endswith("_norm") else leaf
-            for name, leaf in params["params"].items()
-        }
-    }
+    blended = of_tables(params, lambda table: (table[:1] + table[1:2]) / 2)
     expected = NETWORK.clone(styles=1).apply(blended, images, jnp.ones((2, 1)))
     np.testing.assert_allclose(APPLY(params, images, jnp.full((2, 3), 0.5).at[:, 2].set(0)), expected, atol=1e-5)
 
 
 def test_the_norm_is_that_of_its_definition(rng):
     x = rng.normal(2, 3, (2, 6, 5, 4)).astype(np.float32)
-    table = {name: rng.normal(0, 1, (3, 4)).astype(np.float32) for name in ("scale", "shift")}
+    table = {name: {"kernel": rng.normal(0, 1, (3, 4)).astype(np.float32)} for name in ("scale", "shift")}
+    for each in table.values():
+        each["bias"] = rng.normal(0, 1, 4).astype(np.float32)
     mix = np.asarray([[0.2, 0.3, 0.5], [1, 0, 0]], np.float32)
-    found = models.stylenet.ConditionalNorm(3).apply({"params": table}, x, mix)
+    found = models.stylenet.StyleNorm().apply({"params": table}, x, mix)
     unit = (x - x.mean((1, 2), keepdims=True)) / np.sqrt(x.var((1, 2), keepdims=True) + 1e-5)
-    a, b = (mix @ table[name] for name in ("scale", "shift"))
-    np.testing.assert_allclose(found, unit * a[:, None, None] + b[:, None, None], atol=1e-4)
+    a, b = (mix @ table[name]["kernel"] + table[name]["bias"] for name in ("scale", "shift"))
+    np.testing.assert_allclose(found, unit * (1 + a)[:, None, None] + b[:, None, None], atol=1e-4)
 
 
 def test_given_statistics_are_used_and_those_of_a_picture_change_nothing(params, images):
     made, found = NETWORK.apply(params, images, MIX, mutable=["statistics"])
     assert {leaf.shape[0] for leaf in jax.tree.leaves(found)} == {2}
-    assert len(jax.tree.leaves(found)) == 2 * 7
+    assert len(jax.tree.leaves(found)) == 2 * 6
     np.testing.assert_array_equal(NETWORK.apply({**params, **found}, images, MIX), made)
     other = NETWORK.apply({**params, **found}, images[::-1], MIX)
     assert float(jnp.abs(other - NETWORK.apply(params, images[::-1], MIX)).max()) > 1e-3
@@ -131,15 +129,16 @@ def test_gradients_are_finite(picture, params, images):
     image = images if picture == "noise" else jnp.full_like(images, 0.5)
     gradient = jax.jit(jax.grad(lambda params: jnp.sum(NETWORK.apply(params, image, MIX) ** 2)))(params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
-    assert all(float(jnp.abs(table[2]).max()) == 0 for table in jax.tree.leaves(gradient["params"]["first_norm"]))
+    _, tables = stylize.split_tables(gradient["params"])
+    assert all(float(jnp.abs(table[2]).max()) == 0 for table in jax.tree.leaves(tables))
 
 
 def test_what_cannot_be_painted_is_refused(params, images):
     with pytest.raises(ValueError, match="expected pictures"):
         NETWORK.apply(params, images[0], MIX)
-    with pytest.raises(ValueError, match=r"expected mix \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"expected styles \[2, 3\]"):
         NETWORK.apply(params, images, MIX[:1])
-    with pytest.raises(ValueError, match="styles and width of at least 1"):
+    with pytest.raises(ValueError, match="sizes of at least 1"):
         NETWORK.clone(styles=0).init(jax.random.key(0), images, MIX)
     with pytest.raises(ValueError, match="mix: expected 3"):
         stylize.restyle(NETWORK, params, images[0], [1.0, 0.0])
@@ -268,7 +267,7 @@ def test_a_new_painting_is_learned_beside_the_old_ones_which_stay_as_they_are(
     further = dataclasses.replace(options, steps=2, start=file, width=9)  # whose width counts for nothing
     run = runs.begin("style", {"paintings": new, "photos": folders / "photos"}, tmp_path / "second", options=further)
     state = runs.train(run)
-    assert all(set(leaf) == {"scale", "shift"} and leaf["scale"].shape[0] == 1 for leaf in state.params.values())
+    assert all(leaf.ndim == 2 and leaf.shape[0] == 1 for leaf in jax.tree.leaves(state.params))
     old, grown = (stylize.load_styles(path) for path in (file, runs.export(run, tmp_path / "second.safetensors")))
     assert grown.names == ("painting0", "painting1", "new")
     photo = np.asarray(rng.random((40, 48, 3)), np.float32)

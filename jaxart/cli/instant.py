@@ -202,7 +202,7 @@ def _names(styles: tuple[Path, ...], model: "StyleModel") -> list[str]:
         if str(style) not in model.names and style.is_file():
             raise ValueError(
                 f"{style}: --preset instant paints in the styles that its network has learned ({', '.join(model.names)}). "
-                "For a painting of your own take --preset fast, or let `jaxart train style` learn it."
+                "For a painting of your own leave out --model, or let `jaxart train style` learn it."
             )
     return [str(style) for style in styles]
 

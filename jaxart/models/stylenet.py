@@ -1,24 +1,24 @@
-"""A feed-forward network of many styles: one pass paints a photograph. Pictures are in [0, 1].
+"""Feed-forward networks that paint a photograph in one pass: what they share, and that of many styles. Pictures are in [0, 1].
 
 References: Johnson et al., Perceptual Losses for Real-Time Style Transfer and Super-Resolution, 2016 (the network); Dumoulin et al., A
 Learned Representation for Artistic Style, 2017 (conditional instance normalization, which makes it one network of many styles).
 """
 
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxart.arrays import Array
+from jaxart.arrays import Array, Key
 from jaxart.models.blocks import upsampled_conv2d
 from jaxart.ops.convolution import conv2d
 
 STRIDE = 4  # pixels from one of the deepest features to the next
 EPSILON = 1e-5  # added to variances
 _HIGHEST = jax.lax.Precision.HIGHEST
+_STARTS_FLAT = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
 
 
 def replicated(x: Array, before: int, after: tuple[int, int]) -> jax.Array:
@@ -105,24 +105,6 @@ class InstanceNorm(nn.Module):
         return channel_moments(x)
 
 
-class ConditionalNorm(InstanceNorm):
-    """Normalize, then scale and shift as the styles do: by ``mix @ scale`` and ``mix @ shift``, tables in "params" of ``[styles, C]``.
-
-    Args:
-        styles: rows of the tables.
-    """
-
-    styles: int
-
-    @nn.compact
-    def __call__(self, x: Array, mix: Array) -> jax.Array:
-        shape = (self.styles, x.shape[-1])
-        scale = self.param("scale", nn.initializers.ones_init(), shape)
-        shift = self.param("shift", nn.initializers.zeros_init(), shape)
-        a, b = (jnp.matmul(mix.astype(jnp.float32), table, precision=_HIGHEST) for table in (scale, shift))
-        return self.normalized(x, a, b)
-
-
 def channel_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the mean and the deviation of each channel of ``[B, H, W, C]``, ``[B, C]`` each."""
     mean = jnp.mean(x, axis=(1, 2))
@@ -130,84 +112,167 @@ def channel_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return mean, jnp.sqrt(variance + EPSILON)
 
 
-def named(module: Callable[..., nn.Module], *options: Any) -> nn.Module:
-    """Make a module of its fields and, last, its name.
+class StyleNorm(InstanceNorm):
+    """Normalize, then scale and shift by linear functions of a style ``[B, D]`` that begin near 1 and 0."""
+
+    @nn.compact
+    def __call__(self, x: Array, style: Array) -> jax.Array:
+        scale, shift = (_linear(x.shape[-1], name)(style) for name in ("scale", "shift"))
+        return self.normalized(x, 1 + scale, shift)
+
+
+class StyleFilter(nn.Module):
+    """Filter each channel by a 3 x 3 kernel that is a linear function of a style ``[B, D]`` and begins near the identity.
 
     Args:
-        module: its class.
-        options: the fields and the name.
+        spacing: from one pixel that the kernel looks at to the next.
     """
-    *fields, name = options
-    return module(*fields, name=name)
+
+    spacing: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array, style: Array) -> jax.Array:
+        batch, height, width, channels = x.shape
+        kernel = _linear(9 * channels, "kernel")(style).reshape(batch, 9, 1, 1, channels).astype(x.dtype)
+        padded, filtered = replicated(x, self.spacing, (self.spacing, self.spacing)), x
+        for place in range(9):
+            row, column = (self.spacing * each for each in divmod(place, 3))
+            filtered += kernel[:, place] * padded[:, row : row + height, column : column + width]
+        return filtered
 
 
-class Form(NamedTuple):
-    """What the body of both networks is built of: `norm` and `filter` make modules of a name, `filtered` are the blocks with a filter."""
+class StyleColors(InstanceNorm):
+    """Normalize the colors of ``[B, h, w, 4 x 3]``, mix them by a matrix and shift them, both linear functions of a style.
+
+    The four pixels of a square have one mean and deviation a color, so this is what it would be at full size, where three channels are
+    slow to go through.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array, style: Array) -> jax.Array:
+        mean, deviation = self.statistics(x)
+        matrix = (jnp.eye(3)[None] + _linear(9, "matrix")(style).reshape(-1, 3, 3)) / deviation[:, :, None]
+        shift = _linear(3, "shift")(style) - jnp.einsum("bc,bcd->bd", mean, matrix, precision=_HIGHEST)
+        matrix = jnp.einsum("pq,bcd->bpcqd", jnp.eye(4), matrix).reshape(-1, 12, 12)
+        return jnp.einsum("bhwc,bcd->bhwd", x, matrix, precision=_HIGHEST) + jnp.tile(shift, 4)[:, None, None]
+
+    def moments(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return means and deviations of the three colors, ``[B, 3]``."""
+        means, deviations = (each.reshape(-1, 4, 3) for each in channel_moments(x))
+        mean = jnp.mean(means, axis=1)
+        return mean, jnp.sqrt(jnp.mean(deviations**2 + (means - mean[:, None]) ** 2, axis=1))
+
+
+def _linear(features: int, name: str) -> nn.Dense:
+    small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
+    return nn.Dense(features, kernel_init=small, precision=_HIGHEST, name=name)
+
+
+class StylePainter(nn.Module):
+    """Paint pictures ``[B, H, W, 3]`` in styles ``[B, D]``: ``[B, H, W, 3]`` in [0, 1], float32.
+
+    A convolution, one of stride 2, residual blocks, one that doubles, and a last one with the sigmoid. All that a style decides is a linear
+    function of it: scales and shifts of the instance normalization after every convolution, 3 x 3 filters, one a channel, in the residual
+    blocks (scales and shifts alone choose among textures that are fixed, filters change their direction and grain), and the matrix of the
+    last colors, which are normalized as features are.
+
+    Nothing is computed at full size but the colors: squares of 2 x 2 pixels are the channels of one at the beginning, and come out of one
+    at the end. On a CPU the layers at full size are the slowest of such networks. Each filter looks further than the one before, at
+    pixels 1, 2, 3 ... apart. Borders are repeated, so that no frame is drawn. Sides that are no multiple of 4 are continued below and right
+    by their border, and cropped at the end.
+
+    Args:
+        width: channels at a half of the size.
+        deep: channels at a quarter.
+        blocks: residual blocks.
+        winograd: see `ops.conv2d`.
+        dtype: of the products of all convolutions but the first.
+    """
 
     width: int
+    deep: int
     blocks: int
     winograd: bool
     dtype: Any
-    norm: Callable[[str], Any]
-    filtered: tuple[int, ...] = ()
-    filter: Callable[[str], Any] | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, style: Array) -> jax.Array:
+        height, width = images.shape[1:3]
+        x = _halved(replicated(2 * jnp.asarray(images) - 1, 0, (-height % STRIDE, -width % STRIDE)))
+        exact = self._normed(x, style, "first", self.width, dtype=jnp.float32)  # of smooth parts bfloat16 keeps nothing
+        x = fine = exact.astype(self.dtype)
+        x = self._normed(x, style, "down", self.deep, kernel_size=4, stride=2)
+        for number in range(1, self.blocks + 1):
+            inner = self._normed(x, style, f"block{number}_1", self.deep)
+            inner = StyleFilter(number, name=f"block{number}_filter")(inner, style)
+            x += self._normed(inner, style, f"block{number}_2", self.deep, relu=False, kernel_size=1)
+        kept = _linear(self.width, "kept")(style)[:, None, None].astype(x.dtype)
+        x = jax.nn.relu(self._normed(x, style, "up", self.width, relu=False, up=True) + kept * fine)
+        x = self._convolution("picture", 12, bias=True, initializer=_four_alike)(x)
+        x = StyleColors(name="colors")(x.astype(jnp.float32), style)
+        return _doubled(jax.nn.sigmoid(x))[:, :height, :width]
+
+    def _normed(
+        self, x: jax.Array, style: Array, name: str, features: int, *, relu: bool = True, **form: Any
+    ) -> jax.Array:
+        x = StyleNorm(name=f"{name}_norm")(self._convolution(name, features, **form)(x), style)
+        return jax.nn.relu(x) if relu else x
+
+    def _convolution(self, name: str, features: int, **form: Any) -> BorderConvolution:
+        return BorderConvolution(features, winograd=self.winograd, name=name, **{"dtype": self.dtype, **form})
 
 
-def painted(form: Form, images: Array, style: Array) -> jax.Array:
-    """Build the body within the module that calls it, whose params these become: ``[B, H, W, 3]`` in [0, 1].
+def _halved(x: jax.Array) -> jax.Array:
+    """Make squares of 2 x 2 pixels the channels of one: ``[B, 2 h, 2 w, C] -> [B, h, w, 4 C]``."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // 2, width // 2, 4 * channels)
+
+
+def _doubled(x: jax.Array) -> jax.Array:
+    """Undo `_halved`."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def _four_alike(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """Begin with four pixels of a square that are equal, so that no checkerboard is there to be unlearned."""
+    return jnp.tile(_STARTS_FLAT(key, (*shape[:-1], shape[-1] // 4), dtype), 4)
+
+
+def painter_halo(blocks: int) -> int:
+    """Return the pixels that one of a `StylePainter`'s looks at around itself, statistics apart, as a multiple of 4.
 
     Args:
-        form: of the body.
-        images: ``[B, H, W, 3]`` in [0, 1].
-        style: what the normalizations take beside features.
+        blocks: of the painter.
     """
-    height, width = images.shape[1:3]
-    x = replicated(2 * jnp.asarray(images) - 1, 0, (-height % STRIDE, -width % STRIDE))
-    exact = form._replace(dtype=jnp.float32)  # the differences of neighbors in a smooth picture are lost in bfloat16
-    x = jax.nn.relu(_normed(exact, "first", x, style, 1))
-    x = jax.nn.relu(_normed(form, "down2", x, style, 2, kernel_size=4, stride=2))
-    x = jax.nn.relu(_normed(form, "down4", x, style, 4, kernel_size=4, stride=2))
-    for number in range(1, form.blocks + 1):
-        inner = jax.nn.relu(_normed(form, f"block{number}_1", x, style, 4))
-        if form.filter is not None and number in form.filtered:
-            inner = form.filter(f"block{number}_filter")(inner, style)
-        x += _normed(form, f"block{number}_2", inner, style, 4)
-    x = jax.nn.relu(_normed(form, "up2", x, style, 2, up=True))
-    x = jax.nn.relu(_normed(form, "up1", x, style, 1, up=True))
-    small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
-    last = BorderConvolution(3, bias=True, initializer=small, winograd=form.winograd, dtype=form.dtype, name="picture")
-    return jax.nn.sigmoid(last(x).astype(jnp.float32))[:, :height, :width]
+    return 12 + STRIDE * sum(1 + spacing for spacing in range(1, blocks + 1))
 
 
-def _normed(
-    form: Form,
-    name: str,
-    x: Array,
-    style: Array,
-    widths: int,
-    *,
-    kernel_size: int = 3,
-    stride: int = 1,
-    up: bool = False,
-) -> jax.Array:
-    convolution = BorderConvolution(
-        widths * form.width,
-        kernel_size=kernel_size,
-        stride=stride,
-        up=up,
-        winograd=form.winograd,
-        dtype=form.dtype,
-        name=name,
-    )
-    return form.norm(f"{name}_norm")(convolution(x), style)
+def check_painted(name: str, images: Array, style: Array, dimensions: int) -> None:
+    """Refuse what a painter cannot paint.
+
+    Args:
+        name: of the network.
+        images: ``[B, H, W, 3]``.
+        style: ``[B, dimensions]``.
+        dimensions: of a style.
+
+    Raises:
+        ValueError: pictures or styles of another shape.
+    """
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"{name}: expected pictures [B, H, W, 3], got shape {images.shape}.")
+    if style.shape != (images.shape[0], dimensions):
+        raise ValueError(f"{name}: expected styles [{images.shape[0]}, {dimensions}], got shape {style.shape}.")
 
 
 class ManyStyleNet(nn.Module):
     """Paint pictures ``[B, H, W, 3]`` in the styles of ``mix [B, styles]``: ``[B, H, W, 3]`` in [0, 1], float32.
 
-    A convolution, two of stride 2, residual blocks, two that double, and a last one with the sigmoid; between them conditional instance
-    normalization and ReLU. Borders are repeated, so that no frame is drawn. Sides that are no multiple of 4 are continued below and right
-    by their border, and cropped at the end. A row of `mix` that is one-hot is a style, one that sums to one is a blend of several.
+    A `StylePainter` whose style is the weight of each painting that it has learned, so that what it has of each are the rows of tables: a
+    row of `mix` that is one-hot is a style, one that sums to one is a blend of several.
 
     ``apply(variables, images, mix, mutable=["statistics"])`` also returns the means and deviations of every channel, and
     ``apply({**variables, "statistics": ...}, tile, mix)`` paints a part of a picture with those of the whole. A tile that begins at
@@ -215,10 +280,11 @@ class ManyStyleNet(nn.Module):
 
     Args:
         styles: how many it learns.
-        width: channels at full size; two and four times that at a half and a quarter.
+        width: channels at a half of the size.
+        deep: channels at a quarter.
         blocks: residual blocks.
         winograd: see `ops.conv2d`.
-        dtype: of the products of convolutions, but the first, which sees the picture in float32. Statistics are float32.
+        dtype: of the products of all convolutions but the first.
 
     Raises:
         ValueError: no style, width or a negative number of blocks; pictures or mix of another shape.
@@ -226,6 +292,7 @@ class ManyStyleNet(nn.Module):
 
     styles: int
     width: int = 32
+    deep: int = 64
     blocks: int = 5
     winograd: bool = True
     dtype: Any = jnp.float32
@@ -233,37 +300,31 @@ class ManyStyleNet(nn.Module):
     @property
     def halo(self) -> int:
         """Return the pixels that one of the result looks at around itself, statistics apart, as a multiple of 4."""
-        return 8 * self.blocks + 12
+        return painter_halo(self.blocks)
 
     @property
     def dimensions(self) -> int:
         """Return how many numbers say a style: a weight of each."""
         return self.styles
 
-    @nn.compact
+    def setup(self):
+        """Build the painter."""
+        sizes = (self.styles, self.width, self.deep)
+        if min(sizes) < 1 or self.blocks < 0:
+            raise ValueError(
+                f"ManyStyleNet: expected sizes of at least 1 and blocks of at least 0, got {sizes} and {self.blocks}."
+            )
+        self.painter = StylePainter(self.width, self.deep, self.blocks, self.winograd, self.dtype)
+
     def __call__(self, images: Array, mix: Array) -> jax.Array:
-        self._check(images, mix)
-        norm = functools.partial(named, ConditionalNorm, self.styles)
-        return painted(Form(self.width, self.blocks, self.winograd, self.dtype, norm), images, mix)
+        return self.paint(images, mix)
 
     def paint(self, images: Array, mix: Array) -> jax.Array:
-        """Paint pictures, by the name that this has in `AnyStyleNet`.
+        """Paint pictures.
 
         Args:
             images: ``[B, H, W, 3]`` in [0, 1].
             mix: ``[B, styles]``.
         """
-        return self(images, mix)
-
-    def _check(self, images: Array, mix: Array) -> None:
-        if self.styles < 1 or self.width < 1 or self.blocks < 0:
-            raise ValueError(
-                f"ManyStyleNet: expected styles and width of at least 1 and blocks of at least 0, got {self.styles}, {self.width}, "
-                f"{self.blocks}."
-            )
-        if images.ndim != 4 or images.shape[-1] != 3:
-            raise ValueError(f"ManyStyleNet: expected pictures [B, H, W, 3], got shape {images.shape}.")
-        if mix.shape != (images.shape[0], self.styles):
-            raise ValueError(
-                f"ManyStyleNet: expected mix [{images.shape[0]}, {self.styles}], a weight of each style, got {mix.shape}."
-            )
+        check_painted("ManyStyleNet", images, mix, self.styles)
+        return self.painter(images, mix)

@@ -110,13 +110,14 @@ class StyleOptions(RunOptions):
     painting_size: Annotated[
         int, Option("Long side to which paintings are shrunk, pixels; smaller means finer brush strokes.", DATA)
     ] = 256
-    width: Annotated[int, Option("Channels at the full size; four times as many at a quarter of it.", NETWORK)] = 32
+    width: Annotated[int, Option("Channels at half the size.", NETWORK)] = 32
+    deep: Annotated[int, Option("Channels at a quarter of the size.", NETWORK)] = 64
     blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 5
     start: Annotated[
         Path | None,
         Option(
-            "A network of `export` (.safetensors), or styles for the one in the package: it learns the paintings beside its own styles, by "
-            "their scales and shifts alone; its width and blocks stand.",
+            "A network of `export` (.safetensors), or styles or any_style for one in the package. Of many styles, it learns the paintings "
+            "beside its own, by what sets styles apart alone; of any style, it is trained to paint these better. Its sizes stand.",
             NETWORK,
             "--from",
         ),

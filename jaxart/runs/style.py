@@ -59,7 +59,8 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
     check_options(options)
     found = data["paintings"]
     names = found.column("name").tolist()
-    if (base := _base(options)) is not None and (known := sorted(set(names) & set(base.names))):
+    base = _base(options)
+    if isinstance(base, task.StyleModel) and (known := sorted(set(names) & set(base.names))):
         raise ValueError(f"paintings: the network knows a style named {known[0]!r} already. Rename the file.")
     for row, name in enumerate(names):
         if names.count(name) > 1:
@@ -75,7 +76,10 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
             )
         if (pixels == pixels[0, 0]).all():
             raise ValueError(f"paintings: {name!r} is of a single color, which is no style to learn. Leave it out.")
-    return {"paintings": names} | ({} if options.start is None else {"start": _digest(options)})
+    found_facts: Facts = {"paintings": names} | ({} if base is None else {"start": _digest(base)})
+    if isinstance(base, task.AnyStyleModel):
+        found_facts["styles"] = [task.style_of(base, _painting(found, row)).tolist() for row in range(found.count)]
+    return found_facts
 
 
 def recipe(options: StyleOptions, facts: Facts) -> Recipe:
@@ -85,13 +89,17 @@ def recipe(options: StyleOptions, facts: Facts) -> Recipe:
         options: of the run.
         facts: the names of the paintings.
     """
-    if options.start is not None and facts["start"] != _digest(options):
+    base, start = _base(options), None
+    if base is not None and facts["start"] != _digest(base):
         raise ValueError(f"start: {options.start} is not the file that the run began with; bring that one back.")
-    base, network = _base(options), _network(options, facts)
+    if isinstance(base, task.StyleModel):
+        start = task.new_tables(base, len(facts["paintings"]))
+    elif base is not None:
+        start = task.as_many_styles(base, facts["styles"], facts["paintings"]).variables["params"]
     return task.many_styles(
-        network,
+        _network(options, facts),
         aims=None,
-        start=None if base is None else task.new_tables(base, network.styles),
+        start=start,
         optimizer=falling_adam(options.learning_rate, options.steps),
         half_life=options.half_life,
         transform=functools.partial(parts, crop=options.crop),
@@ -111,7 +119,7 @@ def frozen(options: StyleOptions, data: dict[str, shelf.Dataset]) -> task.Networ
         variables=weights.load(options.weights or "vgg16"),
         content_weight=options.content_weight,
         smoothness_weight=options.smoothness_weight,
-        base=None if base is None else task.split_tables(base.variables["params"])[0],
+        base=task.split_tables(base.variables["params"])[0] if isinstance(base, task.StyleModel) else None,
     )
 
 
@@ -197,25 +205,24 @@ def check_options(options: StyleOptions | AnyStyleOptions) -> None:
 def _model(trained: Trained) -> task.StyleModel:
     names, average = trained.facts["paintings"], trained.state.average
     base = _base(trained.options)
-    if base is not None:
+    if isinstance(base, task.StyleModel):
         return task.with_styles(base, average, names)
     about = {"names": names, "steps": int(trained.state.step)}
     return task.StyleModel(_network(trained.options, trained.facts), {"params": average}, about)
 
 
-def _base(options: StyleOptions) -> task.StyleModel | None:
-    return None if options.start is None else task.load_styles(options.start)
+def _base(options: StyleOptions) -> task.StyleModel | task.AnyStyleModel | None:
+    return None if options.start is None else task.load_network(options.start)
 
 
-def _digest(options: StyleOptions) -> str:
-    return digest(task.as_network(task.load_styles(options.start)))
+def _digest(base: task.StyleModel | task.AnyStyleModel) -> str:
+    return digest(task.any_style_network(base) if isinstance(base, task.AnyStyleModel) else task.as_network(base))
 
 
 def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
     """Return the module that is trained: of the new styles alone, with the form of the network it started from."""
-    if (base := _base(options)) is not None:
-        return base.network.clone(styles=len(facts["paintings"]))
-    return models.ManyStyleNet(styles=len(facts["paintings"]), width=options.width, blocks=options.blocks)
+    form: Any = options if (base := _base(options)) is None else base.network
+    return models.ManyStyleNet(len(facts["paintings"]), form.width, form.deep, form.blocks)
 
 
 def digest(network: weights.Network) -> str:

@@ -8,6 +8,7 @@ from jaxart.tasks.stylize.any_style import (
     any_style,
     any_style_aims,
     any_style_network,
+    as_many_styles,
     load_any_style,
     style_of,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "any_style",
     "any_style_aims",
     "any_style_network",
+    "as_many_styles",
     "as_network",
     "choose_memory_modes",
     "compare_memory_modes",

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import traverse_util
 
 from jaxart import weights as files
 from jaxart.arrays import Array, Image, Key, PyTree, check_image
 from jaxart.image import fit_within, resize, unit
 from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss, moments
-from jaxart.models import VGG, AnyStyleNet, vgg_depth
+from jaxart.models import VGG, AnyStyleNet, ManyStyleNet, vgg_depth
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
+from jaxart.tasks.stylize.instant import StyleModel
 from jaxart.tasks.stylize.job import SMALLEST
 from jaxart.tasks.stylize.network import (
     CONTENT_LAYERS,
@@ -219,6 +221,22 @@ def any_style_network(model: AnyStyleModel) -> files.Network:
     """
     form = {name: getattr(model.network, name) for name in _FORM}
     return files.Network(jax.device_get(model.variables["params"]), {**model.about, **form, "kind": ANY_STYLE})
+
+
+def as_many_styles(model: AnyStyleModel, styles: Array | np.ndarray, names: Sequence[str]) -> StyleModel:
+    """Return the network of many styles that paints as a network of any style does in some; further training makes it better at them.
+
+    Args:
+        model: of any style.
+        styles: ``[S, D]``, from `style_of`.
+        names: of the styles, one each.
+    """
+    flat: dict[Any, Any] = traverse_util.flatten_dict(model.variables["params"]["painter"])
+    vectors = np.asarray(styles, np.float32)
+    tables = {path: vectors @ np.asarray(leaf) for path, leaf in flat.items() if leaf.ndim == 2}
+    form = {name: getattr(model.network, name) for name in ("width", "deep", "blocks")}
+    params = {"painter": traverse_util.unflatten_dict(flat | tables)}
+    return StyleModel(ManyStyleNet(styles=len(vectors), **form), {"params": params}, {"names": list(names)})
 
 
 def style_of(model: AnyStyleModel, painting: Image, *, size: int = PAINTING_SIZE) -> np.ndarray:

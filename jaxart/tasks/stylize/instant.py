@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from jaxart import color, weights
 from jaxart.arrays import Array, Image, PyTree, check_choice, check_image
@@ -18,7 +19,11 @@ from jaxart.tasks.stylize.arguments import COLORS, checked_masks
 from jaxart.tasks.stylize.targets import masks_at
 
 KIND = "many styles"  # of a file of weights
-_SIZES = (1, 1024), (0, 100)  # width and blocks that a file may speak of
+_FORM = {
+    "width": (1, 1024),
+    "deep": (1, 1024),
+    "blocks": (0, 100),
+}  # fields of the module that a file keeps, and what they may be
 BUCKET, MEASURED = 64, 1024  # pixels: what sides are rounded up to, and the long side of what statistics are taken from
 
 
@@ -57,8 +62,8 @@ def load_styles(path: str | Path | None = None) -> StyleModel:
     expected = jax.eval_shape(network.init, jax.random.key(0), *blank)["params"]
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
         raise weights.WeightsError(
-            f"{path.name}: its layers are not those of a network of {network.styles} styles, width {network.width} and "
-            f"{network.blocks} blocks."
+            f"{path.name}: its layers are not those of a network of {network.styles} styles, widths {network.width} and "
+            f"{network.deep} and {network.blocks} blocks."
         )
     return StyleModel(network, jax.device_put({"params": params}), about)
 
@@ -66,20 +71,17 @@ def load_styles(path: str | Path | None = None) -> StyleModel:
 def _described(file: str, about: dict[str, Any]) -> ManyStyleNet:
     """Return the module that a file speaks of; whoever wrote the file may have written anything."""
     names, paintings = about.get("names"), about.get("paintings", {})
-    sizes = [about.get(name) for name in ("width", "blocks")]
+    sizes: dict[str, Any] = {name: about.get(name) for name in _FORM}
     if (
         not (isinstance(names, list) and isinstance(paintings, dict) and names)
         or not all(isinstance(word, str) and word.isprintable() for word in (*names, *paintings.values()))
         or len(set(names)) < len(names)
-        or not all(
-            type(size) is int and least <= size <= most for size, (least, most) in zip(sizes, _SIZES, strict=True)
-        )
+        or not all(type(sizes[name]) is int and least <= sizes[name] <= most for name, (least, most) in _FORM.items())
     ):
         raise weights.WeightsError(
-            f"{file}: its description lacks the names of its styles or a sensible width and blocks."
+            f"{file}: its description lacks the names of its styles or a sensible {', '.join(_FORM)}; was it written by another version?"
         )
-    width, blocks = (int(size or 0) for size in sizes)
-    return ManyStyleNet(styles=len(names), width=width, blocks=blocks)
+    return ManyStyleNet(styles=len(names), **sizes)
 
 
 def as_network(model: StyleModel) -> weights.Network:
@@ -88,21 +90,33 @@ def as_network(model: StyleModel) -> weights.Network:
     Args:
         model: to be kept.
     """
-    shape = {"kind": KIND, "width": model.network.width, "blocks": model.network.blocks}
-    return weights.Network(jax.device_get(model.variables["params"]), {**model.about, **shape})
+    form = {name: getattr(model.network, name) for name in _FORM}
+    return weights.Network(jax.device_get(model.variables["params"]), {**model.about, **form, "kind": KIND})
 
 
-def split_tables(params: dict[str, PyTree]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
-    """Return what all styles of a network share, and the tables ``[styles, C]`` that tell them apart.
+def split_tables(params: PyTree) -> tuple[PyTree, PyTree]:
+    """Return what all styles of a network share, and the tables ``[styles, F]`` that tell them apart.
 
     Args:
         params: of a `models.ManyStyleNet`.
     """
-    tables = {name: leaf for name, leaf in params.items() if "scale" in leaf}
-    return {name: leaf for name, leaf in params.items() if name not in tables}, tables
+    flat: dict[Any, Any] = traverse_util.flatten_dict(params)
+    tables = {path: leaf for path, leaf in flat.items() if leaf.ndim == 2}
+    shared = {path: leaf for path, leaf in flat.items() if path not in tables}
+    return traverse_util.unflatten_dict(shared), traverse_util.unflatten_dict(tables)
 
 
-def new_tables(model: StyleModel, styles: int) -> dict[str, PyTree]:
+def joined(shared: PyTree, tables: PyTree) -> PyTree:
+    """Put together what `split_tables` took apart.
+
+    Args:
+        shared: params, perhaps none.
+        tables: params.
+    """
+    return traverse_util.unflatten_dict(traverse_util.flatten_dict(shared) | traverse_util.flatten_dict(tables))
+
+
+def new_tables(model: StyleModel, styles: int) -> PyTree:
     """Return tables from which new styles can be learned: the mean of the model's for each.
 
     Args:
@@ -113,7 +127,7 @@ def new_tables(model: StyleModel, styles: int) -> dict[str, PyTree]:
     return jax.tree.map(lambda each: jnp.tile(jnp.mean(each, axis=0, keepdims=True), (styles, 1)), tables)
 
 
-def with_styles(model: StyleModel, tables: dict[str, PyTree], names: Sequence[str]) -> StyleModel:
+def with_styles(model: StyleModel, tables: PyTree, names: Sequence[str]) -> StyleModel:
     """Return a model that knows further styles, after those it knew.
 
     Args:
@@ -127,11 +141,11 @@ def with_styles(model: StyleModel, tables: dict[str, PyTree], names: Sequence[st
     if known := sorted(set(names) & set(model.names)):
         raise ValueError(f"the network knows a style of this name already: {', '.join(known)}. Rename the painting.")
     shared, old = split_tables(model.variables["params"])
-    joined = jax.tree.map(lambda before, after: jnp.concatenate([before, after]), old, tables)
+    longer = jax.tree.map(lambda before, after: jnp.concatenate([before, after]), old, tables)
     network = model.network.clone(styles=model.network.styles + len(names))
     kept = {name: value for name, value in model.about.items() if name != "steps"}
     about = {**kept, "names": [*model.names, *names]}
-    return StyleModel(network, {"params": {**shared, **joined}}, about)
+    return StyleModel(network, {"params": joined(shared, longer)}, about)
 
 
 def style_mix(names: Sequence[str], wanted: Sequence[str], shares: Sequence[float] | None = None) -> np.ndarray:

@@ -12,9 +12,10 @@ import optax
 
 from jaxart.arrays import Array, Image, Key, PyTree, check_image
 from jaxart.image import unit
-from jaxart.losses import WASSERSTEIN, StyleLoss
+from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss
 from jaxart.models import VGG, vgg_depth
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
+from jaxart.tasks.stylize.instant import joined
 from jaxart.tasks.stylize.job import SMALLEST
 from jaxart.tasks.stylize.step import valid_at
 from jaxart.tasks.stylize.targets import tiled_moments
@@ -92,7 +93,7 @@ def many_styles(
     optimizer: optax.GradientTransformation = NETWORK_ADAM,
     content_layers: tuple[str, ...] = CONTENT_LAYERS,
     style_layers: tuple[str, ...] = STYLE_LAYERS,
-    style_loss: StyleLoss = WASSERSTEIN,
+    style_loss: StyleLoss = WASSERSTEIN_NARROW,
     depth: int = 16,
     half_life: float = 2_000,
     transform: Transform | None = None,
@@ -147,7 +148,7 @@ def network_aims(
     content_layers: tuple[str, ...] = CONTENT_LAYERS,
     style_layers: tuple[str, ...] = STYLE_LAYERS,
     style_layer_weights: tuple[float, ...] = STYLE_LAYER_WEIGHTS,
-    style_loss: StyleLoss = WASSERSTEIN,
+    style_loss: StyleLoss = WASSERSTEIN_NARROW,
     depth: int = 16,
     base: dict[str, PyTree] | None = None,
 ) -> NetworkAims:
@@ -229,7 +230,7 @@ def _make_step(
 
         def objective(params):
             made = model.network.apply(
-                {"params": {**frozen.base, **params}}, photos, jax.nn.one_hot(style, model.network.styles)
+                {"params": joined(frozen.base, params)}, photos, jax.nn.one_hot(style, model.network.styles)
             )
             targets = jax.tree.map(lambda each: each[style], frozen.targets)
             values = weighted_terms(model, frozen, made, targets, content)

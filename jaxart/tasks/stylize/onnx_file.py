@@ -45,12 +45,13 @@ def export_onnx(model: StyleModel | AnyStyleModel) -> bytes:
         raise ValueError("ONNX files need the package onnx, which is not installed (pip install 'jaxart[onnx]').")
     graph, params = _Graph([], {}), jax.device_get(model.variables["params"])
     if isinstance(model, AnyStyleModel):
-        style = _encoded(graph, "painting", params["encoder"])
-        _painted_in_any(graph, style, params["painter"], model.network.blocks)
-        second = {"painting": ["painting_height", "painting_width", 3]}
+        style, second = (
+            _encoded(graph, "painting", params["encoder"]),
+            {"painting": ["painting_height", "painting_width", 3]},
+        )
     else:
-        _painted_in_many(graph, params, model.network.blocks)
-        second = {"mix": [len(model.names)]}
+        style, second = "mix", {"mix": [len(model.names)]}
+    _painted(graph, style, params["painter"], model.network.blocks)
     return _serialized(graph, {"image": [*_SIDES, 3], **second}, model.about)
 
 
@@ -97,9 +98,6 @@ def _whole(*numbers: int) -> np.ndarray:
 
 def _numbers(*numbers: float) -> np.ndarray:
     return np.asarray(numbers, np.float32)
-
-
-# The parts of both networks.
 
 
 def _begun(graph: _Graph, image: str) -> str:
@@ -169,31 +167,6 @@ def _linear(graph: _Graph, style: str, kernel: np.ndarray, bias: np.ndarray) -> 
     return _node(graph, "Add", _node(graph, "MatMul", style, kernel), bias)
 
 
-# The network of many styles.
-
-
-def _painted_in_many(graph: _Graph, params: PyTree, blocks: int) -> str:
-    """Write a `ManyStyleNet`."""
-
-    def normed(x: str, name: str, *, relu: bool = True, **form: Any) -> str:
-        scale, shift = (_node(graph, "MatMul", "mix", params[f"{name}_norm"][each]) for each in ("scale", "shift"))
-        x = _normalized(graph, _convolved(graph, x, params[name], **form), scale, shift)
-        return _node(graph, "Relu", x) if relu else x
-
-    x = normed(_begun(graph, _continued(graph, "image")), "first")
-    x = normed(x, "down2", stride=2)
-    x = normed(x, "down4", stride=2)
-    for number in range(1, blocks + 1):
-        inner = normed(x, f"block{number}_1")
-        x = _node(graph, "Add", x, normed(inner, f"block{number}_2", relu=False))
-    x = normed(x, "up2", up=True)
-    x = normed(x, "up1", up=True)
-    return _ended(graph, _channels_last(graph, _convolved(graph, x, params["picture"])))
-
-
-# The network of any style.
-
-
 def _encoded(graph: _Graph, painting: str, params: PyTree) -> str:
     """Write the part that makes a style ``[D]`` of a painting."""
     x = _begun(graph, painting)
@@ -205,8 +178,8 @@ def _encoded(graph: _Graph, painting: str, params: PyTree) -> str:
     return _linear(graph, _node(graph, "Relu", hidden), **params["style"])
 
 
-def _painted_in_any(graph: _Graph, style: str, params: PyTree, blocks: int) -> str:
-    """Write the part that paints."""
+def _painted(graph: _Graph, style: str, params: PyTree, blocks: int) -> str:
+    """Write a `StylePainter`."""
 
     def normed(x: str, name: str, *, relu: bool = True, **form: Any) -> str:
         scale, shift = (params[f"{name}_norm"][each] for each in ("scale", "shift"))
