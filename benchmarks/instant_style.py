@@ -12,7 +12,6 @@ theirs is its any-style network. With --optimized N, the optimized method on the
 
 import argparse
 import itertools
-import os
 import statistics
 import subprocess
 import sys
@@ -160,9 +159,11 @@ def time_rows(model: Any, file: Path | None, theirs: Painter | None, photo: Path
 
 
 def peak(command: list) -> float:
-    """Run a command and return the most memory that it took, MiB."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return os.wait4(process.pid, 0)[2].ru_maxrss / 1024
+    """Run a command and return the most memory that it took, MiB; a small process starts it, for a child begins with its parent's peak."""
+    watch = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True); "
+    watch += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", watch, *command], check=True, capture_output=True, text=True)
+    return int(done.stdout) / 1024
 
 
 def _row(name: str, values: dict[str, list[float]], unit: str = "s") -> dict[str, Any]:
