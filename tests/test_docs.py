@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxart import cli, runs, samples, weights
+from jaxart import cli, memory, runs, samples, weights
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -28,6 +28,7 @@ RUNNING = [page for page in DOCS if blocks(page, "python")]
 def test_python_runs(page, variables, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "load", lambda name: variables)
+    monkeypatch.setattr(memory, "resident", lambda: 2**29)  # of a process that has just begun, not of one full of tests
     monkeypatch.setitem(runs.KINDS, "classifier", None)  # which takes away what the cookbook puts there
     for name, sample in (("photo", "cat"), ("painting", "cafe_terrace"), ("sketch", "coffee")):
         (tmp_path / f"{name}.jpg").write_bytes(samples.path(sample).read_bytes())

@@ -11,9 +11,9 @@ import pytest
 
 from jaxart import io, losses, models, runs
 from jaxart.cli import runs as cli_runs
+from jaxart.models.stylenet import joined
 from jaxart.runs import style as kind
 from jaxart.tasks import stylize
-from jaxart.tasks.stylize.instant import joined
 
 NETWORK = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1)
 APPLY = jax.jit(NETWORK.apply)

@@ -10,8 +10,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
-from jaxart.arrays import Array, Key
+from jaxart.arrays import Array, Key, PyTree
 from jaxart.models.blocks import upsampled_conv2d
 from jaxart.ops.convolution import conv2d
 
@@ -266,6 +267,28 @@ def check_painted(name: str, images: Array, style: Array, dimensions: int) -> No
         raise ValueError(f"{name}: expected pictures [B, H, W, 3], got shape {images.shape}.")
     if style.shape != (images.shape[0], dimensions):
         raise ValueError(f"{name}: expected styles [{images.shape[0]}, {dimensions}], got shape {style.shape}.")
+
+
+def split_tables(params: PyTree) -> tuple[PyTree, PyTree]:
+    """Return what all styles of a network share, and the tables ``[styles, F]`` that tell them apart.
+
+    Args:
+        params: of a `models.ManyStyleNet`.
+    """
+    flat: dict[Any, Any] = traverse_util.flatten_dict(params)
+    tables = {path: leaf for path, leaf in flat.items() if leaf.ndim == 2}
+    shared = {path: leaf for path, leaf in flat.items() if path not in tables}
+    return traverse_util.unflatten_dict(shared), traverse_util.unflatten_dict(tables)
+
+
+def joined(shared: PyTree, tables: PyTree) -> PyTree:
+    """Put together what `split_tables` took apart.
+
+    Args:
+        shared: params, perhaps none.
+        tables: params.
+    """
+    return traverse_util.unflatten_dict(traverse_util.flatten_dict(shared) | traverse_util.flatten_dict(tables))
 
 
 class ManyStyleNet(nn.Module):

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import traverse_util
 
 from jaxart import weights as files
 from jaxart.arrays import Array, Image, Key, PyTree, check_image
 from jaxart.image import fit_within, resize, unit
 from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss, moments
 from jaxart.models import VGG, AnyStyleNet, ManyStyleNet, vgg_depth
+from jaxart.models.stylenet import joined, split_tables
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
 from jaxart.tasks.stylize.instant import StyleModel
 from jaxart.tasks.stylize.job import SMALLEST
@@ -231,11 +231,11 @@ def as_many_styles(model: AnyStyleModel, styles: Array | np.ndarray, names: Sequ
         styles: ``[S, D]``, from `style_of`.
         names: of the styles, one each.
     """
-    flat: dict[Any, Any] = traverse_util.flatten_dict(model.variables["params"]["painter"])
+    shared, tables = split_tables(model.variables["params"]["painter"])
     vectors = np.asarray(styles, np.float32)
-    tables = {path: vectors @ np.asarray(leaf) for path, leaf in flat.items() if leaf.ndim == 2}
+    tables = jax.tree.map(lambda leaf: vectors @ np.asarray(leaf), tables)
     form = {name: getattr(model.network, name) for name in ("width", "deep", "blocks")}
-    params = {"painter": traverse_util.unflatten_dict(flat | tables)}
+    params = {"painter": joined(shared, tables)}
     return StyleModel(ManyStyleNet(styles=len(vectors), **form), {"params": params}, {"names": list(names)})
 
 

@@ -8,12 +8,11 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 
 from jaxart import color, weights
 from jaxart.arrays import Array, Image, PyTree, check_choice, check_image
 from jaxart.image import fit_within, resize
-from jaxart.models.stylenet import STRIDE, ManyStyleNet
+from jaxart.models.stylenet import STRIDE, ManyStyleNet, joined, split_tables
 from jaxart.ops import tiled_map
 from jaxart.tasks.stylize.arguments import COLORS, checked_masks
 from jaxart.tasks.stylize.targets import masks_at
@@ -92,28 +91,6 @@ def as_network(model: StyleModel) -> weights.Network:
     """
     form = {name: getattr(model.network, name) for name in _FORM}
     return weights.Network(jax.device_get(model.variables["params"]), {**model.about, **form, "kind": KIND})
-
-
-def split_tables(params: PyTree) -> tuple[PyTree, PyTree]:
-    """Return what all styles of a network share, and the tables ``[styles, F]`` that tell them apart.
-
-    Args:
-        params: of a `models.ManyStyleNet`.
-    """
-    flat: dict[Any, Any] = traverse_util.flatten_dict(params)
-    tables = {path: leaf for path, leaf in flat.items() if leaf.ndim == 2}
-    shared = {path: leaf for path, leaf in flat.items() if path not in tables}
-    return traverse_util.unflatten_dict(shared), traverse_util.unflatten_dict(tables)
-
-
-def joined(shared: PyTree, tables: PyTree) -> PyTree:
-    """Put together what `split_tables` took apart.
-
-    Args:
-        shared: params, perhaps none.
-        tables: params.
-    """
-    return traverse_util.unflatten_dict(traverse_util.flatten_dict(shared) | traverse_util.flatten_dict(tables))
 
 
 def new_tables(model: StyleModel, styles: int) -> PyTree:

@@ -14,8 +14,8 @@ from jaxart.arrays import Array, Image, Key, PyTree, check_image
 from jaxart.image import unit
 from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss
 from jaxart.models import VGG, vgg_depth
+from jaxart.models.stylenet import joined
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
-from jaxart.tasks.stylize.instant import joined
 from jaxart.tasks.stylize.job import SMALLEST
 from jaxart.tasks.stylize.step import valid_at
 from jaxart.tasks.stylize.targets import tiled_moments
