@@ -1,7 +1,7 @@
 """Draw patterns of strokes, dots, bands and facets in random palettes: paintings of a kind that collections lack, to train `any-style` on.
 
 python examples/patterns.py paintings/ --count 400
-jaxart train any-style paintings/ photos/ -o run
+jaxart train any-style paintings/ --photos photos/ -o run
 """
 
 import argparse

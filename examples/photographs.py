@@ -1,7 +1,7 @@
 """Prepare free photographs to train networks of many styles on, from Debian's packages: 780 squares of 320 px in half a minute.
 
     python examples/photographs.py photos/
-    jaxart train style paintings/ photos/ -o run
+    jaxart train style paintings/ --photos photos/ -o run
 
 It needs `apt-get`, `dpkg-deb` and a connection, and installs nothing. The pictures' rights stand in the packages' copyright files (CC0,
 CC BY and CC BY-SA for the greater part): they serve for training, and are not to be handed on without those files.
