@@ -213,7 +213,8 @@ class Given:
 @pytest.fixture(scope="module")
 def aims(variables):
     return stylize.any_style_aims(
-        variables, style_layer_weights=(4.0, 1.0), content_weight=3.0, identity_weight=2.0, flicker_weight=5.0, **SHALLOW
+        variables, style_layer_weights=(4.0, 1.0), content_weight=3.0, contrast_weight=0.2, identity_weight=2.0, flicker_weight=5.0,
+        **SHALLOW
     )  # fmt: skip
 
 
@@ -240,7 +241,13 @@ def test_its_terms_are_those_of_their_definitions(aims, variables, images, paint
     np.testing.assert_allclose(info.style, style, rtol=1e-3)
     np.testing.assert_allclose(info.flicker, 5 * (0.5 / 15) ** 2, rtol=1e-3)
     assert float(info.identity) == 0
-    parts = (info.content, info.style, info.smoothness, info.identity, info.flicker)
+    apart = np.zeros((2, 2))
+    for name, weight in {"relu1_1": 0.8, "relu2_1": 0.2}.items():
+        stats = [[losses.moments(each[name][row]) for row in range(2)] for each in (mine, painting)]
+        apart += weight * np.asarray([[losses.adain(one, other) for other in stats[1]] for one in stats[0]])
+    chances = np.exp(-apart / 0.1) / np.exp(-apart / 0.1).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(info.contrast, -0.2 * np.log(np.diag(chances)).mean(), rtol=1e-3)
+    parts = (info.content, info.style, info.smoothness, info.contrast, info.identity, info.flicker)
     np.testing.assert_allclose(info.loss, sum(map(float, parts)), rtol=1e-5)
 
 

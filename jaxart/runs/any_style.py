@@ -91,6 +91,7 @@ def frozen(options: AnyStyleOptions, data: dict[str, shelf.Dataset]) -> task.Net
         weights.load(options.weights or "vgg16"),
         content_weight=options.content_weight,
         smoothness_weight=options.smoothness_weight,
+        contrast_weight=options.contrast_weight,
         identity_weight=options.identity_weight,
         flicker_weight=options.flicker_weight,
     )

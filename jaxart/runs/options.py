@@ -174,6 +174,7 @@ class AnyStyleOptions(RunOptions):
     ] = None
     content_weight: Annotated[float, Option("More keeps more of the photograph, less has more of the style.")] = 0.01
     smoothness_weight: Annotated[float, Option("More has smoother pictures.")] = 2.0
+    contrast_weight: Annotated[float, Option("More has pictures of different paintings differ more.")] = 0.05
     identity_weight: Annotated[float, Option("More has a painting in its own style come out as it is.")] = 1.0
     identity_chance: Annotated[float, Option("How often, from 0 to 1, a painting is its own photograph.")] = 0.125
     flicker_weight: Annotated[

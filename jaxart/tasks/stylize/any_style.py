@@ -16,7 +16,7 @@ from jaxart.arrays import Array, Image, Key, PyTree, check_image
 from jaxart.image import fit_within, resize, unit
 from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss, moments
 from jaxart.models import VGG, AnyStyleNet, ManyStyleNet, vgg_depth
-from jaxart.models.stylenet import joined, split_tables
+from jaxart.models.stylenet import channel_moments, joined, split_tables
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
 from jaxart.tasks.stylize.instant import StyleModel
 from jaxart.tasks.stylize.job import SMALLEST
@@ -40,6 +40,7 @@ ANY_STYLE = "any style"  # of a file of weights
 _FORM = ("width", "deep", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
 _LARGEST = 1024  # of these that a file may speak of
 PAINTING_SIZE = 512  # pixels: the long side to which a painting is shrunk before its style is taken
+_TEMPERATURE = 0.1  # of the contrast, on the scale of a style distance
 _LEAST = 64  # pixels a side of a painting, of which the deepest features are 4 x 4
 
 
@@ -50,6 +51,7 @@ class AnyStyleInfo(NamedTuple):
     content: jax.Array
     style: jax.Array
     smoothness: jax.Array
+    contrast: jax.Array
     identity: jax.Array
     flicker: jax.Array
     gradient: jax.Array
@@ -102,7 +104,9 @@ def any_style(
 
     A batch is a dict of ``image [B, H, W, 3]`` and ``painting [B, h, w, 3]``, uint8 or in [0, 1]. Each photograph is painted in the style
     of its painting and compared with both as in `stylize`: the same terms, layers and weights. VGG's statistics of the paintings are taken
-    in the step. Now and then the painting takes the photograph's place, and the network should leave it as it is: ``mean |out - in|``.
+    in the step. A picture should be nearer to its painting than to the others of the batch: with d_ij the distance of picture i from
+    painting j, the style term with `losses.adain`, the contrast is ``mean_i -log softmax_j(-d_ij / 0.1)[i]``. Now and then the painting
+    takes the photograph's place, and the network should leave it as it is: ``mean |out - in|``.
 
     Args:
         network: module with the methods ``encode(paintings [B, h, w, 3]) -> style`` and ``paint(images [B, H, W, 3], style)``, which gives
@@ -126,7 +130,8 @@ def any_style(
 
     Reference: Ghiasi et al., Exploring the Structure of a Real-time, Arbitrary Neural Artistic Stylization Network, 2017. Departures: the
     style is told by a small network of its own, learned with the rest; it also predicts filters; Wasserstein distances, of the variances
-    alone above 256 channels, which saves half of a step.
+    alone above 256 channels, which saves half of a step. The contrast is that of Oord et al., Representation Learning with Contrastive
+    Predictive Coding, 2018, eq. 4.
     """
     check_style_loss(style_loss)
     if not 0 <= identity_chance <= 1 or flicker_side < 0 or flicker_side == 1:
@@ -153,6 +158,7 @@ def any_style_aims(
     *,
     content_weight: float = 0.01,
     smoothness_weight: float = 2.0,
+    contrast_weight: float = 0.05,
     identity_weight: float = 1.0,
     flicker_weight: float = 1.0,
     content_layers: tuple[str, ...] = CONTENT_LAYERS,
@@ -166,6 +172,7 @@ def any_style_aims(
         variables: of VGG, from `weights.load`.
         content_weight: of the photograph's features.
         smoothness_weight: of the differences between neighboring pixels.
+        contrast_weight: of what makes pictures of different paintings differ.
         identity_weight: of the differences from a painting that is its own photograph.
         flicker_weight: of the squared differences between a moved photograph painted, and painted and moved.
         content_layers: as in `any_style`.
@@ -178,14 +185,13 @@ def any_style_aims(
     """
     if vgg_depth(variables) != depth:
         raise ValueError(f"variables: expected those of VGG-{depth}, got VGG-{vgg_depth(variables)}.")
-    if not (0 <= identity_weight < float("inf") and 0 <= flicker_weight < float("inf")):
-        raise ValueError(
-            f"expected weights of at least 0, got identity {identity_weight} and flicker {flicker_weight}."
-        )
+    further = {"contrast": contrast_weight, "identity": identity_weight, "flicker": flicker_weight}
+    if not all(0 <= weight < float("inf") for weight in further.values()):
+        raise ValueError(f"expected weights of at least 0, got {further}.")
     weights = checked_weights(content_weight, smoothness_weight, style_layer_weights, len(style_layers))
-    further = {"identity": np.float32(identity_weight), "flicker": np.float32(flicker_weight)}
+    weights |= {name: np.float32(weight) for name, weight in further.items()}
     frozen = features_of(depth, (*content_layers, *style_layers)).freeze(variables)
-    return NetworkAims(frozen, {}, *jax.device_put((weights | further, {})))
+    return NetworkAims(frozen, {}, *jax.device_put((weights, {})))
 
 
 def load_any_style(path: str | Path | None = None) -> AnyStyleModel:
@@ -291,13 +297,16 @@ def _make_step(
         key: Key, state: NetworkState, batch: dict[str, Array], frozen: NetworkAims
     ) -> tuple[NetworkState, AnyStyleInfo]:
         photos, paintings, same = _drawn(model, key, batch)
-        content, targets = _aims_of(model, frozen.variables, photos, paintings)
+        content, painted = _features(model, frozen.variables, photos, paintings)
+        targets = _targets(model, painted)
 
         def objective(params):
             apply = functools.partial(model.network.apply, {"params": params})
             style = apply(paintings, method="encode")
             made = apply(photos, style, method="paint")
-            values = weighted_terms(model, frozen, made, targets, content)
+            found: Any = model.features.apply(frozen.variables, made)
+            values = weighted_terms(model, frozen, made, found, targets, content)
+            values["contrast"] = frozen.weights["contrast"] * _contrast(model, frozen.weights["style"], found, painted)
             error = same * jnp.mean(jnp.abs(made - photos), axis=(1, 2, 3))
             values["identity"] = frozen.weights["identity"] * jnp.mean(error)
             moved = functools.partial(apply, method="paint")
@@ -323,14 +332,37 @@ def _drawn(model: _Model, key: Key, batch: dict[str, Array]) -> tuple[jax.Array,
     return jnp.where(same[:, None, None, None], fitting, photos), paintings, same.astype(jnp.float32)
 
 
-def _aims_of(
-    model: _Model, variables: PyTree, photos: jax.Array, paintings: jax.Array
-) -> tuple[Any, dict[str, PyTree]]:
-    """Return the features of the photographs and what the style loss makes of each painting, by layer."""
+def _features(model: _Model, variables: PyTree, photos: jax.Array, paintings: jax.Array) -> tuple[Any, Any]:
+    """Return the content layers of the photographs and the style layers of the paintings."""
     content = model.features.clone(layers=model.terms[0].layers).apply(variables, photos)
-    found: Any = model.features.clone(layers=model.terms[1].layers).apply(variables, paintings)
+    return content, model.features.clone(layers=model.terms[1].layers).apply(variables, paintings)
+
+
+def _targets(model: _Model, painted: dict[str, jax.Array]) -> dict[str, PyTree]:
+    """Return what the style loss makes of each painting, by layer."""
     target = jax.vmap(lambda layer: model.style_loss.target(moments(layer)))
-    return content, {name: target(layer) for name, layer in found.items()}
+    return {name: target(layer) for name, layer in painted.items()}
+
+
+def _contrast(
+    model: _Model, shares: jax.Array, found: dict[str, jax.Array], painted: dict[str, jax.Array]
+) -> jax.Array:
+    """Return how far pictures are from being nearest to their own of all paintings of the batch, those of other devices included."""
+
+    def places(layers: dict[str, jax.Array]) -> jax.Array:
+        """Return ``[B, D]``, whose squared distances are the style term's with `losses.adain`."""
+        scaled = [
+            jnp.concatenate(channel_moments(layers[name]), axis=-1) * jnp.sqrt(share / layers[name].shape[-1])
+            for name, share in zip(model.terms[1].layers, shares, strict=True)
+        ]
+        return jnp.concatenate(scaled, axis=-1)
+
+    mine, theirs, own = places(found), places(painted), jnp.arange(len(next(iter(painted.values()))))
+    if model.axis_name is not None:
+        own += len(own) * jax.lax.axis_index(model.axis_name)
+        theirs = jax.lax.all_gather(theirs, model.axis_name, tiled=True)
+    apart = jnp.sum((mine[:, None] - theirs[None]) ** 2, axis=-1)  # [B, all]
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(-apart / _TEMPERATURE, own))
 
 
 def _flicker(paint: Callable[[Array, Array], jax.Array], photos: jax.Array, style: jax.Array, side: int) -> jax.Array:

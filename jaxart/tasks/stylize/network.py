@@ -233,7 +233,8 @@ def _make_step(
                 {"params": joined(frozen.base, params)}, photos, jax.nn.one_hot(style, model.network.styles)
             )
             targets = jax.tree.map(lambda each: each[style], frozen.targets)
-            values = weighted_terms(model, frozen, made, targets, content)
+            found = model.features.apply(frozen.variables, made)
+            values = weighted_terms(model, frozen, made, found, targets, content)
             return functools.reduce(operator.add, values.values()), values
 
         after, loss, values, gradient = stepped(model, objective, state, len(photos))
@@ -275,18 +276,18 @@ def _drawn(model: _Model, key: Key, images: Array) -> tuple[jax.Array, jax.Array
 
 
 def weighted_terms(
-    model: Any, frozen: NetworkAims, made: jax.Array, targets: dict[str, PyTree], content: Any
+    model: Any, frozen: NetworkAims, made: jax.Array, found: Any, targets: dict[str, PyTree], content: Any
 ) -> dict[str, jax.Array]:
     """Return the mean over the batch of each weighted term, by name.
 
     Args:
-        model: with `features` and `terms`.
+        model: with `terms`.
         frozen: the aims.
         made: pictures ``[B, H, W, 3]``.
+        found: their features by layer.
         targets: of the painting of each, by layer, ``[B, ...]``.
         content: features of the photographs by layer.
     """
-    found: Any = model.features.apply(frozen.variables, made)
     size = (made.shape[1], made.shape[2])
     valid = jnp.ones(size)
 
