@@ -140,7 +140,7 @@ def _error(params: Any, images: jax.Array, told: Layers, spread: dict[str, jax.A
     for name, wanted in told.items():
         mine, theirs = losses.moments(found[name]).second, losses.moments(wanted).second
         apart = jnp.sum((mine - theirs) ** 2, axis=(1, 2)) / (
-            jnp.sum(theirs**2, axis=(1, 2)) + 1e-3 * spread[name] ** 2
+            jnp.sum(theirs**2, axis=(1, 2)) + 0.05 * spread[name] ** 2
         )
         square = jnp.sum((found[name] - wanted) ** 2, axis=-1)
         each[name] = jnp.mean(square) / spread[name] + jnp.mean(apart)
@@ -231,6 +231,7 @@ def judge(arguments: argparse.Namespace) -> None:
             for who, form in each.items()
         }
         if arguments.output:
+            arguments.output.mkdir(exist_ok=True)
             for who, picture in made.items():
                 io.write(arguments.output / f"{photo.stem}_{painting.stem}_{who}.png", picture)
         found = eye.distances({"before": pair[0], **_strengths(made, pair[0])}, *pair)

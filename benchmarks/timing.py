@@ -15,16 +15,24 @@ from typing import Any
 warnings.filterwarnings("ignore", module=r"torch(\.|$)")  # they would stand between the rows
 
 
-def interleave(runs: dict[str, Callable[[], Any]], *, repeats: int) -> dict[str, list[float]]:
-    """Time each function once per round, in turn, after one warm-up round; return seconds by name. Each function must block."""
+def interleave(runs: dict[str, Callable[[], Any]], *, repeats: int, calls: int = 1) -> dict[str, list[float]]:
+    """Time each function once per round, in turn, after one warm-up round; return seconds by name. Each function must block.
+
+    With several `calls`, a round has that many of each in a row, after a pause, and counts the median of the last three quarters: PyTorch's
+    threads go on spinning for a while, on the cores of whoever is next, which tells in calls of milliseconds.
+    """
     for run in runs.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - begin)
+            time.sleep(0 if calls == 1 else 0.3)
+            row = []
+            for _ in range(calls):
+                begin = time.perf_counter()
+                run()
+                row.append(time.perf_counter() - begin)
+            seconds[name].append(statistics.median(row[calls // 4 :]))
     return seconds
 
 

@@ -79,6 +79,17 @@ def test_the_filter_is_that_of_its_definition(spacing, rng):
     np.testing.assert_allclose(module.apply(params, x, style), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, (0, 0)), (2, (2, 2)), (0, (3, 1)), (4, (4, 4))])
+def test_borders_are_repeated_with_the_derivative_of_a_pad(before, after, rng):
+    x = jnp.asarray(rng.random((2, 3, 5, 4), np.float32))
+    width = ((0, 0), (before, after[0]), (before, after[1]), (0, 0))
+    weights = jnp.asarray(rng.random((2, 3 + before + after[0], 5 + before + after[1], 4), np.float32))
+    found, back = jax.vjp(lambda x: stylenet.replicated(x, before, after), x)
+    expected, transposed = jax.vjp(lambda x: jnp.pad(x, width, mode="edge"), x)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(back(weights)[0], transposed(weights)[0], rtol=1e-6)
+
+
 def test_a_part_with_the_halo_and_the_whole_statistics_is_that_part_of_the_picture(params, rng):
     image, style = jnp.asarray(rng.random((1, 156, 20, 3), np.float32)), jnp.ones((1, 5))
     paint = jax.jit(lambda variables, image: NETWORK.apply(variables, image, style, method="paint"))

@@ -4,12 +4,14 @@ References: Johnson et al., Perceptual Losses for Real-Time Style Transfer and S
 Learned Representation for Artistic Style, 2017 (conditional instance normalization, which makes it one network of many styles).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 
 from jaxart.arrays import Array, Key, PyTree
@@ -22,15 +24,46 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _STARTS_FLAT = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def replicated(x: Array, before: int, after: tuple[int, int]) -> jax.Array:
-    """Repeat the border of ``[B, H, W, C]``.
+    """Repeat the border of ``[B, H, W, C]``. On a CPU by looking up rows and columns, which fuses with what made them; two pads do not.
+
+    Sizes that are symbols, of a program that is exported for any size, are padded.
 
     Args:
         x: features.
         before: pixels above and left.
         after: pixels below and right.
     """
+    if not all(isinstance(size, int) for size in (*x.shape[1:3], *after)):
+        return _edge_pad(x, before, after)
+    if before + max(after) == 0:
+        return x
+
+    def looked_up(x: Array) -> jax.Array:
+        rows, columns = (
+            np.clip(np.arange(-before, size + more), 0, size - 1)
+            for size, more in zip(x.shape[1:3], after, strict=True)
+        )
+        return x[:, rows[:, None], columns]
+
+    return jax.lax.platform_dependent(x, cpu=looked_up, default=lambda x: _edge_pad(x, before, after))
+
+
+def _edge_pad(x: Array, before: int, after: tuple[int, int]) -> jax.Array:
     return jnp.pad(x, ((0, 0), (before, after[0]), (before, after[1]), (0, 0)), mode="edge")
+
+
+def _replicated_forward(x: Array, before: int, after: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    return replicated(x, before, after), x
+
+
+def _replicated_backward(before: int, after: tuple[int, int], x: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+    """Transpose the pads: a lookup's transpose is a scatter, which is slow on a CPU."""
+    return jax.vjp(lambda x: _edge_pad(x, before, after), x)[1](cotangent)
+
+
+replicated.defvjp(_replicated_forward, _replicated_backward)
 
 
 class BorderConvolution(nn.Module):
