@@ -82,13 +82,14 @@ class Coordinates:
                 f"{name}: {KEPT[name]} of {len(values)} coordinates, {values[::-1][: KEPT[name]].sum() / values.sum():.3f} of the variance"
             )
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def _of(self, variables: Any, axes: Any, images: jax.Array) -> Layers:
-        found: Any = self.network.apply(variables, images)
-        return {name: (layer - axes[name][0]) @ axes[name][1] for name, layer in found.items()}
-
     def __call__(self, images: np.ndarray) -> Layers:
-        return self._of(self.variables, self.axes, images)
+        return _told(self.network, self.variables, self.axes, images)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _told(network: models.VGG, variables: Any, axes: Any, images: jax.Array) -> Layers:
+    found: Any = network.apply(variables, images)
+    return {name: (layer - axes[name][0]) @ axes[name][1] for name, layer in found.items()}
 
 
 def distances(layers: Layers, style: Any, content: jax.Array) -> jax.Array:
@@ -115,6 +116,7 @@ def targets(layers: Layers) -> Any:
 def descend(apply: Any, variables: Any, pictures: jax.Array, state: Any, style: Any, content: jax.Array) -> Any:
     """Take a step of Adam on pictures ``[B, H, W, 3]``."""
     slope = jax.grad(lambda some: jnp.sum(distances(apply(variables, some), style, content)))(pictures)
+    change: Any
     change, state = optax.adam(RATE).update(slope, state)
     return jnp.clip(pictures + change, 0, 1), state
 
@@ -167,7 +169,7 @@ def crops(pictures: list[np.ndarray], count: int, random: np.random.Generator) -
 
 def read(folder: Path) -> list[np.ndarray]:
     """Return the pictures of a folder with sides of a crop at least, uint8, at most 384 pixels."""
-    found = (np.uint8(255 * at(path, 384)) for path in io.pictures_in(folder))
+    found = ((255 * at(path, 384)).astype(np.uint8) for path in io.pictures_in(folder))
     return [picture for picture in found if min(picture.shape[:2]) >= CROP]
 
 
@@ -196,9 +198,8 @@ def train(arguments: argparse.Namespace) -> None:
         if step % 50 == 0 or step == arguments.steps:
             errors = "  ".join(f"{name} {float(value):.3f}" for name, value in each.items())
             print(f"{step}  {time.perf_counter() - begin:.0f} s  {errors}", flush=True)
-            np.savez(
-                arguments.output, **{"/".join(path): leaf for path, leaf in traverse_util.flatten_dict(params).items()}
-            )
+            flat: dict[Any, Any] = traverse_util.flatten_dict(params)
+            np.savez(arguments.output, **{"/".join(path): np.asarray(leaf) for path, leaf in flat.items()})  # pyright: ignore[reportArgumentType]
 
 
 def _small(params: Any, images: jax.Array) -> Any:
@@ -227,8 +228,8 @@ def judge(arguments: argparse.Namespace) -> None:
     for photo, painting in itertools.islice(pairs, arguments.pairs):
         pair = at(photo, SIZE), at(painting, SIZE)
         made = {
-            who: np.asarray(optimized(*form, pair[0][None], pair[1][None], arguments.steps)[-1][0])
-            for who, form in each.items()
+            who: np.asarray(optimized(apply, variables, pair[0][None], pair[1][None], arguments.steps)[-1][0])
+            for who, (apply, variables) in each.items()
         }
         if arguments.output:
             arguments.output.mkdir(exist_ok=True)
@@ -259,7 +260,7 @@ def _strengths(made: dict[str, np.ndarray], photo: np.ndarray) -> dict[str, np.n
 
 def _at_content(found: dict[str, dict[str, float]], who: str, content: float) -> float:
     rows = sorted((row["content"], row["style"]) for name, row in found.items() if name.startswith(f"{who}@"))
-    return float(np.interp(content, *zip(*rows, strict=True)))
+    return float(np.interp(content, [row[0] for row in rows], [row[1] for row in rows]))
 
 
 def _speed(each: dict[str, Any], size: int) -> float:

@@ -168,7 +168,8 @@ class StyleFilter(nn.Module):
     def __call__(self, x: Array, style: Array) -> jax.Array:
         batch, height, width, channels = x.shape
         kernel = _linear(9 * channels, "kernel")(style).reshape(batch, 9, 1, 1, channels).astype(x.dtype)
-        padded, filtered = replicated(x, self.spacing, (self.spacing, self.spacing)), x
+        padded: Any = replicated(x, self.spacing, (self.spacing, self.spacing))
+        filtered = x
         for place in range(9):
             row, column = (self.spacing * each for each in divmod(place, 3))
             filtered += kernel[:, place] * padded[:, row : row + height, column : column + width]
