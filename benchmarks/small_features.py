@@ -3,8 +3,8 @@
     python benchmarks/small_features.py train PHOTOS PAINTINGS -o small.npz [--steps 2000] [--rounds 150] [--from small.npz]
     python benchmarks/small_features.py judge PHOTOS PAINTINGS small.npz [--pairs 6] [--steps 100]
 
-The small network is told what VGG-16 sees in principal coordinates: of each layer's features those that vary most, which keep nearly
-all of a Wasserstein distance. So the loss that it gives is the same loss, and its weights are VGG-16's. Every --rounds steps, crops are
+The small network is told what VGG-16 sees in principal coordinates: of each layer's features those that vary most (66 to 97 % of the
+variance). So the loss that it gives is nearly the same loss, and its weights are VGG-16's. Every --rounds steps, crops are
 optimized with the network as it stands and join those that it learns from (0: never), because the optimizer finds whatever it is blind to.
 To judge, photographs at 256 px are optimized by Adam under the features of either, from the photograph, by the same steps, rate and
 weights, and VGG-16 measures both, at equal content distance (one of the pictures is mixed with the photograph). PHOTOS and PAINTINGS are
