@@ -217,7 +217,7 @@ def judge(arguments: argparse.Namespace) -> None:
     eye, params = Judge(), jax.device_put(load(arguments.network))
     network = models.VGG(depth=16, layers=tuple(CHANNELS))
     variables = network.freeze(weights.load("vgg16"))
-    each = {"VGG-16": (_as_is(network), variables), "small": (_small, params)}
+    each = {"VGG-16": (network.apply, variables), "small": (_small, params)}
     print(
         f"{describe()}\n\n| photograph, painting | before | VGG-16 | small | reduction, small / VGG-16 |\n|---|---|---|---|---|"
     )
@@ -247,10 +247,6 @@ def judge(arguments: argparse.Namespace) -> None:
     print(f"| mean | | | | {statistics.mean(shares):.2f} |\n")
     for size in (256, 512):
         print(f"a step at {size} px, VGG-16 / small: {_speed(each, size):.1f}")
-
-
-def _as_is(network: Any) -> Any:
-    return lambda variables, images: network.apply(variables, images)
 
 
 def _strengths(made: dict[str, np.ndarray], photo: np.ndarray) -> dict[str, np.ndarray]:
