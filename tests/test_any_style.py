@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 
 from jaxart import cli, io, losses, models, runs, weights
+from jaxart.image import resize
 from jaxart.models import stylenet
 from jaxart.runs import any_style as kind
 from jaxart.runs import style as runs_style
@@ -166,6 +167,15 @@ def test_the_command_line_paints_regions_in_styles_of_the_asked_for_scale(any_fi
     assert np.abs(natural - styles[0]).max() > 1e-4
     with pytest.raises(ValueError, match=r"expected one for each of the 2 styles"):
         run(*words, "--mask", "left.png")
+
+
+def test_a_style_does_not_depend_on_the_scan(params, rng):
+    model = stylize.AnyStyleModel(NETWORK, params, {})
+    coarse = np.asarray(resize(rng.random((12, 15, 3), np.float32), (80, 100), method="bilinear"))
+    fine = np.asarray(resize(coarse, (400, 500), method="bilinear"))
+    first, second = (stylize.style_of(model, painting, size=250) for painting in (coarse, fine))
+    own = stylize.style_of(model, coarse, size=100)
+    assert np.abs(first - second).max() < 0.1 * np.abs(first - own).max()
 
 
 def test_paintings_that_show_no_style_are_refused_by_name(params, any_file, run, rng):

@@ -284,7 +284,8 @@ def test_refine_begins_with_the_instant_picture(vgg_file, rng):
     options = Options(preset="refine", size=64, features=str(vgg_file))
     begin = _beginning([painting], options, 64)
     found = stylize.load_any_style()
-    expected = stylize.restyle(found.network, found.variables, photo, stylize.style_of(found, painting))
+    style = stylize.style_of(found, painting, size=64)  # as large as the optimized method sees the painting
+    expected = stylize.restyle(found.network, found.variables, photo, style)
     np.testing.assert_allclose(begin(photo), expected, atol=1e-6)
     with pytest.raises(ValueError, match="--init has no meaning with --preset refine"):
         _beginning([painting], dataclasses.replace(options, init="gray"), 64)

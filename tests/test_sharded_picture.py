@@ -75,6 +75,16 @@ def test_lbfgs_takes_the_same_step(variables, pictures):
     assert relative(np.asarray(two.image[:75]) - start, one.image - start) < 1e-4
 
 
+def test_an_optimizer_that_looks_at_neighbors_takes_the_same_steps(variables, pictures):
+    made = job(variables, pictures, optimizer=stylize.SMOOTHED_ADAM, **SHALLOW)
+    one, four = (first_step(made._replace(mesh=each))[0].image for each in (None, mesh(4)))
+    apart = np.abs(np.asarray(four[:75]) - one)  # large where a slope is so near 0 that its sign is that of rounding
+    assert np.quantile(apart, 0.95) < 1e-5
+    assert np.median(apart[70:]) < 1e-5
+    assert len(four) > 75
+    assert not np.asarray(four[75:]).any()
+
+
 def test_no_device_holds_the_picture(variables, pictures):
     recipe = stylize.scale_recipe(job(variables, pictures, mesh=mesh(4), memory_mode=TILED, masks=masks_of(SIZE)), 0)
     state = recipe.init(KEY)

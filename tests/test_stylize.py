@@ -11,6 +11,7 @@ import pytest
 import jaxart
 from jaxart import losses, ops
 from jaxart.tasks import stylize
+from jaxart.tasks.stylize import optimizers
 from jaxart.tasks.stylize import step as step_module
 from jaxart.training import NotFiniteError, fit
 from jaxart.training import compile as compile_module
@@ -133,6 +134,7 @@ def test_luminance_keeps_the_chroma_and_transport_recolors_the_style(paint, vari
     "options",
     [
         {"optimizer": stylize.LBFGS},
+        {"optimizer": stylize.SMOOTHED_ADAM},
         {"optimizer": optax.chain(optax.clip(1.0), optax.adam(0.01))},
         {"style_loss": losses.WASSERSTEIN_CONVERGED, "pooling": "average"},
         {"style_loss": losses.ADAIN, "dtype": jnp.bfloat16},
@@ -151,6 +153,16 @@ def test_options_work_over_two_scales(paint, options):
 def test_any_size_and_aspect_ratio(paint, shape, expected):
     content = np.random.default_rng(0).random((*shape, 3), np.float32)
     assert paint(content=content, styles=content).shape == (*expected, 3)
+
+
+def test_smoothed_updates_keep_their_sum_and_lose_grain():
+    board = jnp.asarray(np.indices((12, 14)).sum(0) % 2 * 2.0 - 1)[..., None].repeat(3, axis=-1)
+    smooth = optimizers.smoothed(jnp.zeros((12, 14, 3)).at[6, 7].set(1.0))
+    assert float(smooth.sum()) == pytest.approx(3, abs=1e-5)
+    np.testing.assert_allclose(smooth[6, 3:12, 0], smooth[6, 3:12, 0][::-1], atol=1e-7)
+    np.testing.assert_allclose(optimizers.smoothed(board)[4:8, 4:9], 0.2 * board[4:8, 4:9], atol=1e-6)
+    pixel = np.asarray(optimizers.smoothed(jnp.ones((12, 14, 3)))[6, 7])
+    np.testing.assert_allclose(pixel, 1, atol=1e-6)
 
 
 def test_adam_keeps_its_moments_over_scales(variables, photo, painting):

@@ -80,8 +80,8 @@ class Options:
     style_scale: Annotated[
         StyleScale,
         Parameter(
-            help="Size of the brush strokes: 0.5 makes them finer, 2 larger; paintings are never enlarged. With --preset instant for a "
-            "network of any style alone (--model), whose painting is then taken at as many times 512 pixels."
+            help="Size of the brush strokes: 0.5 makes them finer, 2 larger; paintings are never enlarged. With --preset instant for "
+            "files of paintings alone, which are then taken at as many times 512 pixels, enlarged as well."
         ),
     ] = 1.0
     colors: Colors = "style"
@@ -163,6 +163,7 @@ def job_maker(styles: tuple[Path, ...], options: Options) -> "Callable[[Picture]
             style_loss=losses.STYLE_LOSSES[options.style_loss],
             colors=options.colors,
             init=begin(photograph),
+            optimizer=task.SMOOTHED_ADAM if options.preset == "refine" else task.ADAM,
             size=sizes["size"],
             min_size=sizes["min_size"],
             steps=sizes["steps"],
@@ -191,7 +192,10 @@ def _beginning(paintings: "list[np.ndarray]", options: Options, size: int) -> Ca
         )
     model = task.load_any_style()
     names = [str(number) for number in range(len(paintings))]
-    each = np.stack([task.style_of(model, painting) for painting in paintings])
+    sides = [
+        min(round(size * options.style_scale), max(each.shape[:2])) for each in paintings
+    ]  # as that method sees them
+    each = np.stack([task.style_of(model, each, size=side) for each, side in zip(paintings, sides, strict=True)])
     style = task.style_mix(names, names, options.style_weights) @ each
 
     def begin(photograph: Any) -> Any:

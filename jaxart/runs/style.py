@@ -78,7 +78,8 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
             raise ValueError(f"paintings: {name!r} is of a single color, which is no style to learn. Leave it out.")
     found_facts: Facts = {"paintings": names} | ({} if base is None else {"start": _digest(base)})
     if isinstance(base, task.AnyStyleModel):
-        found_facts["styles"] = [task.style_of(base, _painting(found, row)).tolist() for row in range(found.count)]
+        each = [_painting(found, row) for row in range(found.count)]
+        found_facts["styles"] = [task.style_of(base, one, size=max(one.shape[:2])).tolist() for one in each]
     return found_facts
 
 

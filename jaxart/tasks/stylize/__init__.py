@@ -26,12 +26,9 @@ from jaxart.tasks.stylize.instant import (
     with_styles,
 )
 from jaxart.tasks.stylize.job import (
-    ADAM,
-    LBFGS,
     MEMORY_MODES,
     WHOLE,
     MemoryMode,
-    Optimizer,
     PaintingTargets,
     Stylization,
 )
@@ -46,6 +43,7 @@ from jaxart.tasks.stylize.network import (
     network_aims,
 )
 from jaxart.tasks.stylize.onnx_file import export_onnx
+from jaxart.tasks.stylize.optimizers import ADAM, LBFGS, SMOOTHED_ADAM, Optimizer
 from jaxart.tasks.stylize.paint import Progress, finished, run, stylize
 from jaxart.tasks.stylize.predict import ScalePlan, estimate, needed_memory, plan, step_work
 from jaxart.tasks.stylize.predict_sheet import SheetPlan, plan_sheet
@@ -65,6 +63,7 @@ __all__ = [
     "MEMORY_MODES",
     "NETWORK_ADAM",
     "PAINTING_SIZE",
+    "SMOOTHED_ADAM",
     "WHOLE",
     "AnyStyleInfo",
     "AnyStyleModel",

@@ -39,7 +39,7 @@ from jaxart.training import Recipe, example_keys
 ANY_STYLE = "any style"  # of a file of weights
 _FORM = ("width", "deep", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
 _LARGEST = 1024  # of these that a file may speak of
-PAINTING_SIZE = 512  # pixels: the long side to which a painting is shrunk before its style is taken
+PAINTING_SIZE = 512  # pixels: the long side to which a painting is brought before its style is taken
 _TEMPERATURE = 0.1  # of the contrast, on the scale of a style distance
 _LEAST = 64  # pixels a side of a painting, of which the deepest features are 4 x 4
 
@@ -251,7 +251,8 @@ def style_of(model: AnyStyleModel, painting: Image, *, size: int = PAINTING_SIZE
     Args:
         model: that is to paint.
         painting: ``[H, W, 3]`` in [0, 1] or uint8.
-        size: of its long side, pixels, to which it is shrunk; smaller means finer brush strokes.
+        size: of its long side, pixels, to which it is shrunk or enlarged, so that strokes are as large from a coarse scan as from a fine
+            one; smaller means finer brush strokes.
 
     Raises:
         ValueError: no picture, one of a single color or with sides below 64 pixels (or `size`, if smaller); a size below 16.
@@ -260,9 +261,8 @@ def style_of(model: AnyStyleModel, painting: Image, *, size: int = PAINTING_SIZE
     if size < SMALLEST:
         raise ValueError(f"size: expected at least {SMALLEST} pixels, got {size}.")
     _check_painting(picture, min(size, _LEAST))
-    if max(picture.shape[:2]) > size:
-        height, width = fit_within(picture.shape[:2], size)
-        picture = jnp.clip(resize(picture, (max(1, height), max(1, width))), 0, 1)
+    if max(picture.shape[:2]) != size:
+        picture = resize(picture, fit_within(picture.shape[:2], size))
     return np.asarray(_encoded(model.network, model.variables, picture))
 
 
@@ -280,7 +280,7 @@ def _check_painting(picture: np.ndarray, least: int) -> None:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encoded(network: Any, variables: PyTree, picture: Array) -> jax.Array:
-    return network.apply(variables, picture[None], method="encode")[0]
+    return network.apply(variables, jnp.clip(picture, 0, 1)[None], method="encode")[0]
 
 
 def _init(model: _Model, start: PyTree | None, key: Key) -> NetworkState:

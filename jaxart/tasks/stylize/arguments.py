@@ -15,16 +15,15 @@ from jaxart.image import fit_within, pyramid
 from jaxart.losses import WASSERSTEIN, StyleLoss
 from jaxart.models import VGG, vgg_depth
 from jaxart.tasks.stylize.job import (
-    ADAM,
     SMALLEST,
     WHOLE,
     MemoryMode,
-    Optimizer,
     PaintingTargets,
     Stylization,
     check_additive,
     objective_terms,
 )
+from jaxart.tasks.stylize.optimizers import ADAM, Optimizer
 from jaxart.tasks.stylize.targets import check_targets
 from jaxart.tasks.stylize.terms import OWN_TERMS, WeightedTerm
 from jaxart.training import AXIS

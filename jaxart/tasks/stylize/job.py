@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
 from jaxart.arrays import PyTree
 from jaxart.losses import StyleLoss
 from jaxart.models import VGG
+from jaxart.tasks.stylize.optimizers import Optimizer
 from jaxart.tasks.stylize.rows import Rows, rows_of
 from jaxart.tasks.stylize.terms import SMOOTHNESS, StyleTargets, Term, WeightedTerm, content_term, style_term
 
@@ -46,22 +46,6 @@ MEMORY_MODES = (
     MemoryMode(True, 512),
     MemoryMode(True, 256, True),
 )  # quick first, small last
-
-
-class Optimizer(NamedTuple):
-    """An Optax transformation and its identity.
-
-    Fields:
-        transformation: ``optax.adam(0.02)`` or any other.
-        name: name and settings, such as "adam(0.02)", by which checkpoints know it; None where a run is never resumed.
-    """
-
-    transformation: optax.GradientTransformation
-    name: str | None = None
-
-
-ADAM = Optimizer(optax.adam(0.02, b1=0.9, b2=0.99), "adam(0.02, b1=0.9, b2=0.99)")
-LBFGS = Optimizer(optax.lbfgs(memory_size=10), "lbfgs(memory_size=10)")
 
 
 class PaintingTargets(NamedTuple):

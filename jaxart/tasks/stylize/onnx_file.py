@@ -32,7 +32,7 @@ def export_onnx(model: StyleModel | AnyStyleModel) -> bytes:
     """Return a network with its weights as the content of an ONNX file, for pictures of any size. It needs the package onnx.
 
     Its inputs are ``image [height, width, 3]`` in [0, 1], float32, and ``mix [styles]``, the weight of each style; one of any style takes
-    ``painting [painting_height, painting_width, 3]`` in [0, 1] instead, best shrunk to a long side of 512 pixels. The output is
+    ``painting [painting_height, painting_width, 3]`` in [0, 1] instead, best with a long side of 512 pixels. The output is
     ``picture [height, width, 3]`` in [0, 1]. The file's metadata hold what is known of the network as JSON, "names" of the styles among it.
 
     Args:

@@ -17,8 +17,9 @@ from jaxart.image import resize
 from jaxart.losses import WASSERSTEIN, StyleLoss
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS, Colors, Init, prepare
 from jaxart.tasks.stylize.choose import compiled_bytes, lower_mode
-from jaxart.tasks.stylize.job import ADAM, WHOLE, MemoryMode, Optimizer, PaintingTargets, Scale, Stylization, scale_of
+from jaxart.tasks.stylize.job import WHOLE, MemoryMode, PaintingTargets, Scale, Stylization, scale_of
 from jaxart.tasks.stylize.keep import Keeper, fingerprint, restored, save
+from jaxart.tasks.stylize.optimizers import ADAM, Optimizer
 from jaxart.tasks.stylize.recipe import recipe_of
 from jaxart.tasks.stylize.rows import gather, split_state
 from jaxart.tasks.stylize.step import Info, State, carry_over, picture
