@@ -135,7 +135,7 @@ def time_rows(model: Any, file: Path | None, theirs: Painter | None, photo: Path
             runs["rival"] = lambda picture=picture: theirs(picture, painting)
         rows.append(_row(f"{size} px, in process", interleave(runs, repeats=REPEATS)))
         if torch is not None:
-            side, numbers = picture[: picture.shape[0] // 4 * 4], style(model, painting)
+            side, numbers = picture[: picture.shape[0] // 8 * 8], style(model, painting)
             alone = lambda side=side: stylize.restyle(model.network, model.variables, side, numbers)  # noqa: E731, B023
             runs = {"ours": alone, "rival": lambda side=side: torch(side)}
             rows.append(_row(f"{size} px, our network, theirs in PyTorch", interleave(runs, repeats=6, calls=12)))

@@ -11,7 +11,7 @@ _EPSILON = 1e-5
 
 
 def painter(params: dict[str, Any], style: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from a photograph ``[H, W, 3]``, sides multiples of 4, to the picture in a style ``[D]``."""
+    """Return the function from a photograph ``[H, W, 3]``, sides multiples of 8, to the picture in a style ``[D]``."""
     net, vector = params["painter"], torch.from_numpy(np.array(style))
 
     def head(layer: dict[str, Any]) -> torch.Tensor:
@@ -26,9 +26,10 @@ def painter(params: dict[str, Any], style: np.ndarray) -> Callable[[np.ndarray],
     norms = {
         name: (1 + head(layer["scale"]), head(layer["shift"])) for name, layer in net.items() if name.endswith("_norm")
     }
-    blocks = sum(name.endswith("_filter") for name in net)
-    filters = [_depthwise(head(net[f"block{n}_filter"]["kernel"])) for n in range(1, blocks + 1)]
+    filters = {name: _depthwise(head(layer["kernel"])) for name, layer in net.items() if name.endswith("_filter")}
+    blocks, coarse_blocks = (sum(name.startswith(kind) for name in filters) for kind in ("block", "coarse"))
     kernels = {name: kernel(name) for name, layer in net.items() if np.ndim(layer.get("kernel")) == 4}
+    gate = head(net["coarse_kept"]) if coarse_blocks else torch.zeros(())
     kept, bias = head(net["kept"]), torch.from_numpy(np.array(net["picture"]["bias"]))
     matrix, shift = torch.eye(3) + head(net["colors"]["matrix"]).reshape(3, 3), head(net["colors"]["shift"])
 
@@ -40,6 +41,18 @@ def painter(params: dict[str, Any], style: np.ndarray) -> Callable[[np.ndarray],
         scale, moved = norms[f"{name}_norm"]
         return functional.batch_norm(x, None, None, scale, moved, training=True, eps=_EPSILON)
 
+    def block(x: torch.Tensor, name: str, spacing: int) -> torch.Tensor:
+        y = torch.relu(normed(convolved(x, f"{name}_1", 1), f"{name}_1"))
+        y = functional.pad(y, (spacing,) * 4, mode="replicate")
+        y = functional.conv2d(y, filters[f"{name}_filter"], groups=y.shape[1], dilation=spacing)
+        return x + normed(convolved(y, f"{name}_2", 0), f"{name}_2")
+
+    def with_coarse(x: torch.Tensor) -> torch.Tensor:
+        y = before = functional.avg_pool2d(x, 2)
+        for n in range(1, coarse_blocks + 1):
+            y = block(y, f"coarse{n}", n + 1)
+        return x + functional.interpolate(gate[:, None, None] * (y - before), scale_factor=2.0, mode="nearest")
+
     def paint(photo: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             x = 2 * torch.from_numpy(photo).permute(2, 0, 1)[None] - 1
@@ -47,11 +60,8 @@ def painter(params: dict[str, Any], style: np.ndarray) -> Callable[[np.ndarray],
             x = fine = torch.relu(normed(convolved(x, "first", 1), "first"))
             x = torch.relu(normed(convolved(x, "down", 1, 2), "down"))
             for n in range(1, blocks + 1):
-                y = torch.relu(normed(convolved(x, f"block{n}_1", 1), f"block{n}_1"))
-                y = functional.conv2d(
-                    functional.pad(y, (n,) * 4, mode="replicate"), filters[n - 1], groups=y.shape[1], dilation=n
-                )
-                x = x + normed(convolved(y, f"block{n}_2", 0), f"block{n}_2")
+                x = block(x, f"block{n}", n)
+                x = with_coarse(x) if n == blocks // 2 and coarse_blocks else x
             y = convolved(functional.interpolate(x, scale_factor=2.0, mode="nearest"), "up", 1)
             x = torch.relu(normed(y, "up") + kept[:, None, None] * fine)
             x = convolved(x, "picture", 1) + bias[:, None, None]

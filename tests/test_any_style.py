@@ -17,7 +17,7 @@ from jaxart.runs import any_style as kind
 from jaxart.runs import style as runs_style
 from jaxart.tasks import stylize
 
-NETWORK = models.AnyStyleNet(width=4, deep=6, blocks=3, style_width=2, hidden=8, style=5)
+NETWORK = models.AnyStyleNet(width=4, deep=6, blocks=3, coarse_blocks=1, style_width=2, hidden=8, style=5)
 APPLY = jax.jit(NETWORK.apply)
 SHALLOW = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1", "relu2_1")}
 
@@ -92,15 +92,17 @@ def test_borders_are_repeated_with_the_derivative_of_a_pad(before, after, rng):
 
 
 def test_a_part_with_the_halo_and_the_whole_statistics_is_that_part_of_the_picture(params, rng):
-    image, style = jnp.asarray(rng.random((1, 156, 20, 3), np.float32)), jnp.ones((1, 5))
+    image, style = jnp.asarray(rng.random((1, 216, 20, 3), np.float32)), jnp.ones((1, 5))
     paint = jax.jit(lambda variables, image: NETWORK.apply(variables, image, style, method="paint"))
     whole, found = NETWORK.apply(params, image, style, method="paint", mutable=["statistics"])
-    halo, first, last = NETWORK.halo, 68, 88
-    assert halo % 4 == 0
+    halo, first, last = NETWORK.halo, 96, 120
+    assert halo % NETWORK.stride == 0
     window = slice(first - halo, last + halo)
     part = paint({**params, **found}, image[:, window])
     np.testing.assert_allclose(part[:, halo : halo + last - first], whole[:, first:last], atol=1e-5)
-    assert float(jnp.abs(part - whole[:, window])[:, : halo - 4].max()) > 1e-6  # less would not have been enough
+    assert (
+        float(jnp.abs(part - whole[:, window])[:, : halo - NETWORK.stride].max()) > 1e-6
+    )  # less would not have been enough
     made = stylize.restyle(NETWORK, params, np.asarray(image[0]), style[0])
     tiled = stylize.restyle(NETWORK, params, np.asarray(image[0]), style[0], tile=32)
     np.testing.assert_allclose(tiled, made, atol=1e-5)
@@ -389,16 +391,18 @@ def test_a_run_can_begin_with_a_network_and_no_other_takes_its_place(folders, op
     monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
     files, widths = {}, {"one": 2, "other": 3}
     for name, width in widths.items():
-        network = NETWORK.clone(width=width, blocks=0)
+        network = NETWORK.clone(width=width, blocks=0, coarse_blocks=0)
         params = network.init(jax.random.key(width), *[jnp.zeros((1, 16, 16, 3))] * 2)
         model = stylize.AnyStyleModel(network, params, {})
         files[name] = tmp_path / f"{name}.safetensors"
         files[name].write_bytes(weights.network_bytes(stylize.any_style_network(model)))
-    further = dataclasses.replace(options, start=files["one"], steps=1)
+    further = dataclasses.replace(options, start=files["one"], steps=1, coarse_blocks=2)
     run = runs.begin("any-style", sources(folders), tmp_path / "run", options=further)
     recipe = kind.recipe(run.options, run.facts)
     begun = recipe.init(jax.random.key(5)).params
     expected = stylize.load_any_style(files["one"]).variables["params"]
+    added = {name: begun["painter"].pop(name) for name in list(begun["painter"]) if name.startswith("coarse")}
+    assert {name.split("_")[0] for name in added} == {"coarse1", "coarse2", "coarse"}
     jax.tree.map(np.testing.assert_array_equal, begun, expected)
     files["one"].write_bytes(files["other"].read_bytes())
     with pytest.raises(ValueError, match="not the file that the run began with"):
@@ -428,11 +432,11 @@ def test_a_network_of_many_styles_can_begin_as_one_of_any(folders, options, vgg_
     chosen = runs.StyleOptions(batch=2, steps=1, crop=32, painting_size=64, start=file, weights=vgg_file)
     run = runs.begin("style", where, tmp_path / "run", options=chosen)
     begun = runs_style.recipe(run.options, run.facts).init(jax.random.key(0)).params
-    network = models.ManyStyleNet(2, width=4, deep=6, blocks=3)
+    network = models.ManyStyleNet(2, width=4, deep=6, blocks=3, coarse_blocks=1)
     photo = io.read(folders["photos"] / "0.png")
     for row, name in enumerate(run.facts["paintings"]):
         painting = io.read(folders["large"] / f"{name}.png")
-        expected = stylize.restyle(NETWORK, model.variables, photo, stylize.style_of(model, painting))
+        expected = stylize.restyle(NETWORK, model.variables, photo, stylize.style_of(model, painting, size=64))
         found = stylize.restyle(network, {"params": begun}, photo, np.eye(2, dtype=np.float32)[row])
         np.testing.assert_allclose(found, expected, atol=2e-2)  # the run has paintings as uint8
     runs.train(run)

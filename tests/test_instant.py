@@ -22,7 +22,7 @@ NAMES = ("scream", "circus", "shipwreck")
 @pytest.fixture(scope="module")
 def model():
     """A network that was not trained, but whose styles differ."""
-    net = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1)
+    net = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1, coarse_blocks=0)
     params = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 3)))["params"]
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda leaf: np.float32(np.float16(leaf + rng.normal(0, 0.3, leaf.shape))), params)

@@ -26,13 +26,13 @@ def untrained(network, second, about):
 
 @pytest.fixture(scope="module")
 def many():
-    network = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1)
+    network = models.ManyStyleNet(styles=3, width=4, deep=6, blocks=1, coarse_blocks=0)
     return stylize.StyleModel(network, *untrained(network, jnp.zeros((1, 3)), {"names": ["a", "b", "ß"]}))
 
 
 @pytest.fixture(scope="module")
 def any_style():
-    network = models.AnyStyleNet(width=4, deep=6, blocks=2, style_width=2, hidden=8, style=5)
+    network = models.AnyStyleNet(width=4, deep=6, blocks=2, coarse_blocks=2, style_width=2, hidden=8, style=5)
     return stylize.AnyStyleModel(network, *untrained(network, BLANK, {"steps": 2}))
 
 
@@ -68,7 +68,7 @@ def test_a_file_of_onnx_paints_what_the_network_paints_at_any_size(kind, request
 
 
 def test_the_networks_file_is_exported_without_a_run(any_style, tmp_path, rng):
-    source, image = tmp_path / "any.safetensors", np.asarray(rng.random((32, 20, 3)), np.float32)
+    source, image = tmp_path / "any.safetensors", np.asarray(rng.random((32, 24, 3)), np.float32)
     source.write_bytes(weights.network_bytes(stylize.any_style_network(any_style)))
     content = runs.export_network(source, tmp_path / "any.jax", platforms=("cpu",)).read_bytes()
     program = jax.export.deserialize(bytearray(content))

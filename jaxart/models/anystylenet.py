@@ -11,7 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxart.arrays import Array
-from jaxart.models.stylenet import BorderConvolution, StylePainter, channel_moments, check_painted, painter_halo
+from jaxart.models.stylenet import (
+    BorderConvolution,
+    StylePainter,
+    channel_moments,
+    check_painted,
+    check_sizes,
+    painter_halo,
+    painter_stride,
+)
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -56,7 +64,8 @@ class AnyStyleNet(nn.Module):
     Args:
         width: channels at a half of the size.
         deep: channels at a quarter.
-        blocks: residual blocks.
+        blocks: residual blocks there.
+        coarse_blocks: residual blocks at an eighth.
         style_width: channels of the paintings' features at a half; twice that from a quarter on.
         hidden: units between the moments and the style.
         style: dimensions of a style.
@@ -70,6 +79,7 @@ class AnyStyleNet(nn.Module):
     width: int = 32
     deep: int = 64
     blocks: int = 5
+    coarse_blocks: int = 2
     style_width: int = 32
     hidden: int = 192
     style: int = 64
@@ -79,17 +89,19 @@ class AnyStyleNet(nn.Module):
     def setup(self):
         """Build the two parts."""
         sizes = (self.width, self.deep, self.style_width, self.hidden, self.style)
-        if min(sizes) < 1 or self.blocks < 0:
-            raise ValueError(
-                f"AnyStyleNet: expected sizes of at least 1 and blocks of at least 0, got {sizes} and {self.blocks}."
-            )
+        check_sizes("AnyStyleNet", sizes, (self.blocks, self.coarse_blocks))
         self.encoder = _StyleEncoder(self.style, self.style_width, self.hidden, self.winograd, self.dtype)
-        self.painter = StylePainter(self.width, self.deep, self.blocks, self.winograd, self.dtype)
+        self.painter = StylePainter(self.width, self.deep, self.blocks, self.coarse_blocks, self.winograd, self.dtype)
+
+    @property
+    def stride(self) -> int:
+        """Return the pixels from one of the deepest features to the next."""
+        return painter_stride(self.coarse_blocks)
 
     @property
     def halo(self) -> int:
-        """Return the pixels that one of the result looks at around itself, statistics apart, as a multiple of 4."""
-        return painter_halo(self.blocks)
+        """Return the pixels that one of the result looks at around itself, statistics apart, as a multiple of `stride`."""
+        return painter_halo(self.blocks, self.coarse_blocks)
 
     @property
     def dimensions(self) -> int:

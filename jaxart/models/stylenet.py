@@ -18,7 +18,6 @@ from jaxart.arrays import Array, Key, PyTree
 from jaxart.models.blocks import upsampled_conv2d
 from jaxart.ops.convolution import conv2d
 
-STRIDE = 4  # pixels from one of the deepest features to the next
 EPSILON = 1e-5  # added to variances
 _HIGHEST = jax.lax.Precision.HIGHEST
 _STARTS_FLAT = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
@@ -209,17 +208,19 @@ class StylePainter(nn.Module):
     A convolution, one of stride 2, residual blocks, one that doubles, and a last one with the sigmoid. All that a style decides is a linear
     function of it: scales and shifts of the instance normalization after every convolution, 3 x 3 filters, one a channel, in the residual
     blocks (scales and shifts alone choose among textures that are fixed, filters change their direction and grain), and the matrix of the
-    last colors, which are normalized as features are.
+    last colors, which are normalized as features are. Half of the residual blocks later, what further ones make of the features at an
+    eighth is added, as much of each channel as the style says: large strokes, also where the photograph is even.
 
     Nothing is computed at full size but the colors: squares of 2 x 2 pixels are the channels of one at the beginning, and come out of one
     at the end. On a CPU the layers at full size are the slowest of such networks. Each filter looks further than the one before, at
-    pixels 1, 2, 3 ... apart. Borders are repeated, so that no frame is drawn. Sides that are no multiple of 4 are continued below and right
-    by their border, and cropped at the end.
+    pixels 1, 2, 3 ... apart. Borders are repeated, so that no frame is drawn. Sides that are no multiple of `stride` are continued below
+    and right by their border, and cropped at the end.
 
     Args:
         width: channels at a half of the size.
         deep: channels at a quarter.
-        blocks: residual blocks.
+        blocks: residual blocks there.
+        coarse_blocks: residual blocks at an eighth.
         winograd: see `ops.conv2d`.
         dtype: of the products of all convolutions but the first.
     """
@@ -227,25 +228,46 @@ class StylePainter(nn.Module):
     width: int
     deep: int
     blocks: int
+    coarse_blocks: int
     winograd: bool
     dtype: Any
 
     @nn.compact
     def __call__(self, images: Array, style: Array) -> jax.Array:
-        height, width = images.shape[1:3]
-        x = _halved(replicated(2 * jnp.asarray(images) - 1, 0, (-height % STRIDE, -width % STRIDE)))
+        (height, width), stride = images.shape[1:3], painter_stride(self.coarse_blocks)
+        x = _halved(replicated(2 * jnp.asarray(images) - 1, 0, (-height % stride, -width % stride)))
         exact = self._normed(x, style, "first", self.width, dtype=jnp.float32)  # of smooth parts bfloat16 keeps nothing
         x = fine = exact.astype(self.dtype)
         x = self._normed(x, style, "down", self.deep, kernel_size=4, stride=2)
-        for number in range(1, self.blocks + 1):
-            inner = self._normed(x, style, f"block{number}_1", self.deep)
-            inner = StyleFilter(number, name=f"block{number}_filter")(inner, style)
-            x += self._normed(inner, style, f"block{number}_2", self.deep, relu=False, kernel_size=1)
+        middle = self.blocks // 2
+        for number in range(1, middle + 1):
+            x = self._block(x, style, f"block{number}", number)
+        x = self._with_coarse(x, style)
+        for number in range(middle + 1, self.blocks + 1):
+            x = self._block(x, style, f"block{number}", number)
         kept = _linear(self.width, "kept")(style)[:, None, None].astype(x.dtype)
         x = jax.nn.relu(self._normed(x, style, "up", self.width, relu=False, up=True) + kept * fine)
         x = self._convolution("picture", 12, bias=True, initializer=_four_alike)(x)
         x = StyleColors(name="colors")(x.astype(jnp.float32), style)
         return _doubled(jax.nn.sigmoid(x))[:, :height, :width]
+
+    def _block(self, x: jax.Array, style: Array, name: str, spacing: int) -> jax.Array:
+        inner = self._normed(x, style, f"{name}_1", self.deep)
+        inner = StyleFilter(spacing, name=f"{name}_filter")(inner, style)
+        return x + self._normed(inner, style, f"{name}_2", self.deep, relu=False, kernel_size=1)
+
+    def _with_coarse(self, x: jax.Array, style: Array) -> jax.Array:
+        """Add to features what blocks at half their size change."""
+        if self.coarse_blocks == 0:
+            return x
+        batch, height, width, channels = x.shape
+        squares = (batch, height // 2, 2, width // 2, 2, channels)
+        y = before = x.reshape(squares).mean((2, 4))
+        for number in range(1, self.coarse_blocks + 1):
+            y = self._block(y, style, f"coarse{number}", number + 1)
+        gate = _linear(self.deep, "coarse_kept")(style)[:, None, None].astype(x.dtype)
+        added = (gate * (y - before))[:, :, None, :, None]
+        return x + jnp.broadcast_to(added, squares).reshape(x.shape)
 
     def _normed(
         self, x: jax.Array, style: Array, name: str, features: int, *, relu: bool = True, **form: Any
@@ -276,13 +298,41 @@ def _four_alike(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> j
     return jnp.tile(_STARTS_FLAT(key, (*shape[:-1], shape[-1] // 4), dtype), 4)
 
 
-def painter_halo(blocks: int) -> int:
-    """Return the pixels that one of a `StylePainter`'s looks at around itself, statistics apart, as a multiple of 4.
+def painter_stride(coarse_blocks: int) -> int:
+    """Return the pixels from one of a `StylePainter`'s deepest features to the next.
+
+    Args:
+        coarse_blocks: of the painter.
+    """
+    return 8 if coarse_blocks else 4
+
+
+def painter_halo(blocks: int, coarse_blocks: int) -> int:
+    """Return the pixels that one of a `StylePainter`'s looks at around itself, statistics apart, as a multiple of its stride.
 
     Args:
         blocks: of the painter.
+        coarse_blocks: of the painter.
     """
-    return 12 + STRIDE * sum(1 + spacing for spacing in range(1, blocks + 1))
+    stride = painter_stride(coarse_blocks)
+    fine = 12 + 4 * sum(1 + spacing for spacing in range(1, blocks + 1))
+    coarse = 8 * (1 + sum(2 + number for number in range(1, coarse_blocks + 1))) if coarse_blocks else 0
+    return -(-(fine + coarse) // stride) * stride
+
+
+def check_sizes(name: str, sizes: tuple[int, ...], blocks: tuple[int, int]) -> None:
+    """Refuse a network that cannot be.
+
+    Args:
+        name: of the network.
+        sizes: widths and the like, at least 1.
+        blocks: at a quarter and at an eighth of the size, at least 0.
+
+    Raises:
+        ValueError: one that is less.
+    """
+    if min(sizes) < 1 or min(blocks) < 0:
+        raise ValueError(f"{name}: expected sizes of at least 1 and blocks of at least 0, got {sizes} and {blocks}.")
 
 
 def check_painted(name: str, images: Array, style: Array, dimensions: int) -> None:
@@ -316,7 +366,7 @@ def split_tables(params: PyTree) -> tuple[PyTree, PyTree]:
 
 
 def joined(shared: PyTree, tables: PyTree) -> PyTree:
-    """Put together what `split_tables` took apart.
+    """Put together what `split_tables` took apart; of what is in both, the second stands.
 
     Args:
         shared: params, perhaps none.
@@ -333,13 +383,14 @@ class ManyStyleNet(nn.Module):
 
     ``apply(variables, images, mix, mutable=["statistics"])`` also returns the means and deviations of every channel, and
     ``apply({**variables, "statistics": ...}, tile, mix)`` paints a part of a picture with those of the whole. A tile that begins at
-    multiples of 4 and has `halo` pixels around what is kept of it gives the pixels of the whole picture.
+    multiples of `stride` and has `halo` pixels around what is kept of it gives the pixels of the whole picture.
 
     Args:
         styles: how many it learns.
         width: channels at a half of the size.
         deep: channels at a quarter.
-        blocks: residual blocks.
+        blocks: residual blocks there.
+        coarse_blocks: residual blocks at an eighth.
         winograd: see `ops.conv2d`.
         dtype: of the products of all convolutions but the first.
 
@@ -351,13 +402,19 @@ class ManyStyleNet(nn.Module):
     width: int = 32
     deep: int = 64
     blocks: int = 5
+    coarse_blocks: int = 2
     winograd: bool = True
     dtype: Any = jnp.float32
 
     @property
+    def stride(self) -> int:
+        """Return the pixels from one of the deepest features to the next."""
+        return painter_stride(self.coarse_blocks)
+
+    @property
     def halo(self) -> int:
-        """Return the pixels that one of the result looks at around itself, statistics apart, as a multiple of 4."""
-        return painter_halo(self.blocks)
+        """Return the pixels that one of the result looks at around itself, statistics apart, as a multiple of `stride`."""
+        return painter_halo(self.blocks, self.coarse_blocks)
 
     @property
     def dimensions(self) -> int:
@@ -367,11 +424,8 @@ class ManyStyleNet(nn.Module):
     def setup(self):
         """Build the painter."""
         sizes = (self.styles, self.width, self.deep)
-        if min(sizes) < 1 or self.blocks < 0:
-            raise ValueError(
-                f"ManyStyleNet: expected sizes of at least 1 and blocks of at least 0, got {sizes} and {self.blocks}."
-            )
-        self.painter = StylePainter(self.width, self.deep, self.blocks, self.winograd, self.dtype)
+        check_sizes("ManyStyleNet", sizes, (self.blocks, self.coarse_blocks))
+        self.painter = StylePainter(self.width, self.deep, self.blocks, self.coarse_blocks, self.winograd, self.dtype)
 
     def __call__(self, images: Array, mix: Array) -> jax.Array:
         return self.paint(images, mix)

@@ -187,11 +187,12 @@ def _model(trained: Trained) -> task.AnyStyleModel:
 
 def _network(options: AnyStyleOptions) -> models.AnyStyleNet:
     if (base := _base(options)) is not None:
-        return base.network
+        return base.network.clone(coarse_blocks=max(base.network.coarse_blocks, options.coarse_blocks))
     return models.AnyStyleNet(
         width=options.width,
         deep=options.deep,
         blocks=options.blocks,
+        coarse_blocks=options.coarse_blocks,
         style_width=options.style_width,
         hidden=options.hidden,
         style=options.style,

@@ -112,7 +112,8 @@ class StyleOptions(RunOptions):
     ] = 256
     width: Annotated[int, Option("Channels at half the size.", NETWORK)] = 32
     deep: Annotated[int, Option("Channels at a quarter of the size.", NETWORK)] = 64
-    blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 5
+    blocks: Annotated[int, Option("Residual blocks at a quarter of the size.", NETWORK)] = 5
+    coarse_blocks: Annotated[int, Option("Residual blocks at an eighth of the size.", NETWORK)] = 2
     start: Annotated[
         Path | None,
         Option(
@@ -157,14 +158,16 @@ class AnyStyleOptions(RunOptions):
     ] = 0.5
     width: Annotated[int, Option("Channels at half the size.", NETWORK)] = 32
     deep: Annotated[int, Option("Channels at a quarter of the size.", NETWORK)] = 64
-    blocks: Annotated[int, Option("Residual blocks.", NETWORK)] = 5
+    blocks: Annotated[int, Option("Residual blocks at a quarter of the size.", NETWORK)] = 5
+    coarse_blocks: Annotated[int, Option("Residual blocks at an eighth of the size.", NETWORK)] = 2
     style_width: Annotated[int, Option("Channels of what looks at the paintings, at half their size.", NETWORK)] = 32
     hidden: Annotated[int, Option("Units between what it measures of a painting and the style.", NETWORK)] = 192
     style: Annotated[int, Option("Dimensions of a style.", NETWORK)] = 64
     start: Annotated[
         Path | None,
         Option(
-            "A network of `export` (.safetensors) to go on from, with other data, crops or weights; its sizes stand.",
+            "A network of `export` (.safetensors) to go on from, with other data, crops or weights; its sizes stand, but coarse blocks are "
+            "added where it lacks them.",
             NETWORK,
             "--from",
         ),

@@ -223,7 +223,7 @@ def _digest(base: task.StyleModel | task.AnyStyleModel) -> str:
 def _network(options: StyleOptions, facts: Facts) -> models.ManyStyleNet:
     """Return the module that is trained: of the new styles alone, with the form of the network it started from."""
     form: Any = options if (base := _base(options)) is None else base.network
-    return models.ManyStyleNet(len(facts["paintings"]), form.width, form.deep, form.blocks)
+    return models.ManyStyleNet(len(facts["paintings"]), form.width, form.deep, form.blocks, form.coarse_blocks)
 
 
 def digest(network: weights.Network) -> str:

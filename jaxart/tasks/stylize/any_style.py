@@ -18,7 +18,7 @@ from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss, moments
 from jaxart.models import VGG, AnyStyleNet, ManyStyleNet, vgg_depth
 from jaxart.models.stylenet import channel_moments, joined, split_tables
 from jaxart.tasks.stylize.arguments import STYLE_LAYER_WEIGHTS, STYLE_LAYERS
-from jaxart.tasks.stylize.instant import StyleModel
+from jaxart.tasks.stylize.instant import WITHOUT_COARSE, StyleModel
 from jaxart.tasks.stylize.job import SMALLEST
 from jaxart.tasks.stylize.network import (
     CONTENT_LAYERS,
@@ -37,7 +37,15 @@ from jaxart.tasks.stylize.terms import SMOOTHNESS, Term, content_term, style_ter
 from jaxart.training import Recipe, example_keys
 
 ANY_STYLE = "any style"  # of a file of weights
-_FORM = ("width", "deep", "blocks", "style_width", "hidden", "style")  # fields of the module that its file keeps
+_FORM = (
+    "width",
+    "deep",
+    "blocks",
+    "coarse_blocks",
+    "style_width",
+    "hidden",
+    "style",
+)  # fields of the module that its file keeps
 _LARGEST = 1024  # of these that a file may speak of
 PAINTING_SIZE = 512  # pixels: the long side to which a painting is brought before its style is taken
 _TEMPERATURE = 0.1  # of the contrast, on the scale of a style distance
@@ -112,7 +120,7 @@ def any_style(
         network: module with the methods ``encode(paintings [B, h, w, 3]) -> style`` and ``paint(images [B, H, W, 3], style)``, which gives
             pictures in [0, 1]: `models.AnyStyleNet`.
         aims: from `any_style_aims` with the same layers and depth; None where they are put into ``frozen`` later.
-        start: params to begin with; by default at random.
+        start: params to begin with; those that it lacks, by default all, begin at random.
         optimizer: any Optax transformation.
         content_layers: of VGG, whose features are held.
         style_layers: of VGG, whose statistics are compared.
@@ -206,7 +214,7 @@ def load_any_style(path: str | Path | None = None) -> AnyStyleModel:
     path = files.network_file(path, default="any_style")
     params, about = files.read_network(path, kind=ANY_STYLE)
     try:
-        form: dict[str, Any] = {name: about[name] for name in _FORM}
+        form: dict[str, Any] = {name: (WITHOUT_COARSE | about)[name] for name in _FORM}
         if not all(type(size) is int and 0 <= size <= _LARGEST for size in form.values()):
             raise ValueError(f"sizes up to {_LARGEST} were expected")
         network = AnyStyleNet(**form)
@@ -240,7 +248,7 @@ def as_many_styles(model: AnyStyleModel, styles: Array | np.ndarray, names: Sequ
     shared, tables = split_tables(model.variables["params"]["painter"])
     vectors = np.asarray(styles, np.float32)
     tables = jax.tree.map(lambda leaf: vectors @ np.asarray(leaf), tables)
-    form = {name: getattr(model.network, name) for name in ("width", "deep", "blocks")}
+    form = {name: getattr(model.network, name) for name in ("width", "deep", "blocks", "coarse_blocks")}
     params = {"painter": joined(shared, tables)}
     return StyleModel(ManyStyleNet(styles=len(vectors), **form), {"params": params}, {"names": list(names)})
 
@@ -285,7 +293,9 @@ def _encoded(network: Any, variables: PyTree, picture: Array) -> jax.Array:
 
 def _init(model: _Model, start: PyTree | None, key: Key) -> NetworkState:
     blank = jnp.zeros((1, SMALLEST, SMALLEST, 3))
-    params = model.network.init(key, blank, blank)["params"] if start is None else jax.tree.map(jnp.array, start)
+    params: Any = model.network.init(key, blank, blank)["params"]
+    if start is not None:
+        params = joined(params, jax.tree.map(jnp.array, start))
     return first_state(params, model.optimizer)
 
 

@@ -8,7 +8,6 @@ import jax.export
 import jax.numpy as jnp
 
 from jaxart import weights
-from jaxart.models.stylenet import STRIDE
 from jaxart.ops import use_native
 from jaxart.tasks.stylize.any_style import ANY_STYLE, AnyStyleModel, load_any_style
 from jaxart.tasks.stylize.instant import StyleModel, load_styles
@@ -38,10 +37,10 @@ def export_styles(model: StyleModel | AnyStyleModel, *, platforms: Sequence[str]
 
     Returns:
         The function ``image [H, W, 3]`` in [0, 1] and ``mix [styles]``, or ``painting [h, w, 3]`` in [0, 1], to ``[H, W, 3]``; H and W
-        must be multiples of 4.
+        must be multiples of `network.stride`, 8.
     """
-    scope = jax.export.SymbolicScope()
-    size = jax.export.symbolic_shape(f"{STRIDE}*h, {STRIDE}*w", scope=scope)
+    scope, stride = jax.export.SymbolicScope(), model.network.stride
+    size = jax.export.symbolic_shape(f"{stride}*h, {stride}*w", scope=scope)
     any_size = jax.export.symbolic_shape("rows, columns", scope=scope)
     second = (*any_size, 3) if isinstance(model, AnyStyleModel) else (len(model.names),)
     shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((*size, 3), second))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxart import color, weights
 from jaxart.arrays import Array, Image, PyTree, check_choice, check_image
 from jaxart.image import fit_within, resize
-from jaxart.models.stylenet import STRIDE, ManyStyleNet, joined, split_tables
+from jaxart.models.stylenet import ManyStyleNet, joined, split_tables
 from jaxart.ops import tiled_map
 from jaxart.tasks.stylize.arguments import COLORS, checked_masks
 from jaxart.tasks.stylize.targets import masks_at
@@ -22,7 +22,9 @@ _FORM = {
     "width": (1, 1024),
     "deep": (1, 1024),
     "blocks": (0, 100),
+    "coarse_blocks": (0, 100),
 }  # fields of the module that a file keeps, and what they may be
+WITHOUT_COARSE = {"coarse_blocks": 0}  # what files of networks leave out that were trained before there were any
 BUCKET, MEASURED = 64, 1024  # pixels: what sides are rounded up to, and the long side of what statistics are taken from
 
 
@@ -57,12 +59,12 @@ def load_styles(path: str | Path | None = None) -> StyleModel:
     path = weights.network_file(path, default="styles")
     params, about = weights.read_network(path, kind=KIND)
     network = _described(path.name, about)
-    blank = jnp.zeros((1, STRIDE, STRIDE, 3)), jnp.zeros((1, network.styles))
+    blank = jnp.zeros((1, network.stride, network.stride, 3)), jnp.zeros((1, network.styles))
     expected = jax.eval_shape(network.init, jax.random.key(0), *blank)["params"]
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
         raise weights.WeightsError(
             f"{path.name}: its layers are not those of a network of {network.styles} styles, widths {network.width} and "
-            f"{network.deep} and {network.blocks} blocks."
+            f"{network.deep} and {network.blocks} and {network.coarse_blocks} blocks."
         )
     return StyleModel(network, jax.device_put({"params": params}), about)
 
@@ -70,7 +72,7 @@ def load_styles(path: str | Path | None = None) -> StyleModel:
 def _described(file: str, about: dict[str, Any]) -> ManyStyleNet:
     """Return the module that a file speaks of; whoever wrote the file may have written anything."""
     names, paintings = about.get("names"), about.get("paintings", {})
-    sizes: dict[str, Any] = {name: about.get(name) for name in _FORM}
+    sizes: dict[str, Any] = {name: (WITHOUT_COARSE | about).get(name) for name in _FORM}
     if (
         not (isinstance(names, list) and isinstance(paintings, dict) and names)
         or not all(isinstance(word, str) and word.isprintable() for word in (*names, *paintings.values()))
@@ -249,7 +251,7 @@ def _restyled(network: Any, variables: PyTree, picture: Any, mix: Any, tile: int
     def paint(window: Array, extra: tuple) -> jax.Array:
         return network.apply(extra[0], window[None], extra[1], method="paint")[0]
 
-    return tiled_map(paint, picture, (variables, mix), tile=tile, halo=network.halo, align=STRIDE)
+    return tiled_map(paint, picture, (variables, mix), tile=tile, halo=network.halo, align=network.stride)
 
 
 def _check_mix(network: Any, mix: np.ndarray, *, masked: bool) -> None:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxart.arrays import PyTree
-from jaxart.models.stylenet import EPSILON, STRIDE
+from jaxart.models.stylenet import EPSILON
 from jaxart.tasks.stylize.any_style import AnyStyleModel
 from jaxart.tasks.stylize.instant import StyleModel
 from jaxart.version import __version__
@@ -51,7 +51,7 @@ def export_onnx(model: StyleModel | AnyStyleModel) -> bytes:
         )
     else:
         style, second = "mix", {"mix": [len(model.names)]}
-    _painted(graph, style, params["painter"], model.network.blocks)
+    _painted(graph, style, params["painter"], model.network)
     return _serialized(graph, {"image": [*_SIDES, 3], **second}, model.about)
 
 
@@ -108,9 +108,9 @@ def _begun(graph: _Graph, image: str) -> str:
     return _node(graph, "Unsqueeze", turned, _whole(0))
 
 
-def _continued(graph: _Graph, image: str) -> str:
-    """Repeat the border of a picture below and right, so that its sides are multiples of 4."""
-    missing = _node(graph, "Mod", _node(graph, "Neg", _sides(graph, image)), _whole(STRIDE))
+def _continued(graph: _Graph, image: str, stride: int) -> str:
+    """Repeat the border of a picture below and right, so that its sides are multiples of `stride`."""
+    missing = _node(graph, "Mod", _node(graph, "Neg", _sides(graph, image)), _whole(stride))
     pads = _node(graph, "Concat", _whole(0, 0, 0), missing, _whole(0), axis=0)
     return _node(graph, "Pad", image, pads, mode="edge")
 
@@ -178,7 +178,7 @@ def _encoded(graph: _Graph, painting: str, params: PyTree) -> str:
     return _linear(graph, _node(graph, "Relu", hidden), **params["style"])
 
 
-def _painted(graph: _Graph, style: str, params: PyTree, blocks: int) -> str:
+def _painted(graph: _Graph, style: str, params: PyTree, network: Any) -> str:
     """Write a `StylePainter`."""
 
     def normed(x: str, name: str, *, relu: bool = True, **form: Any) -> str:
@@ -188,12 +188,27 @@ def _painted(graph: _Graph, style: str, params: PyTree, blocks: int) -> str:
         x = _normalized(graph, x, scale, _linear(graph, style, **shift))
         return _node(graph, "Relu", x) if relu else x
 
-    x = _node(graph, "SpaceToDepth", _begun(graph, _continued(graph, "image")), blocksize=2)
+    def block(x: str, name: str, spacing: int) -> str:
+        inner = _filtered(graph, normed(x, f"{name}_1"), style, params[f"{name}_filter"], spacing)
+        return _node(graph, "Add", x, normed(inner, f"{name}_2", relu=False))
+
+    def with_coarse(x: str) -> str:
+        y = before = _node(graph, "AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+        for number in range(1, network.coarse_blocks + 1):
+            y = block(y, f"coarse{number}", number + 1)
+        gate = _node(graph, "Unsqueeze", _linear(graph, style, **params["coarse_kept"]), _whole(1, 2))
+        added = _node(graph, "Mul", gate, _node(graph, "Sub", y, before))
+        return _node(graph, "Add", x, _resized(graph, added))
+
+    x = _node(graph, "SpaceToDepth", _begun(graph, _continued(graph, "image", network.stride)), blocksize=2)
     x = fine = normed(x, "first")
     x = normed(x, "down", stride=2)
-    for number in range(1, blocks + 1):
-        inner = _filtered(graph, normed(x, f"block{number}_1"), style, params[f"block{number}_filter"], number)
-        x = _node(graph, "Add", x, normed(inner, f"block{number}_2", relu=False))
+    middle = network.blocks // 2
+    for number in range(1, middle + 1):
+        x = block(x, f"block{number}", number)
+    x = with_coarse(x) if network.coarse_blocks else x
+    for number in range(middle + 1, network.blocks + 1):
+        x = block(x, f"block{number}", number)
     kept = _node(graph, "Unsqueeze", _linear(graph, style, **params["kept"]), _whole(1, 2))
     x = _node(graph, "Add", normed(x, "up", relu=False, up=True), _node(graph, "Mul", kept, fine))
     x = _convolved(graph, _node(graph, "Relu", x), params["picture"])
