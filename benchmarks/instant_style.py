@@ -4,8 +4,8 @@
     python benchmarks/instant_style.py PHOTOS PAINTINGS [--pairs 12] [--optimized 2] [--model styles]
 
 PHOTOS and PAINTINGS are pictures that no network was trained on; with --model styles, a file for each style of that network, named as it.
-Time: the picture in process at 256, 512 and 1024 px, in turn; our network in PyTorch, twelve calls of each in turn; the whole command at
-512 px, second run, with the most memory that it took. Distances: what VGG-16 sees, relu1_1 to relu5_1 at 512 px, as the style and the
+Time: the picture in process at 256, 512 and 1024 px and our network in PyTorch, twelve calls of each in turn; the whole command at 512 px,
+second run, with the most memory that it took. Distances: what VGG-16 sees, relu1_1 to relu5_1 at 512 px, as the style and the
 content term of `stylize`, and the relative error of the Gram matrices, at strengths 1, 0.8 and 0.6 (of theirs, their picture mixed with the
 photograph); theirs is its any-style network. With --optimized N, the optimized method on the first N pairs (60 steps a scale, as `--preset
 fast`).
@@ -31,7 +31,7 @@ from jaxart import io, losses, models, weights
 from jaxart.image import fit_within, resize
 from jaxart.tasks import stylize
 
-SIZES, SIZE, REPEATS = (256, 512, 1024), 512, 15
+SIZES, SIZE, REPEATS, CALLS = (256, 512, 1024), 512, 6, 12
 STRENGTHS = (1.0, 0.8, 0.6)
 Painter = Callable[[np.ndarray, Path], np.ndarray]  # a photograph [H, W, 3] and the file of a painting to a picture
 STYLE_LAYERS, WEIGHTS = (
@@ -133,12 +133,14 @@ def time_rows(model: Any, file: Path | None, theirs: Painter | None, photo: Path
         runs = {"ours": lambda picture=picture: paint(picture, painting)}
         if theirs is not None:
             runs["rival"] = lambda picture=picture: theirs(picture, painting)
-        rows.append(_row(f"{size} px, in process", interleave(runs, repeats=REPEATS)))
+        rows.append(_row(f"{size} px, in process", interleave(runs, repeats=REPEATS, calls=CALLS)))
         if torch is not None:
             side, numbers = picture[: picture.shape[0] // 8 * 8], style(model, painting)
             alone = lambda side=side: stylize.restyle(model.network, model.variables, side, numbers)  # noqa: E731, B023
             runs = {"ours": alone, "rival": lambda side=side: torch(side)}
-            rows.append(_row(f"{size} px, our network, theirs in PyTorch", interleave(runs, repeats=6, calls=12)))
+            rows.append(
+                _row(f"{size} px, our network, theirs in PyTorch", interleave(runs, repeats=REPEATS, calls=CALLS))
+            )
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "photo.png", Path(folder) / "made.png"
         io.write(source, at(photo, SIZE))

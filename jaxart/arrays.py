@@ -46,11 +46,21 @@ def check_image(name: str, image: Any) -> np.ndarray:
         )
     if array.dtype == np.uint8:
         return array.astype(np.float32) / 255
-    array = array.astype(np.float32)
+    array = array.astype(np.float32, copy=False)
     low, high = float(array.min()), float(array.max())
     if not (low >= -1e-6 and high <= 1 + 1e-6):  # written so that NaN fails too
         raise ValueError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}. Divide 8-bit values by 255.")
     return np.clip(array, 0, 1)
+
+
+def is_one_color(picture: np.ndarray) -> bool:
+    """Return whether all pixels of a picture ``[H, W, C]`` are equal; its first row mostly tells.
+
+    Args:
+        picture: of any type.
+    """
+    first = picture[0, 0]
+    return bool((picture[0] == first).all() and (picture == first).all())
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:

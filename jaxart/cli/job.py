@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PRESETS: dict[str, dict[str, int]] = {
     "quality": {"size": 512, "min_size": 128, "steps": 500},
     "fast": {"size": 384, "min_size": 128, "steps": 60},
-    "refine": {"size": 512, "min_size": 512, "steps": 24},
+    "refine": {"size": 512, "min_size": 512, "steps": 18},
     "large": {"size": 2560, "min_size": 128, "steps": 300, "last_steps": 12},
 }
 
@@ -53,7 +53,7 @@ class Options:
         int | None,
         Parameter(
             group=picture,
-            help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60, refine: 24, large: 300]",
+            help="Steps per scale; the first, cheapest scale takes twice as many. [quality: 500, fast: 60, refine: 18, large: 300]",
         ),
     ] = None
     last_steps: Annotated[

@@ -13,7 +13,7 @@ import optax
 
 from jaxart import data as shelf
 from jaxart import io, models, samples, weights
-from jaxart.arrays import Array, Key, PyTree
+from jaxart.arrays import Array, Key, PyTree, is_one_color
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import AnyStyleOptions, StyleOptions
 from jaxart.tasks import stylize as task
@@ -74,7 +74,7 @@ def facts(options: StyleOptions, data: dict[str, shelf.Dataset]) -> Facts:
             raise ValueError(
                 f"paintings: {name!r} is too narrow: {pixels.shape[1]} x {pixels.shape[0]} when shrunk to painting_size."
             )
-        if (pixels == pixels[0, 0]).all():
+        if is_one_color(pixels):
             raise ValueError(f"paintings: {name!r} is of a single color, which is no style to learn. Leave it out.")
     found_facts: Facts = {"paintings": names} | ({} if base is None else {"start": _digest(base)})
     if isinstance(base, task.AnyStyleModel):

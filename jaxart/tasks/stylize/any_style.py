@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from jaxart import weights as files
-from jaxart.arrays import Array, Image, Key, PyTree, check_image
+from jaxart.arrays import Array, Image, Key, PyTree, check_image, is_one_color
 from jaxart.image import fit_within, resize, unit
 from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss, moments
 from jaxart.models import VGG, AnyStyleNet, ManyStyleNet, vgg_depth
@@ -282,7 +282,7 @@ def _check_painting(picture: np.ndarray, least: int) -> None:
             f"painting: expected sides of at least {least} pixels, got {width} x {height}, too few to tell a style from. "
             "Take a larger picture of it."
         )
-    if (picture == picture[0, 0]).all():
+    if is_one_color(picture):
         raise ValueError("painting: of a single color, which is no style. Take a picture with strokes or a texture.")
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart import color, weights
-from jaxart.arrays import Array, Image, PyTree, check_choice, check_image
+from jaxart.arrays import Array, Image, PyTree, check_choice, check_image, is_one_color
 from jaxart.image import fit_within, resize
 from jaxart.models.stylenet import ManyStyleNet, joined, split_tables
 from jaxart.ops import tiled_map
@@ -195,7 +195,7 @@ def restyle(
     _check_arguments(strength, colors, tile)
     if strength == 0:
         return picture
-    if (picture == picture[0, 0]).all():  # normalized, its rounding errors would be all there is
+    if is_one_color(picture):  # normalized, its rounding errors would be all there is
         raise ValueError("photo: of a single color, which leaves nothing to paint.")
     paint = functools.partial(_one_pass, network, variables, picture, colors=colors, tile=tile)
     made = paint(styles) if regions is None else _in_regions(paint, picture, styles, regions)
