@@ -156,12 +156,12 @@ def test_any_size_and_aspect_ratio(paint, shape, expected):
 
 
 def test_smoothed_updates_keep_their_sum_and_lose_grain():
-    board = jnp.asarray(np.indices((12, 14)).sum(0) % 2 * 2.0 - 1)[..., None].repeat(3, axis=-1)
-    smooth = optimizers.smoothed(jnp.zeros((12, 14, 3)).at[6, 7].set(1.0))
+    board = jnp.asarray(np.indices((24, 26)).sum(0) % 2 * 2.0 - 1)[..., None].repeat(3, axis=-1)
+    smooth = optimizers.smoothed(jnp.zeros((24, 26, 3)).at[12, 13].set(1.0))
     assert float(smooth.sum()) == pytest.approx(3, abs=1e-5)
-    np.testing.assert_allclose(smooth[6, 3:12, 0], smooth[6, 3:12, 0][::-1], atol=1e-7)
-    np.testing.assert_allclose(optimizers.smoothed(board)[4:8, 4:9], 0.2 * board[4:8, 4:9], atol=1e-6)
-    pixel = np.asarray(optimizers.smoothed(jnp.ones((12, 14, 3)))[6, 7])
+    np.testing.assert_allclose(smooth[12, 5:22, 0], smooth[12, 5:22, 0][::-1], atol=1e-7)
+    np.testing.assert_allclose(optimizers.smoothed(board)[8:16, 8:18], 0.2 * board[8:16, 8:18], atol=1e-6)
+    pixel = np.asarray(optimizers.smoothed(jnp.ones((24, 26, 3)))[12, 13])
     np.testing.assert_allclose(pixel, 1, atol=1e-6)
 
 
