@@ -3,7 +3,8 @@
     python benchmarks/refine.py PHOTOS PAINTINGS [--pairs 2]
 
 Both at 384 px, one pair after the other: fast takes 60 steps at each of its scales, 120 at the first; refine begins with the instant
-picture (whose time counts) and takes 36 at the last scale. The loss is that of the last step; the second run of each counts, with both networks loaded.
+picture (whose time counts) and takes 36 at the last scale. The loss is that of the last step. The second run of each counts, and both
+networks are loaded before.
 """
 
 import argparse
