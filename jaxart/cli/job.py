@@ -192,9 +192,8 @@ def _beginning(paintings: "list[np.ndarray]", options: Options, size: int) -> Ca
         )
     model = task.load_any_style()
     names = [str(number) for number in range(len(paintings))]
-    sides = [
-        min(round(size * options.style_scale), max(each.shape[:2])) for each in paintings
-    ]  # as that method sees them
+    largest = round(size * options.style_scale)  # that method shrinks paintings to this, and enlarges none
+    sides = [min(largest, max(each.shape[:2])) for each in paintings]
     each = np.stack([task.style_of(model, each, size=side) for each, side in zip(paintings, sides, strict=True)])
     style = task.style_mix(names, names, options.style_weights) @ each
 
