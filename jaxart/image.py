@@ -58,29 +58,40 @@ def resize(images: Array, size: tuple[int, int], *, method: str = "bicubic") -> 
     Returns:
         ``[..., height, width, C]``, the same dtype.
     """
-    images = jnp.asarray(images)
-    larger = [new > old for new, old in zip(size, images.shape[-3:-1], strict=True)]
-    if all(larger) and jnp.issubdtype(images.dtype, jnp.floating):
-        for axis, new in zip((-3, -2), size, strict=True):
-            images = _enlarged(images, axis, new, method)
-        return images
     shape = (*images.shape[:-3], *size, images.shape[-1])  # [..., height, width, C]
-    return jax.image.resize(images, shape, method=method)
+    return jax.image.resize(jnp.asarray(images), shape, method=method)
 
 
-def _enlarged(x: jax.Array, axis: int, size: int, method: str) -> jax.Array:
-    """Enlarge along an axis by the few neighbors that count; `jax.image.resize` multiplies by a matrix of all, which is slow on a CPU."""
-    old = x.shape[axis]
+@functools.partial(jax.jit, static_argnames=("size",))
+def enlarge(images: Array, size: tuple[int, int]) -> jax.Array:
+    """Resample to a larger `size` as `resize` does, by the four neighbors that count: a third of the time where it is a program of its own.
+
+    `resize` multiplies by a matrix of all neighbors, which is slow on a CPU. Inside another program that one is the better: lookups are
+    computed anew by all that use them, each with a rounding of its own.
+
+    Args:
+        images: ``[..., H, W, C]``, of floats.
+        size: (height, width) in pixels, none below that of the images.
+
+    Returns:
+        ``[..., height, width, C]``, the same dtype. Bicubic overshoots: the caller clips.
+    """
+    images = jnp.asarray(images)
+    for axis, new in zip((-3, -2), size, strict=True):
+        images = _enlarged(images, axis, new)
+    return images
+
+
+def _enlarged(x: jax.Array, axis: int, size: int) -> jax.Array:
+    old, shape = x.shape[axis], [1] * x.ndim
+    shape[axis] = size
     place = (np.arange(size) + 0.5) * (old / size) - 0.5
     taps = np.floor(place).astype(np.int64) + np.arange(-1, 3)[:, None]  # [4, size]
-    weights = _KERNELS[method](np.abs(place - taps)) * ((taps >= 0) & (taps < old))
+    weights = _cubic(np.abs(place - taps)) * ((taps >= 0) & (taps < old))
     weights = (weights / weights.sum(axis=0)).astype(np.float32)
-    shape = [1] * x.ndim
-    shape[axis] = size
     parts = [
         jnp.take(x, np.clip(tap, 0, old - 1), axis=axis) * weight.reshape(shape).astype(x.dtype)
         for tap, weight in zip(taps, weights, strict=True)
-        if weight.any()
     ]
     return functools.reduce(operator.add, parts)
 
@@ -89,9 +100,6 @@ def _cubic(distance: np.ndarray) -> np.ndarray:
     """Return Keys' kernel, a = -0.5."""
     near, far = (1.5 * distance - 2.5) * distance**2 + 1, ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-
-
-_KERNELS = {"bicubic": _cubic, "bilinear": lambda distance: np.maximum(1 - distance, 0)}
 
 
 def unit(images: Array) -> jax.Array:

@@ -13,7 +13,7 @@ import optax
 
 from jaxart import weights as files
 from jaxart.arrays import Array, Image, Key, PyTree, check_image, is_one_color
-from jaxart.image import fit_within, resize, unit
+from jaxart.image import enlarge, fit_within, resize, unit
 from jaxart.losses import WASSERSTEIN_NARROW, StyleLoss, moments
 from jaxart.models import VGG, AnyStyleNet, ManyStyleNet, vgg_depth
 from jaxart.models.stylenet import channel_moments, joined, split_tables
@@ -270,7 +270,8 @@ def style_of(model: AnyStyleModel, painting: Image, *, size: int = PAINTING_SIZE
         raise ValueError(f"size: expected at least {SMALLEST} pixels, got {size}.")
     _check_painting(picture, min(size, _LEAST))
     if max(picture.shape[:2]) != size:
-        picture = resize(picture, fit_within(picture.shape[:2], size))
+        bring = enlarge if max(picture.shape[:2]) < size else resize
+        picture = bring(picture, fit_within(picture.shape[:2], size))
     return np.asarray(_encoded(model.network, model.variables, picture))
 
 

@@ -26,22 +26,25 @@ class Optimizer(NamedTuple):
 def smoothed(image: Array) -> jax.Array:
     """Blend pixels with their neighbors: a fifth of them as they are, the rest blurred by [1, 2, 1] / 4 at distances 1, then 2, then 4.
 
-    Beyond the border is zero.
+    Beyond the border is zero, so that zeros that pad a picture change nothing in it.
 
     Args:
         image: ``[H, W, C]``.
     """
-    made, blurred = _SHARES[0] * image, image
+    (height, width), reach = image.shape[:2], 2 ** (len(_SHARES) - 1) - 1
+    made, blurred = _SHARES[0] * image, jnp.pad(image, ((reach, reach), (reach, reach), (0, 0)))
     for power, share in enumerate(_SHARES[1:]):
-        blurred = _blurred(_blurred(blurred, axis=0, distance=2**power), axis=1, distance=2**power)
-        made = made + share * blurred
+        distance = 2**power
+        blurred = _blurred(_blurred(blurred, axis=0, distance=distance), axis=1, distance=distance)
+        reach -= distance
+        made = made + share * blurred[reach : reach + height, reach : reach + width]
     return made
 
 
-def _blurred(x: Array, *, axis: int, distance: int) -> jax.Array:
-    pads = [(distance, distance) if each == axis else (0, 0) for each in range(x.ndim)]
-    padded, size = jnp.pad(x, pads), x.shape[axis]
-    before, here, after = (jax.lax.slice_in_dim(padded, n * distance, n * distance + size, axis=axis) for n in range(3))
+def _blurred(x: jax.Array, *, axis: int, distance: int) -> jax.Array:
+    """Blur where all three pixels are there."""
+    size = x.shape[axis] - 2 * distance
+    before, here, after = (jax.lax.slice_in_dim(x, n * distance, n * distance + size, axis=axis) for n in range(3))
     return 0.25 * before + 0.5 * here + 0.25 * after
 
 
