@@ -37,15 +37,8 @@ from jaxart.tasks.stylize.terms import SMOOTHNESS, Term, content_term, style_ter
 from jaxart.training import Recipe, example_keys
 
 ANY_STYLE = "any style"  # of a file of weights
-_FORM = (
-    "width",
-    "deep",
-    "blocks",
-    "coarse_blocks",
-    "style_width",
-    "hidden",
-    "style",
-)  # fields of the module that its file keeps
+_PAINTER = ("width", "deep", "blocks", "coarse_blocks")  # fields of the module that its file keeps: of the painter,
+_FORM = (*_PAINTER, "style_width", "hidden", "style")  # and of all of it
 _LARGEST = 1024  # of these that a file may speak of
 PAINTING_SIZE = 512  # pixels: the long side to which a painting is brought before its style is taken
 _TEMPERATURE = 0.1  # of the contrast, on the scale of a style distance
@@ -248,7 +241,7 @@ def as_many_styles(model: AnyStyleModel, styles: Array | np.ndarray, names: Sequ
     shared, tables = split_tables(model.variables["params"]["painter"])
     vectors = np.asarray(styles, np.float32)
     tables = jax.tree.map(lambda leaf: vectors @ np.asarray(leaf), tables)
-    form = {name: getattr(model.network, name) for name in ("width", "deep", "blocks", "coarse_blocks")}
+    form = {name: getattr(model.network, name) for name in _PAINTER}
     params = {"painter": joined(shared, tables)}
     return StyleModel(ManyStyleNet(styles=len(vectors), **form), {"params": params}, {"names": list(names)})
 
