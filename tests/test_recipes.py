@@ -71,6 +71,12 @@ def variational(*unused) -> Case:
     return Case(recipe, bars, "bound", lambda state: state.params, eager=False)
 
 
+def flowing(*unused) -> Case:
+    network = models.VelocityNet(width=4, factors=(1, 2), classes=2)
+    recipe = generate.flow(network, shape=(8, 8, 1), classes=2, optimizer=optax.adam(0.01))
+    return Case(recipe, bars, "loss", lambda state: state.params, eager=False)
+
+
 def photographs(first):
     """Yield the same two pictures of noise, so that a few steps on them lower the loss."""
     pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)
@@ -125,6 +131,7 @@ CASES = {
         (models.SNGANGenerator(size=8, channels=1, width=4), models.SNGANDiscriminator(width=4)), bars, GRAY,
         loss=losses.HINGE, discriminator_steps=2,
     ),
+    "flow": flowing,
     "vae": variational,
     "classifier": classifying,
     "many styles": many_styles,

@@ -12,6 +12,7 @@ from jaxart.models.gan import (
     SNGANGenerator,
 )
 from jaxart.models.stylenet import ManyStyleNet
+from jaxart.models.unet import UNet, VelocityNet
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
@@ -27,8 +28,10 @@ __all__ = [
     "SNGANDiscriminator",
     "SNGANGenerator",
     "SmallClassifier",
+    "UNet",
     "VAEDecoder",
     "VAEEncoder",
+    "VelocityNet",
     "vgg_depth",
     "vgg_halo",
     "vgg_stride",

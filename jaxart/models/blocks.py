@@ -97,6 +97,20 @@ def upsample(images: Array) -> jax.Array:
     return pixels.reshape(n, 2 * h, 2 * w, c)
 
 
+def space_to_depth(x: Array) -> jax.Array:
+    """Make squares of 2 x 2 pixels the channels of one: ``[B, 2 h, 2 w, C] -> [B, h, w, 4 C]``."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // 2, width // 2, 4 * channels)
+
+
+def depth_to_space(x: Array) -> jax.Array:
+    """Undo `space_to_depth`: ``[B, h, w, 4 C] -> [B, 2 h, 2 w, C]``."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
 def _with_box(kernel: Array) -> jax.Array:
     """Convolve a kernel with a 2 x 2 box of ones: 3 x 3 become 4 x 4."""
     padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))

@@ -15,7 +15,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxart.arrays import Array, Key, PyTree
-from jaxart.models.blocks import upsampled_conv2d
+from jaxart.models.blocks import depth_to_space, space_to_depth, upsampled_conv2d
 from jaxart.ops.convolution import conv2d
 
 EPSILON = 1e-5  # added to variances
@@ -235,7 +235,7 @@ class StylePainter(nn.Module):
     @nn.compact
     def __call__(self, images: Array, style: Array) -> jax.Array:
         (height, width), stride = images.shape[1:3], painter_stride(self.coarse_blocks)
-        x = _halved(replicated(2 * jnp.asarray(images) - 1, 0, (-height % stride, -width % stride)))
+        x = space_to_depth(replicated(2 * jnp.asarray(images) - 1, 0, (-height % stride, -width % stride)))
         exact = self._normed(x, style, "first", self.width, dtype=jnp.float32)  # of smooth parts bfloat16 keeps nothing
         x = fine = exact.astype(self.dtype)
         x = self._normed(x, style, "down", self.deep, kernel_size=4, stride=2)
@@ -249,7 +249,7 @@ class StylePainter(nn.Module):
         x = jax.nn.relu(self._normed(x, style, "up", self.width, relu=False, up=True) + kept * fine)
         x = self._convolution("picture", 12, bias=True, initializer=_four_alike)(x)
         x = StyleColors(name="colors")(x.astype(jnp.float32), style)
-        return _doubled(jax.nn.sigmoid(x))[:, :height, :width]
+        return depth_to_space(jax.nn.sigmoid(x))[:, :height, :width]
 
     def _block(self, x: jax.Array, style: Array, name: str, spacing: int) -> jax.Array:
         inner = self._normed(x, style, f"{name}_1", self.deep)
@@ -277,20 +277,6 @@ class StylePainter(nn.Module):
 
     def _convolution(self, name: str, features: int, **form: Any) -> BorderConvolution:
         return BorderConvolution(features, winograd=self.winograd, name=name, **{"dtype": self.dtype, **form})
-
-
-def _halved(x: jax.Array) -> jax.Array:
-    """Make squares of 2 x 2 pixels the channels of one: ``[B, 2 h, 2 w, C] -> [B, h, w, 4 C]``."""
-    batch, height, width, channels = x.shape
-    x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(batch, height // 2, width // 2, 4 * channels)
-
-
-def _doubled(x: jax.Array) -> jax.Array:
-    """Undo `_halved`."""
-    batch, height, width, channels = x.shape
-    x = x.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
 def _four_alike(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:

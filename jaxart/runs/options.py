@@ -37,7 +37,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class GeneratorOptions(RunOptions):
-    """What a GAN and a VAE share: pictures in, pictures out."""
+    """What a GAN, a flow and a VAE share: pictures in, pictures out."""
 
     size: Annotated[int, Option("Side of the pictures, a power of two.", DATA)] = 32
     channels: Annotated[Literal[1, 3], Option("1 for gray, 3 for color.", DATA)] = 3
@@ -60,7 +60,6 @@ class GeneratorOptions(RunOptions):
         False
     )
     width: Annotated[int, Option("Channels at half the size; they double toward 4 x 4.", NETWORK)] = 64
-    latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 128
     half_life: Annotated[
         float, Option("Pictures after which the average of the weights, from which pictures are made, forgets half.")
     ] = 10_000
@@ -73,6 +72,7 @@ class GanOptions(GeneratorOptions):
     model: Annotated[
         Literal["dcgan", "sngan"], Option("dcgan is small and quick, sngan residual and better.", NETWORK)
     ] = "dcgan"
+    latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 128
     loss: Annotated[
         Literal["relativistic", "non-saturating", "saturating", "hinge", "least-squares", "wasserstein"],
         Option("relativistic wants --r1 and --r2; wasserstein --gradient-penalty 10."),
@@ -91,6 +91,38 @@ class GanOptions(GeneratorOptions):
             "For few pictures: color translation cutout. Shown to the discriminator on both sides, so it is not learned."
         ),
     ] = ()
+
+
+@dataclass(frozen=True)
+class FlowOptions(GeneratorOptions):
+    """What a flow has beside them."""
+
+    batch: Annotated[int, Option("Examples per step, over all devices.")] = 32
+    width: Annotated[int, Option("Channels of the network's first level.", NETWORK)] = 32
+    factors: Annotated[
+        tuple[int, ...],
+        Option("Its levels, each half the size of the one before: widths, in times the first.", NETWORK),
+    ] = (1, 2, 4, 6)
+    blocks: Annotated[int, Option("Residual blocks of a level, down and up.", NETWORK)] = 1
+    squares: Annotated[
+        int, Option("1 to compute at half the size, which costs a quarter; 0 at the full size.", NETWORK)
+    ] = 1
+    attention: Annotated[int, Option("How many of the smallest levels see the whole picture at once.", NETWORK)] = 1
+    learning_rate: Annotated[
+        float, Option("Learning rate of Adam; it rises briefly, then falls to a tenth by a cosine.")
+    ] = 1e-3
+    half_life: Annotated[
+        float, Option("Pictures after which the average of the weights, from which pictures are made, forgets half.")
+    ] = 50_000
+    time_mean: Annotated[
+        float, Option("Below 0 learns more from noisy pictures, above 0 from nearly finished ones.")
+    ] = 0.0
+    time_std: Annotated[float, Option("More learns from all times alike.")] = 1.0
+    drop_class: Annotated[float, Option("How often a picture's class is left out, so that guidance can work.")] = 0.1
+    sampling_steps: Annotated[int, Option("Steps from noise to a picture, of two looks each.")] = 20
+    guidance: Annotated[
+        float, Option("With classes: 1 draws them as they are, more draws what is most typical of them.")
+    ] = 1.5
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Generating pictures: adversarial networks, variational autoencoders, and what is done with a trained one."""
+"""Generating pictures: adversarial networks, flows, variational autoencoders, and what is done with a trained one."""
 
 from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
 from jaxart.tasks.generate.evaluate import (
@@ -11,6 +11,9 @@ from jaxart.tasks.generate.evaluate import (
     score_pictures,
     vgg_judge,
 )
+from jaxart.tasks.generate.flow_matching import FlowInfo, FlowState, between, flow
+from jaxart.tasks.generate.guide import TowardStyle, keep_outside
+from jaxart.tasks.generate.integrate import Solver, flow_of
 from jaxart.tasks.generate.sample import (
     PLATFORMS,
     Generate,
@@ -27,21 +30,29 @@ from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_l
 __all__ = [
     "PLATFORMS",
     "Examples",
+    "FlowInfo",
+    "FlowState",
     "Generate",
     "Info",
     "Judge",
     "Penalties",
     "Setting",
+    "Solver",
     "State",
+    "TowardStyle",
     "VAEInfo",
     "VAEState",
+    "between",
     "decoder_of",
     "draw_examples",
     "draw_latents",
     "evidence",
     "export",
+    "flow",
+    "flow_of",
     "gan",
     "generator_of",
+    "keep_outside",
     "pca_log_likelihood",
     "pictures",
     "score_classes",

@@ -1,0 +1,110 @@
+"""Flows as a kind of run."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import optax
+
+from jaxart import data as shelf
+from jaxart import models
+from jaxart.arrays import Key, PyTree
+from jaxart.runs import pictures
+from jaxart.runs.kind import Facts, Generator, Trained
+from jaxart.runs.options import FlowOptions
+from jaxart.tasks import generate as task
+from jaxart.training import Recipe
+
+_WARM_UP = 500  # steps over which the learning rate rises, a tenth of the run at most
+
+load = pictures.load
+
+
+def facts(options: FlowOptions, data: dict[str, shelf.Dataset]) -> Facts:
+    """Return the names of the classes, and the root mean square of the pictures in [-1, 1].
+
+    Args:
+        options: of the run.
+        data: by source.
+
+    Raises:
+        ValueError: classes are to be learned and there are none.
+    """
+    found, images = pictures.facts(options, data), data["data"].columns["image"]
+    squares = [np.mean((each / 127.5 - 1) ** 2, dtype=np.float64) for each in images]
+    return {**found, "scale": round(float(np.sqrt(np.mean(squares))), 3)}
+
+
+def recipe(options: FlowOptions, facts: Facts) -> Recipe:
+    """Return the recipe of a flow.
+
+    Args:
+        options: of the run.
+        facts: the names of the classes.
+    """
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0,
+        options.learning_rate,
+        warmup_steps=min(_WARM_UP, options.steps // 10),
+        decay_steps=options.steps,
+        end_value=options.learning_rate / 10,
+    )
+    return task.flow(
+        _network(options, facts),
+        shape=_shape(options),
+        classes=len(pictures.learned_classes(options, facts)),
+        optimizer=optax.adam(rate, b2=0.99),
+        half_life=options.half_life,
+        time_mean=options.time_mean,
+        time_std=options.time_std,
+        drop_class=options.drop_class,
+        transform=pictures.transform_of(options),
+    )
+
+
+def batches(
+    key: Key, options: FlowOptions, data: dict[str, shelf.Dataset], first: int, process: tuple[int, int]
+) -> Iterator[shelf.Batch]:
+    """Return batches of pictures.
+
+    Args: see `Kind`.
+    """
+    return shelf.batches(key, data["data"], options.batch, first=first, process=process)
+
+
+def parameters(state: task.FlowState) -> dict[str, PyTree]:
+    """Return the parameters of the network."""
+    return {"velocity": state.params}
+
+
+def generator(trained: Trained) -> Generator:
+    """Return the flow of the averaged network: its latents are noise."""
+    options, classes = trained.options, pictures.learned_classes(trained.options, trained.facts)
+    solver = task.Solver(
+        _network(options, trained.facts),
+        _shape(options),
+        steps=options.sampling_steps,
+        guidance=options.guidance,
+        classes=len(classes),
+    )
+    return Generator(
+        task.flow_of(solver, trained.state.average), options.size * options.size * options.channels, classes
+    )
+
+
+sample, score, export = pictures.uses_of(generator)
+
+
+def _shape(options: FlowOptions) -> tuple[int, int, int]:
+    return options.size, options.size, options.channels
+
+
+def _network(options: FlowOptions, facts: Facts) -> models.VelocityNet:
+    return models.VelocityNet(
+        width=options.width,
+        factors=tuple(options.factors),
+        blocks=options.blocks,
+        squares=options.squares,
+        attention=options.attention,
+        classes=len(pictures.learned_classes(options, facts)),
+        scale=facts["scale"],
+    )

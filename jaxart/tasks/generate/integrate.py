@@ -1,0 +1,127 @@
+"""Drawing pictures with a flow: integrating its velocity from noise, freely, from a given picture, around one, or toward a style.
+
+A latent is the noise itself, flattened, so that a flow is a generator like others: walks, sheets and scores know no difference. What
+guides a drawing does so through the picture at which the path is aimed, ``x + (1 - t) v``: a function may adjust it at every step.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxart.arrays import Array, Key, PyTree
+from jaxart.tasks.generate.flow_matching import between
+from jaxart.tasks.generate.sample import Generate
+
+Adjust = Callable[[PyTree, Array, Array], Array]  # arrays, aimed pictures [B, H, W, C] in [-1, 1], time -> pictures
+
+
+class Solver(NamedTuple):
+    """How a flow is integrated; hashable, so that equal solvers share a program.
+
+    Fields:
+        network: ``(x [B, *shape], time [B], label [B]) -> velocity``.
+        shape: of one picture.
+        steps: of Heun's method, which looks twice a step, but once in the last.
+        guidance: w of ``v_none + w (v_label - v_none)``; 1 is the class itself, more is more typical of it, and less diverse.
+        classes: that the network knows; 0 for none.
+        adjust: functions of the pictures that are aimed at, one after the other; ``variables["adjust"]`` has the arrays of each.
+        start_time: from 0 (noise alone) to 1: where the path begins on the way to ``variables["start"]``, a picture in [-1, 1].
+        repeats: how often each step is taken, from new noise: what is adjusted and what is not fit better.
+    """
+
+    network: Any
+    shape: tuple[int, ...]
+    steps: int = 20
+    guidance: float = 1.0
+    classes: int = 0
+    adjust: tuple[Adjust, ...] = ()
+    start_time: float = 0.0
+    repeats: int = 1
+
+
+def flow_of(solver: Solver, params: PyTree, **arrays: PyTree) -> Generate:
+    """Return a flow, ready to draw: latents are noise ``[B, H W C]``.
+
+    Args:
+        solver: how it is integrated.
+        params: of its network, such as ``state.average``.
+        arrays: `start` and `adjust`, where the solver needs them.
+
+    Raises:
+        ValueError: a solver without steps, or one that begins on no path.
+
+    Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, algorithm 1 (Heun's method); Ho and
+    Salimans, Classifier-Free Diffusion Guidance, 2022, eq. 6; repeats: Lugmayr et al., RePaint, 2022, section 4.2.
+    """
+    if min(solver.steps, solver.repeats) < 1 or not 0 <= solver.start_time < 1:
+        raise ValueError(
+            "flow_of: expected steps and repeats of at least 1 and a start_time in [0, 1), got "
+            f"{solver.steps}, {solver.repeats} and {solver.start_time}."
+        )
+    variables = {"params": params, **arrays}
+    return Generate(_draw, solver, jax.tree.map(jnp.asarray, variables))
+
+
+def _draw(solver: Solver, variables: PyTree, z: Array, label: Array) -> jax.Array:
+    x = noise = z.reshape(-1, *solver.shape)
+    if solver.start_time:
+        start = jnp.broadcast_to(variables["start"], noise.shape)
+        x = between(noise, start, jnp.full(len(noise), solver.start_time))
+    times = jnp.linspace(solver.start_time, 1.0, solver.steps + 1)
+    aim = functools.partial(_aim, solver, variables, label)
+    keys = _keys_of(z)
+
+    def step(number, x):
+        index, turn = jnp.divmod(number, solver.repeats)
+        now, after = times[index], times[index + 1]
+        x = jax.lax.cond(turn > 0, lambda x: _back(_folded(keys, number), x, after, now), lambda x: x, x)
+        return _heun(aim, x, now, after)
+
+    x = jax.lax.fori_loop(0, (solver.steps - 1) * solver.repeats, step, x)
+    return (aim(x, times[-2]) + 1) / 2  # the last step, which leads to the picture that is aimed at
+
+
+def _heun(aim: Callable, x: jax.Array, now: jax.Array, after: jax.Array) -> jax.Array:
+    first = (aim(x, now) - x) / (1 - now)
+    there = x + (after - now) * first
+    second = (aim(there, after) - there) / (1 - after)
+    return x + (after - now) * (first + second) / 2
+
+
+def _aim(solver: Solver, variables: PyTree, label: Array, x: jax.Array, time: jax.Array) -> jax.Array:
+    """Return the pictures to which the paths lead if they go on straight, adjusted."""
+    aimed = x + (1 - time) * _velocity(solver, variables["params"], x, time, label)
+    for adjust, arrays in zip(solver.adjust, variables.get("adjust", ()), strict=True):
+        aimed = adjust(arrays, aimed, time)
+    return aimed
+
+
+def _velocity(solver: Solver, params: PyTree, x: jax.Array, time: jax.Array, label: Array) -> jax.Array:
+    def apply(x, label):
+        return solver.network.apply({"params": params}, x, jnp.full(len(x), time), label)
+
+    if not solver.classes or solver.guidance == 1:
+        return apply(x, label)
+    both = apply(jnp.concatenate([x, x]), jnp.concatenate([label, jnp.full_like(label, solver.classes)]))
+    given, none = jnp.split(both, 2)
+    return none + solver.guidance * (given - none)
+
+
+def _back(keys: Key, x: jax.Array, after: jax.Array, now: jax.Array) -> jax.Array:
+    """Return to an earlier time by new noise: what was ``(1 - t') noise + t' picture`` becomes ``(1 - t) noise + t picture``."""
+    share = now / after
+    spread = jnp.sqrt((1 - now) ** 2 - (share * (1 - after)) ** 2)
+    return share * x + spread * jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
+
+
+def _keys_of(z: Array) -> Key:
+    """Make a key of the bits of each latent, so that a picture depends on its latent alone."""
+    bits = jax.lax.bitcast_convert_type(z[:, :2].astype(jnp.float32), jnp.uint32)
+    return jax.vmap(jax.random.wrap_key_data)(bits)
+
+
+def _folded(keys: Key, number: Array) -> Key:
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
