@@ -103,6 +103,82 @@ def test_two_devices_go_on_as_one(trained, tmp_path):
     assert logs[1]["discriminator"] == pytest.approx(logs[0]["discriminator"], rel=1e-5)
 
 
+@pytest.fixture(scope="module")
+def flow(data, tmp_path_factory):
+    """A flow of a few steps."""
+    few = {name: value for name, value in TINY.items() if name != "latent"}
+    options = runs.FlowOptions(**few, factors=(1, 2), conditional=True, sampling_steps=3)
+    run = runs.begin("flow", data / "bars.npz", tmp_path_factory.mktemp("flow") / "run", options=options)
+    runs.train(run)
+    return run
+
+
+def test_a_flow_resumes_and_draws(flow, data, tmp_path):
+    assert flow.facts["scale"] == pytest.approx(0.55, abs=0.1)
+    half = runs.begin("flow", data / "bars.npz", tmp_path / "run", options=flow.options)
+    runs.train(half, stop=lambda: files.saved_steps(half.folder) != [])
+    assert max(files.saved_steps(half.folder)) < 20
+    runs.train(half)
+    for a, b in zip(*(jax.tree.leaves(runs.newest_state(each)) for each in (flow, half)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (flow.folder / "samples" / "step0000020.png").is_file()
+    drawn = runs.sample(flow, 3, label="1")
+    assert drawn.shape == (3, 8, 8, 1)
+    assert runs.walk(flow, stops=2, frames=2).shape == (4, 8, 8, 1)
+    exported = jax.export.deserialize(bytearray(runs.export(flow, tmp_path / "flow.bin").read_bytes()))
+    z, label = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32), np.ones(3, np.int32)
+    np.testing.assert_allclose(exported.call(z, label), runs.generator(flow).generate(z, label), atol=1e-4)
+
+
+def test_a_flow_varies_and_fills_pictures_of_any_size(flow, tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    picture, mask = rng.uniform(0, 1, (12, 8, 3)).astype(np.float32), np.zeros((12, 8, 1), np.float32)
+    mask[:, 4:] = 1
+    small = shelf.shaped(io.Picture(picture), shelf.Shape(8, 1, "crop")) / 255
+    near, far = (
+        np.abs(runs.sample(flow, 2, guidance=runs.Guidance(picture=picture, strength=strength)) - small).mean()
+        for strength in (0.05, 1.0)
+    )
+    assert near < 0.1 < far
+    filled = runs.sample(flow, 2, guidance=runs.Guidance(picture=picture, mask=mask, repeats=2))
+    np.testing.assert_array_equal(np.rint(255 * filled[:, :, :4]), np.rint(255 * small[None, :, :4]).repeat(2, 0))
+    assert np.std(filled[:, :, 4:] - small[:, 4:]) > 0.05
+    for name, pixels in (("picture", picture), ("mask", mask.repeat(3, 2))):
+        io.write(tmp_path / f"{name}.png", pixels)
+    files = ["--fill", tmp_path / "picture.png", "--mask", tmp_path / "mask.png"]
+    where = flow.folder, "-o", tmp_path / "out.png", "-n", 2
+    assert command(monkeypatch, capsys, "generate", *where, *files)[0] == 0
+    assert io.read(tmp_path / "out.png").shape[:2] == io.grid(filled, columns=8).shape[:2]
+    code, told = command(monkeypatch, capsys, "generate", *where, *files[:2])
+    assert code == 2
+    assert "--fill and --mask belong together" in told
+
+
+def test_what_is_no_flow_cannot_be_guided(flow):
+    run = flow._replace(kind="vae")
+    with pytest.raises(ValueError, match="vae cannot be guided; a flow can"):
+        runs.sample(run, 1, guidance=runs.Guidance())
+
+
+@pytest.mark.parametrize(
+    ("guidance", "said"),
+    [
+        ({"mask": np.ones((4, 4, 1))}, "no picture to be filled"),
+        (
+            {"mask": np.ones((4, 4, 1)), "picture": np.ones((4, 5, 3))},
+            "expected the size of the picture, 5 x 4, got 4 x 4",
+        ),
+        ({"mask": np.zeros((4, 4, 1)), "picture": np.ones((4, 4, 3))}, "nothing in it is to be filled"),
+        ({"picture": np.ones((4, 4, 3)), "strength": 0.0}, "strength: expected above 0"),
+        ({"style_strength": -1.0}, "style_strength"),
+        ({"steps": 0}, "steps"),
+    ],
+)
+def test_guidance_that_does_not_fit_is_refused(flow, guidance, said):
+    with pytest.raises(ValueError, match=said):
+        runs.sample(flow, 1, guidance=runs.Guidance(**guidance))
+
+
 def test_a_vae_trains_and_resumes_from_its_folder_alone(data, tmp_path):
     run = runs.begin("vae", data / "bars.npz", tmp_path / "run", options=runs.VaeOptions(**TINY, learning_rate=0.01))
     runs.train(run)

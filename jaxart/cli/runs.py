@@ -18,9 +18,10 @@ from jaxart.runs.options import DATA, NETWORK, TRAINING
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from jaxart.runs import Run
+    from jaxart.runs import Guidance, Run
 
 _GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate((DATA, NETWORK, TRAINING), 1)}
+_GUIDE = Group("Guiding a flow", sort_key=len(_GROUPS) + 2)
 _PLACE = Group("Devices", sort_key=len(_GROUPS) + 1)
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
@@ -40,6 +41,23 @@ class Place:
     ] = None
     processes: Annotated[int | None, Parameter(group=_PLACE, help="How many processes.")] = None
     process: Annotated[int | None, Parameter(group=_PLACE, help="The number of this process, from 0.")] = None
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What guides a flow; see `runs.Guidance`."""
+
+    steps: Annotated[int | None, Parameter(group=_GUIDE, help="From noise to a picture. [the run's]")] = None
+    guidance: Annotated[
+        float | None, Parameter(group=_GUIDE, help="With classes: more draws what is more typical of them. [the run's]")
+    ] = None
+    like: Annotated[Path | None, Parameter(group=_GUIDE, help="A picture to be varied.")] = None
+    strength: Annotated[float, Parameter(group=_GUIDE, help="How much of it is made anew, above 0, up to 1.")] = 0.5
+    fill: Annotated[Path | None, Parameter(group=_GUIDE, help="A picture to be filled where the mask is white.")] = None
+    mask: Annotated[Path | None, Parameter(group=_GUIDE, help="A picture of the same size, black and white.")] = None
+    repeats: Annotated[int, Parameter(group=_GUIDE, help="More fit what is filled better to the rest.")] = 4
+    style: Annotated[Path | None, Parameter(group=_GUIDE, help="A painting, toward whose style it draws.")] = None
+    style_strength: Annotated[float, Parameter(group=_GUIDE, help="How far, 0 to about 1.")] = 0.5
 
 
 def train_app() -> App:
@@ -184,15 +202,21 @@ def generate(
     seed: Annotated[int, Parameter(help="Picture i depends on the seed and i alone.")] = 0,
     label: Annotated[str | None, Parameter(help="One class; by default a row of each.")] = None,
     separate: Annotated[bool, Parameter(help="Write each picture to its own file in the folder OUTPUT.")] = False,
+    guide: Annotated[Guide, Parameter(name="*")] = Guide(),
 ) -> int:
-    """Make pictures with a trained generator, on one sheet or as files."""
+    """Make pictures with a trained generator, on one sheet or as files.
+
+    A flow can be guided: by a picture that it varies (--like), by one that it fills (--fill, --mask), toward a painting's style (--style).
+
+    Example: `jaxart generate RUN -o filled.png --fill torn.jpg --mask hole.png -n 8`
+    """
     from jaxart import io, runs
     from jaxart.cli.devices import keep_compiled_programs
 
     keep_compiled_programs()
     if not separate:
         io.check_writable(output)
-    images = runs.sample(runs.open_run(run), count, seed=seed, label=label)
+    images = runs.sample(runs.open_run(run), count, seed=seed, label=label, guidance=_guidance(guide))
     if separate:
         output.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
@@ -201,6 +225,29 @@ def generate(
         io.write(output, io.grid(images, columns=8))
     say(f"{output}: {count} pictures")
     return 0
+
+
+def _guidance(guide: Guide) -> "Guidance | None":
+    """Read what guides; None where nothing was asked for."""
+    from jaxart import io, runs
+
+    if guide == Guide():
+        return None
+    if (guide.fill is None) != (guide.mask is None) or (guide.fill and guide.like):
+        raise ValueError("--fill and --mask belong together, and without --like.")
+    picture, mask, style = (
+        None if path is None else io.read(path) for path in (guide.fill or guide.like, guide.mask, guide.style)
+    )
+    return runs.Guidance(
+        steps=guide.steps,
+        weight=guide.guidance,
+        picture=picture,
+        strength=guide.strength,
+        mask=mask,
+        repeats=guide.repeats,
+        style=style,
+        style_strength=guide.style_strength,
+    )
 
 
 def interpolate(

@@ -20,7 +20,7 @@ from jaxart.data.augmentation import (
 )
 from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take, with_columns
 from jaxart.data.samplers import Order, Sampler, balanced, mixture, shuffled, weighted
-from jaxart.data.shape import with_channels
+from jaxart.data.shape import Shape, shaped, with_channels
 from jaxart.data.sources import load
 from jaxart.data.splits import split_by_group, split_by_time, split_randomly
 from jaxart.data.stream import batches
@@ -33,6 +33,7 @@ __all__ = [
     "Dataset",
     "Order",
     "Sampler",
+    "Shape",
     "as_classes",
     "augment",
     "balanced",
@@ -54,6 +55,7 @@ __all__ = [
     "quarter_turn",
     "rotate",
     "saturation",
+    "shaped",
     "shuffled",
     "split_by_group",
     "split_by_time",

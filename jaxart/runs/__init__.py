@@ -11,9 +11,10 @@ Names load when they are used: the kinds and their options are light, the rest n
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jaxart.runs.kind import KINDS, Facts, Generator, Kind, Trained
+from jaxart.runs.kind import KINDS, Facts, Generator, Guidance, Kind, Trained
 from jaxart.runs.options import (
     AnyStyleOptions,
+    FlowOptions,
     GanOptions,
     GeneratorOptions,
     Option,
@@ -33,9 +34,11 @@ __all__ = [
     "AnyStyleOptions",
     "DryRun",
     "Facts",
+    "FlowOptions",
     "GanOptions",
     "Generator",
     "GeneratorOptions",
+    "Guidance",
     "Kind",
     "LockedError",
     "Option",

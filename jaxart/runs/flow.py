@@ -1,5 +1,6 @@
 """Flows as a kind of run."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +10,8 @@ from jaxart import data as shelf
 from jaxart import models
 from jaxart.arrays import Key, PyTree
 from jaxart.runs import pictures
-from jaxart.runs.kind import Facts, Generator, Trained
+from jaxart.runs.guidance import with_guidance
+from jaxart.runs.kind import Facts, Generator, Guidance, Trained
 from jaxart.runs.options import FlowOptions
 from jaxart.tasks import generate as task
 from jaxart.training import Recipe
@@ -78,17 +80,29 @@ def parameters(state: task.FlowState) -> dict[str, PyTree]:
 
 def generator(trained: Trained) -> Generator:
     """Return the flow of the averaged network: its latents are noise."""
+    return guided(trained, Guidance())
+
+
+def guided(trained: Trained, guidance: Guidance) -> Generator:
+    """Return the flow with its drawing guided.
+
+    Args:
+        trained: what the run has come to.
+        guidance: by what.
+
+    Raises:
+        ValueError: numbers out of their range, a mask without a picture or of another shape.
+    """
     options, classes = trained.options, pictures.learned_classes(trained.options, trained.facts)
     solver = task.Solver(
         _network(options, trained.facts),
         _shape(options),
-        steps=options.sampling_steps,
-        guidance=options.guidance,
+        steps=options.sampling_steps if guidance.steps is None else guidance.steps,
+        guidance=options.guidance if guidance.weight is None else guidance.weight,
         classes=len(classes),
     )
-    return Generator(
-        task.flow_of(solver, trained.state.average), options.size * options.size * options.channels, classes
-    )
+    flow = with_guidance(solver, trained.state.average, guidance, fit=options.fit)
+    return Generator(flow, math.prod(_shape(options)), classes)
 
 
 sample, score, export = pictures.uses_of(generator)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jaxart.runs.options import AnyStyleOptions, FlowOptions, GanOptions, RunOptions, StyleOptions, VaeOptions
 
 if TYPE_CHECKING:
-    from jaxart.arrays import Key, PyTree
+    from jaxart.arrays import Image, Key, PyTree
     from jaxart.data import Batch, Dataset
     from jaxart.metrics import ScoreCard
     from jaxart.tasks.generate import Generate
@@ -43,6 +43,30 @@ class Generator(NamedTuple):
     classes: tuple[str, ...]
 
 
+class Guidance(NamedTuple):
+    """What guides the drawing of pictures; those given are ``[H, W, C]`` in [0, 1], of any size, and are brought to the run's.
+
+    Fields:
+        steps: of the way from noise to a picture; None for the run's.
+        weight: how much more a picture is of its class than of any; None for the run's.
+        picture: to be varied, or filled where `mask` says.
+        strength: from 0 to 1, how much of `picture` is made anew; with a mask it is not looked at.
+        mask: ``[H, W, 1]`` of the picture's shape: 1 where it is to be filled, 0 where it stays as it is.
+        repeats: with a mask, how often each step is taken; more fit what is filled better to the rest.
+        style: a painting whose style the pictures are drawn toward.
+        style_strength: how far that moves them, in units of pixels from -1 to 1.
+    """
+
+    steps: int | None = None
+    weight: float | None = None
+    picture: "Image | None" = None
+    strength: float = 0.5
+    mask: "Image | None" = None
+    repeats: int = 4
+    style: "Image | None" = None
+    style_strength: float = 0.5
+
+
 class Kind(NamedTuple):
     """A kind of trained thing: what a run asks it for. O are its options.
 
@@ -64,6 +88,7 @@ class Kind(NamedTuple):
         onnx: ``Trained -> bytes`` of an ONNX file; or None.
         network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
+        guided: ``(Trained, Guidance) -> Generator``, for those whose drawing can be guided; or None.
     """
 
     summary: str
@@ -82,6 +107,7 @@ class Kind(NamedTuple):
     onnx: Callable[[Trained], bytes] | None = None
     network: "Callable[[Trained], Network] | None" = None
     generator: Callable[[Trained], Generator] | None = None
+    guided: Callable[[Trained, Guidance], Generator] | None = None
 
 
 _NEEDED = ("load", "facts", "recipe", "batches", "parameters")
@@ -118,6 +144,11 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train gan drawings/ -o run --size 64 --diff-augment color translation cutout`
         """,
     ),
+    "vae": _ours(
+        "jaxart.runs.vae",
+        VaeOptions,
+        "Train a variational autoencoder: blurrier pictures than a GAN's, but a likelihood, and no mode is left out.",
+    ),
     "flow": _ours(
         "jaxart.runs.flow",
         FlowOptions,
@@ -128,11 +159,7 @@ KINDS: dict[str, Kind] = {
 
         Example: `jaxart train flow drawings/ -o run --size 64`
         """,
-    ),
-    "vae": _ours(
-        "jaxart.runs.vae",
-        VaeOptions,
-        "Train a variational autoencoder: blurrier pictures than a GAN's, but a likelihood, and no mode is left out.",
+        abilities=(*_ABILITIES_OF_GENERATORS, "guided"),
     ),
     "style": _ours(
         "jaxart.runs.style",

@@ -10,7 +10,7 @@ from jaxart import data as shelf
 from jaxart import io, metrics, weights
 from jaxart.arrays import check_choice
 from jaxart.runs import folder as files
-from jaxart.runs.kind import KINDS, Generator, Trained
+from jaxart.runs.kind import KINDS, Generator, Guidance, Trained
 from jaxart.runs.options import RunOptions
 from jaxart.runs.pictures import draw, make
 from jaxart.runs.run import Paths, Run, by_source, checkpoints_of, keys_of, recipe_of, with_data
@@ -44,7 +44,9 @@ def generator(run: Run) -> Generator:
     return _ability(run, "generator", "makes no pictures")(_trained(run))
 
 
-def sample(run: Run, count: int = 64, *, seed: int = 0, label: str | None = None) -> np.ndarray:
+def sample(
+    run: Run, count: int = 64, *, seed: int = 0, label: str | None = None, guidance: Guidance | None = None
+) -> np.ndarray:
     """Make pictures with a run's generator.
 
     Args:
@@ -52,17 +54,22 @@ def sample(run: Run, count: int = 64, *, seed: int = 0, label: str | None = None
         count: how many.
         seed: picture i depends on the seed and i alone.
         label: one class; by default eight of each class, in turn.
+        guidance: what guides it, for kinds that can be guided (flows).
 
     Returns:
         float32 ``[count, H, W, C]`` in [0, 1]; ``io.grid(pictures, columns=8)`` puts them side by side.
 
     Raises:
-        ValueError: as `generator`; or an unknown label.
+        ValueError: as `generator`; an unknown label; guidance that its kind does not know, or that does not fit.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}.")
-    found = generator(run)
+    found = generator(run) if guidance is None else _guided(run, guidance)
     return make(found, *draw(found, seed, count, label))
+
+
+def _guided(run: Run, guidance: Guidance) -> Generator:
+    return _ability(run, "guided", "cannot be guided; a flow can")(_trained(run), guidance)
 
 
 def walk(run: Run, *, stops: int = 8, frames: int = 12, seed: int = 0, label: str | None = None) -> np.ndarray:

@@ -13,7 +13,7 @@ from jaxart.tasks.generate.evaluate import (
 )
 from jaxart.tasks.generate.flow_matching import FlowInfo, FlowState, between, flow
 from jaxart.tasks.generate.guide import TowardStyle, keep_outside
-from jaxart.tasks.generate.integrate import Solver, flow_of
+from jaxart.tasks.generate.integrate import Adjust, Solver, flow_of
 from jaxart.tasks.generate.sample import (
     PLATFORMS,
     Generate,
@@ -29,6 +29,7 @@ from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_l
 
 __all__ = [
     "PLATFORMS",
+    "Adjust",
     "Examples",
     "FlowInfo",
     "FlowState",

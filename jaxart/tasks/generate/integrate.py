@@ -69,7 +69,7 @@ def _draw(solver: Solver, variables: PyTree, z: Array, label: Array) -> jax.Arra
     x = noise = z.reshape(-1, *solver.shape)
     if solver.start_time:
         start = jnp.broadcast_to(variables["start"], noise.shape)
-        x = between(noise, start, jnp.full(len(noise), solver.start_time))
+        x = between(noise, start, jnp.full(noise.shape[:1], solver.start_time))
     times = jnp.linspace(solver.start_time, 1.0, solver.steps + 1)
     aim = functools.partial(_aim, solver, variables, label)
     keys = _keys_of(z)
@@ -101,7 +101,7 @@ def _aim(solver: Solver, variables: PyTree, label: Array, x: jax.Array, time: ja
 
 def _velocity(solver: Solver, params: PyTree, x: jax.Array, time: jax.Array, label: Array) -> jax.Array:
     def apply(x, label):
-        return solver.network.apply({"params": params}, x, jnp.full(len(x), time), label)
+        return solver.network.apply({"params": params}, x, jnp.full(x.shape[:1], time), label)
 
     if not solver.classes or solver.guidance == 1:
         return apply(x, label)

@@ -1,0 +1,86 @@
+"""Guidance of a flow's drawing: pictures, masks and paintings as they come, brought to what the solver needs."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxart import data as shelf
+from jaxart import io, losses, models, weights
+from jaxart.arrays import Image, PyTree
+from jaxart.runs.kind import Guidance
+from jaxart.tasks import generate as task
+
+# Of VGG-16. What pictures of 64 pixels have at depth 5 is four numbers a channel; the weights are those of a stylization.
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+STYLE_LAYER_WEIGHTS = (256.0, 64.0, 16.0, 4.0)
+
+
+def with_guidance(solver: task.Solver, params: PyTree, guidance: Guidance, *, fit: str) -> task.Generate:
+    """Return a flow that draws as it is told.
+
+    Args:
+        solver: of the flow, unguided.
+        params: of its network.
+        guidance: by what; `steps` and `weight` are the solver's already.
+        fit: "crop" or "pad", how pictures are brought to the flow's size.
+
+    Raises:
+        ValueError: numbers out of their range, a mask without a picture or of another shape.
+    """
+    _check(guidance)
+    adjusts: list[tuple[task.Adjust, Any]] = []
+    arrays: dict[str, Any] = {}
+    if guidance.style is not None:
+        adjusts.append(_toward(solver, guidance, fit))
+    if guidance.picture is not None and guidance.mask is not None:
+        known = {"picture": _fitted(guidance.picture, solver, fit), "mask": _mask(guidance, solver, fit)}
+        adjusts.append((task.keep_outside, known))
+        solver = solver._replace(repeats=guidance.repeats)
+    elif guidance.picture is not None:
+        arrays["start"] = _fitted(guidance.picture, solver, fit)
+        solver = solver._replace(start_time=1 - guidance.strength)
+    if adjusts:
+        arrays["adjust"] = tuple(array for _, array in adjusts)
+    return task.flow_of(solver._replace(adjust=tuple(adjust for adjust, _ in adjusts)), params, **arrays)
+
+
+def _check(guidance: Guidance) -> None:
+    if not 0 < guidance.strength <= 1:
+        raise ValueError(f"strength: expected above 0, up to 1 (all is made anew), got {guidance.strength}.")
+    if guidance.style_strength < 0:
+        raise ValueError(f"style_strength: expected at least 0, got {guidance.style_strength}.")
+    if guidance.mask is None:
+        return
+    if guidance.picture is None:
+        raise ValueError("mask: there is no picture to be filled; hand in the picture that it belongs to.")
+    if np.shape(guidance.mask)[:2] != np.shape(guidance.picture)[:2]:
+        sizes = [f"{shape[1]} x {shape[0]}" for shape in map(np.shape, (guidance.picture, guidance.mask))]
+        raise ValueError(f"mask: expected the size of the picture, {sizes[0]}, got {sizes[1]}.")
+
+
+def _fitted(picture: Image, solver: task.Solver, fit: str) -> np.ndarray:
+    """Return a picture in [-1, 1] of the flow's size and channels."""
+    size, _, channels = solver.shape
+    pixels = shelf.shaped(io.Picture(np.asarray(picture)), shelf.Shape(size, channels, fit))
+    return pixels.astype(np.float32) / 127.5 - 1
+
+
+def _mask(guidance: Guidance, solver: task.Solver, fit: str) -> np.ndarray:
+    """Return the mask at the flow's size, 1 wherever a part of a pixel is to be filled."""
+    mask = np.asarray(guidance.mask, np.float32)[..., :1]
+    known = io.square(np.rint(255 * (1 - mask)).astype(np.uint8), solver.shape[0], fit=fit)
+    filled = (known < 255).astype(np.float32)
+    if not filled.any():
+        raise ValueError(
+            "mask: nothing in it is to be filled; expected white (1) where the picture is to be made anew."
+        )
+    return filled
+
+
+def _toward(solver: task.Solver, guidance: Guidance, fit: str) -> tuple[task.Adjust, Any]:
+    variables, features = weights.load("vgg16"), models.VGG(depth=16, layers=STYLE_LAYERS)
+    painting = shelf.shaped(io.Picture(np.asarray(guidance.style)), shelf.Shape(solver.shape[0], 3, "crop"))
+    layers: Any = features.apply(variables, np.float32(painting[None]) / 255)
+    targets = losses.targets_of_layers({name: layer[0] for name, layer in layers.items()})
+    toward = task.TowardStyle(features, guidance.style_strength, STYLE_LAYER_WEIGHTS)
+    return toward, {"variables": variables, "targets": targets}
