@@ -212,6 +212,16 @@ class TestSolver:
             distances.append(losses.style_of_layers(found, targets, layer_weights=(1.0, 1.0)).mean())
         assert distances[1] < 0.8 * distances[0]
 
+    def test_what_does_not_fit_the_solver_is_refused(self):
+        solver = generate.Solver(Linear(1.0), (4, 4, 1))
+        for given, arrays in (
+            (solver, {"start": self.Z}),
+            (solver._replace(start_time=0.5), {}),
+            (solver, {"adjust": (1,)}),
+        ):
+            with pytest.raises(ValueError, match="flow_of: expected the arrays"):
+                generate.flow_of(given, 0.0, **arrays)
+
     def test_no_path_is_refused(self):
         for wrong in ({"steps": 0}, {"start_time": 1.0}, {"repeats": 0}):
             with pytest.raises(ValueError, match="flow_of"):

@@ -29,7 +29,7 @@ def with_guidance(solver: task.Solver, params: PyTree, guidance: Guidance, *, fi
     """
     _check(guidance)
     adjusts: list[tuple[task.Adjust, Any]] = []
-    arrays: dict[str, Any] = {}
+    start: Any = None
     if guidance.style is not None:
         adjusts.append(_toward(solver, guidance, fit))
     if guidance.picture is not None and guidance.mask is not None:
@@ -37,11 +37,11 @@ def with_guidance(solver: task.Solver, params: PyTree, guidance: Guidance, *, fi
         adjusts.append((task.keep_outside, known))
         solver = solver._replace(repeats=guidance.repeats)
     elif guidance.picture is not None:
-        arrays["start"] = _fitted(guidance.picture, solver, fit)
+        if guidance.strength < 1:
+            start = _fitted(guidance.picture, solver, fit)
         solver = solver._replace(start_time=1 - guidance.strength)
-    if adjusts:
-        arrays["adjust"] = tuple(array for _, array in adjusts)
-    return task.flow_of(solver._replace(adjust=tuple(adjust for adjust, _ in adjusts)), params, **arrays)
+    functions, arrays = (tuple(each) for each in zip(*adjusts, strict=True)) if adjusts else ((), ())
+    return task.flow_of(solver._replace(adjust=functions), params, start=start, adjust=arrays)
 
 
 def _check(guidance: Guidance) -> None:

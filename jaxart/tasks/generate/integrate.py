@@ -27,8 +27,8 @@ class Solver(NamedTuple):
         steps: of Heun's method, which looks twice a step, but once in the last.
         guidance: w of ``v_none + w (v_label - v_none)``; 1 is the class itself, more is more typical of it, and less diverse.
         classes: that the network knows; 0 for none.
-        adjust: functions of the pictures that are aimed at, one after the other; ``variables["adjust"]`` has the arrays of each.
-        start_time: from 0 (noise alone) to 1: where the path begins on the way to ``variables["start"]``, a picture in [-1, 1].
+        adjust: functions of the pictures that are aimed at, one after the other; each has arrays of its own.
+        start_time: from 0 (noise alone) to 1: where the path begins on the way to a given picture.
         repeats: how often each step is taken, from new noise: what is adjusted and what is not fit better.
     """
 
@@ -42,16 +42,17 @@ class Solver(NamedTuple):
     repeats: int = 1
 
 
-def flow_of(solver: Solver, params: PyTree, **arrays: PyTree) -> Generate:
+def flow_of(solver: Solver, params: PyTree, *, start: Array | None = None, adjust: tuple[PyTree, ...] = ()) -> Generate:
     """Return a flow, ready to draw: latents are noise ``[B, H W C]``.
 
     Args:
         solver: how it is integrated.
         params: of its network, such as ``state.average``.
-        arrays: `start` and `adjust`, where the solver needs them.
+        start: picture in [-1, 1] from which drawing begins, ``[H, W, C]``, where the solver's `start_time` is above 0.
+        adjust: arrays of each of the solver's functions.
 
     Raises:
-        ValueError: a solver without steps, or one that begins on no path.
+        ValueError: a solver without steps, one that begins on no path or at no picture, or other arrays than functions.
 
     Reference: Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, algorithm 1 (Heun's method); Ho and
     Salimans, Classifier-Free Diffusion Guidance, 2022, eq. 6; repeats: Lugmayr et al., RePaint, 2022, section 4.2.
@@ -61,7 +62,12 @@ def flow_of(solver: Solver, params: PyTree, **arrays: PyTree) -> Generate:
             "flow_of: expected steps and repeats of at least 1 and a start_time in [0, 1), got "
             f"{solver.steps}, {solver.repeats} and {solver.start_time}."
         )
-    variables = {"params": params, **arrays}
+    if len(adjust) != len(solver.adjust) or (solver.start_time > 0) != (start is not None):
+        raise ValueError(
+            f"flow_of: expected the arrays of {len(solver.adjust)} functions and a start where start_time is above 0, got "
+            f"{len(adjust)}, and start_time {solver.start_time} with{'out' if start is None else ''} a start."
+        )
+    variables = {"params": params, "start": start, "adjust": adjust}
     return Generate(_draw, solver, jax.tree.map(jnp.asarray, variables))
 
 
@@ -94,7 +100,7 @@ def _heun(aim: Callable, x: jax.Array, now: jax.Array, after: jax.Array) -> jax.
 def _aim(solver: Solver, variables: PyTree, label: Array, x: jax.Array, time: jax.Array) -> jax.Array:
     """Return the pictures to which the paths lead if they go on straight, adjusted."""
     aimed = x + (1 - time) * _velocity(solver, variables["params"], x, time, label)
-    for adjust, arrays in zip(solver.adjust, variables.get("adjust", ()), strict=True):
+    for adjust, arrays in zip(solver.adjust, variables["adjust"], strict=True):
         aimed = adjust(arrays, aimed, time)
     return aimed
 
