@@ -2,6 +2,7 @@
 
 from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
 from jaxart.tasks.generate.evaluate import (
+    VGG_LAYERS,
     Examples,
     Judge,
     Setting,
@@ -9,6 +10,7 @@ from jaxart.tasks.generate.evaluate import (
     score_classes,
     score_features,
     score_pictures,
+    score_spectrum,
     vgg_judge,
 )
 from jaxart.tasks.generate.sample import (
@@ -26,6 +28,7 @@ from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_l
 
 __all__ = [
     "PLATFORMS",
+    "VGG_LAYERS",
     "Examples",
     "Generate",
     "Info",
@@ -47,6 +50,7 @@ __all__ = [
     "score_classes",
     "score_features",
     "score_pictures",
+    "score_spectrum",
     "slerp",
     "vae",
     "vgg_judge",
