@@ -117,7 +117,9 @@ def low_pass(images: Array) -> jax.Array:
     images = images + jnp.pad(down, ((0, 0), (0, 1), (0, 0), (0, 0))) - jnp.pad(down, ((0, 0), (1, 0), (0, 0), (0, 0)))
     images = jax.lax.optimization_barrier(images)  # what is fused would be computed once for each neighbor
     right = (images[:, :, 1:] - images[:, :, :-1]) / 4
-    images = images + jnp.pad(right, ((0, 0), (0, 0), (0, 1), (0, 0))) - jnp.pad(right, ((0, 0), (0, 0), (1, 0), (0, 0)))
+    images = (
+        images + jnp.pad(right, ((0, 0), (0, 0), (0, 1), (0, 0))) - jnp.pad(right, ((0, 0), (0, 0), (1, 0), (0, 0)))
+    )
     return jax.lax.optimization_barrier(images)
 
 
