@@ -105,7 +105,7 @@ def spectrum_ratio(key: Key, real: Any, fake: Any, *, resamples: int = 100) -> S
         raise ValueError(f"expected pictures of one size, got {np.shape(real)} (real) and {np.shape(fake)} (fake).")
     rows = [_powers(name, images) for name, images in (("real", real), ("fake", fake))]
     floors = _floors(np.shape(real)[1])
-    return jackknife(key, lambda *sets: _ratio(*sets, floors), *rows, resamples=resamples)
+    return jackknife(key, lambda true, made: _ratio(true, made, floors), *rows, resamples=resamples)
 
 
 def _ratio(real: Any, fake: Any, floors: Any) -> SpectrumRatio:
