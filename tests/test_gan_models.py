@@ -126,15 +126,11 @@ def logit(features, leaf, label):
     return (features * weights).sum(1)
 
 
-def unchanged(x):
-    return x
-
-
-def dcgan_picture(p, z, label, first=blurred):
+def dcgan_picture(p, z, label, after=blurred):
     if "class" in p:
         z = np.concatenate([z, np.asarray(p["class"]["embedding"])[label]], axis=1)
     x = relu(norm((z @ np.asarray(p["dense"]["kernel"])).reshape(len(z), 4, 4, -1), p["norm4"], None))
-    for side, after in ((8, first), (16, unchanged)):
+    for side in (8, 16):
         x = relu(norm(after(conv(repeated(x), p[f"conv{side}"])), p[f"norm{side}"], None))
     return np.tanh(conv(x, p["picture"]))
 
@@ -145,9 +141,9 @@ def dcgan_logit(p, x, label):
     return logit(x.reshape(len(x), -1), p["logit"], label)
 
 
-def sngan_picture(p, z, label, first=blurred):
+def sngan_picture(p, z, label, after=blurred):
     x = (z @ np.asarray(p["dense"]["kernel"])).reshape(len(z), 4, 4, -1)
-    for block, after in ((p["block8"], first), (p["block16"], unchanged)):
+    for block in (p["block8"], p["block16"]):
         y = after(conv(repeated(relu(norm(x, block["norm1"], label))), block["conv1"]))
         y = conv(relu(norm(y, block["norm2"], label)), block["conv2"])
         x = after(conv(repeated(x), block["direct"])) + y
@@ -300,7 +296,7 @@ def test_the_low_pass_is_its_kernel_and_its_own_transpose(rng):
 def test_without_the_low_pass_it_is_the_network_of_before(kind):
     generator, g, *_, z, label = pair(kind, size=16)
     images, _ = run(generator.clone(smooth=False), g, z, label)
-    expected = NUMPY[kind][0](g["params"], np.asarray(z, np.float64), label, first=unchanged)
+    expected = NUMPY[kind][0](g["params"], np.asarray(z, np.float64), label, after=np.asarray)
     np.testing.assert_allclose(images, expected, atol=3e-5)
 
 

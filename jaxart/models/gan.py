@@ -41,8 +41,8 @@ def _leaky(x: jax.Array) -> jax.Array:
 class DCGANGenerator(nn.Module):
     """Turn latent vectors into pictures: ``[B, L] -> [B, size, size, channels]`` in [-1, 1].
 
-    Dense, 4 x 4, then at every doubling nearest neighbors, 3 x 3 convolution, a low-pass but for the last time, batch normalization and
-    ReLU; a last convolution and tanh.
+    Dense, 4 x 4, then at every doubling nearest neighbors, 3 x 3 convolution, a low-pass, batch normalization and ReLU; a last
+    convolution and tanh.
     At 64 pixels and width 64 the features are 512 (4 x 4), 256, 128, 64, 32. The class's embedding is concatenated to z.
 
     Args:
@@ -52,8 +52,7 @@ class DCGANGenerator(nn.Module):
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         axis_name: the mapped axis over which the statistics of the batch are averaged (`jax.pmap`, `jax.shard_map`).
         dtype: of the products.
-        smooth: blur what was doubled (`low_pass`), but for the last time. False for weights that were trained without it, as by
-            earlier versions.
+        smooth: blur what was doubled, `low_pass`. False for weights that were trained without it, as by earlier versions.
 
     Raises:
         ValueError: a size that is not a power of two or below 8, z of another rank, or no label for classes.
@@ -85,7 +84,7 @@ class DCGANGenerator(nn.Module):
         for side in sides_between(4, self.size):
             features = width_at(self.width, self.size, side)
             x = convolution(features, scale="up", bias=False, name=f"conv{side}")(x)
-            x = low_pass(x) if self.smooth and side < self.size else x
+            x = low_pass(x) if self.smooth else x
             x = jax.nn.relu(BatchNorm(axis_name=self.axis_name, name=f"norm{side}")(x, train=train))
         return jnp.tanh(convolution(self.channels, name="picture")(x).astype(jnp.float32))
 
@@ -160,8 +159,7 @@ class SNGANGenerator(nn.Module):
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         axis_name: the mapped axis over which the statistics of the batch are averaged (`jax.pmap`, `jax.shard_map`).
         dtype: of the products.
-        smooth: blur what was doubled (`low_pass`), but for the last time. False for weights that were trained without it, as by
-            earlier versions.
+        smooth: blur what was doubled, `low_pass`. False for weights that were trained without it, as by earlier versions.
 
     Raises:
         ValueError: a size that is not a power of two or below 8, z of another rank, or no label for classes.
@@ -186,9 +184,8 @@ class SNGANGenerator(nn.Module):
         x = Dense(16 * features, bias=False, initializer=_DIRECT, dtype=self.dtype, name="dense")(z)
         x = x.reshape(-1, 4, 4, features)  # [B, 4, 4, F]
         for side in sides_between(4, self.size):
-            smooth = self.smooth and side < self.size
             block = _GeneratorBlock(
-                self._width_at(side), self.classes, self.axis_name, self.dtype, smooth, name=f"block{side}"
+                self._width_at(side), self.classes, self.axis_name, self.dtype, self.smooth, name=f"block{side}"
             )
             x = block(x, label, train=train)
         x = jax.nn.relu(BatchNorm(axis_name=self.axis_name, name="norm")(x, train=train))
