@@ -11,7 +11,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.lib.stride_tricks import sliding_window_view
 
 from jaxart import models, ops
-from jaxart.models.blocks import BatchNorm, pooled_conv2d, spectrally_normalized, upsample, upsampled_conv2d
+from jaxart.models.blocks import (
+    BatchNorm,
+    low_pass,
+    pooled_conv2d,
+    spectrally_normalized,
+    upsample,
+    upsampled_conv2d,
+)
 
 pytestmark = pytest.mark.usefixtures("strict")
 KEY = jax.random.key(0)
@@ -93,6 +100,14 @@ def repeated(x):
     return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
+def blurred(x):
+    for axis in (1, 2):
+        size = x.shape[axis]
+        below, above = np.maximum(np.arange(size) - 1, 0), np.minimum(np.arange(size) + 1, size - 1)
+        x = (x.take(below, axis) + 2 * x + x.take(above, axis)) / 4
+    return x
+
+
 def pooled(x):
     n, h, w, c = x.shape
     return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
@@ -111,24 +126,27 @@ def logit(features, leaf, label):
     return (features * weights).sum(1)
 
 
-def dcgan_picture(p, z, label):
+def dcgan_picture(p, z, label, after=blurred):
     if "class" in p:
         z = np.concatenate([z, np.asarray(p["class"]["embedding"])[label]], axis=1)
     x = relu(norm((z @ np.asarray(p["dense"]["kernel"])).reshape(len(z), 4, 4, -1), p["norm4"], None))
-    x = relu(norm(conv(repeated(x), p["conv8"]), p["norm8"], None))
+    for side in (8, 16):
+        x = relu(norm(after(conv(repeated(x), p[f"conv{side}"])), p[f"norm{side}"], None))
     return np.tanh(conv(x, p["picture"]))
 
 
 def dcgan_logit(p, x, label):
-    return logit(leaky(conv(x, p["conv4"], stride=2)).reshape(len(x), -1), p["logit"], label)
+    for name in ("conv8", "conv4"):
+        x = leaky(conv(x, p[name], stride=2))
+    return logit(x.reshape(len(x), -1), p["logit"], label)
 
 
-def sngan_picture(p, z, label):
+def sngan_picture(p, z, label, after=blurred):
     x = (z @ np.asarray(p["dense"]["kernel"])).reshape(len(z), 4, 4, -1)
-    block = p["block8"]
-    y = conv(repeated(relu(norm(x, block["norm1"], label))), block["conv1"])
-    y = conv(relu(norm(y, block["norm2"], label)), block["conv2"])
-    x = conv(repeated(x), block["direct"]) + y
+    for block in (p["block8"], p["block16"]):
+        y = after(conv(repeated(relu(norm(x, block["norm1"], label))), block["conv1"]))
+        y = conv(relu(norm(y, block["norm2"], label)), block["conv2"])
+        x = after(conv(repeated(x), block["direct"])) + y
     return np.tanh(conv(relu(norm(x, p["norm"], None)), p["picture"]))
 
 
@@ -146,7 +164,7 @@ NUMPY = {"dcgan": (dcgan_picture, dcgan_logit), "sngan": (sngan_picture, sngan_l
 @pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize("kind", PAIRS)
 def test_pairs_equal_numpy(kind, classes):
-    generator, g, discriminator, d, z, label = pair(kind, classes=classes)
+    generator, g, discriminator, d, z, label = pair(kind, size=16, classes=classes)
     images, _ = run(generator, g, z, label)
     expected = NUMPY[kind][0](g["params"], np.asarray(z, np.float64), label)
     np.testing.assert_allclose(images, expected, atol=2e-5)
@@ -258,6 +276,28 @@ def test_joined_convolutions_equal_their_parts(rng):
         )
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), got, expected)
         np.testing.assert_allclose(joined(x, kernel), parts(x, kernel), atol=2e-5)
+
+
+def test_the_low_pass_is_its_kernel_and_its_own_transpose(rng):
+    x, y = (jnp.asarray(rng.standard_normal((2, 6, 5, 3)), jnp.float32) for _ in range(2))
+    np.testing.assert_allclose(low_pass(x), blurred(np.asarray(x)), atol=1e-6)
+    value, back = jax.vjp(low_pass, x)
+    np.testing.assert_allclose(back(y)[0], low_pass(y), atol=1e-6)
+    np.testing.assert_allclose(jax.jvp(low_pass, (x,), (y,))[1], low_pass(y), atol=1e-6)
+    assert low_pass(x[:, :1]).shape == (2, 1, 5, 3)
+    np.testing.assert_allclose(jnp.sum(value), jnp.sum(x), rtol=1e-4)
+    impulse = np.zeros((1, 8, 8, 1), np.float32)
+    impulse[0, 3, 3] = 1
+    line = np.array([1, 3, 3, 1]) / 4
+    np.testing.assert_allclose(low_pass(upsample(impulse))[0, 5:9, 5:9, 0], np.outer(line, line), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_without_the_low_pass_it_is_the_network_of_before(kind):
+    generator, g, *_, z, label = pair(kind, size=16)
+    images, _ = run(generator.clone(smooth=False), g, z, label)
+    expected = NUMPY[kind][0](g["params"], np.asarray(z, np.float64), label, after=np.asarray)
+    np.testing.assert_allclose(images, expected, atol=3e-5)
 
 
 # Batch normalization

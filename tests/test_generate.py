@@ -4,7 +4,8 @@ import functools
 import itertools
 import subprocess
 import sys
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,7 +15,8 @@ import optax
 import pytest
 from scipy import stats
 
-from jaxart import losses, metrics, models, tasks
+from jaxart import data, losses, metrics, models, tasks
+from jaxart.runs import pictures
 from jaxart.tasks import classify, generate
 from jaxart.training import fit
 
@@ -300,6 +302,7 @@ def test_scores_tell_good_from_bad_and_copies(judge):
     assert good["kernel distance"] < worse["kernel distance"]
     assert good["coverage"] > 0.5 > worse["coverage"]
     assert copied["p-value of copying"] < 0.05 <= good["p-value of copying"]
+    assert good["largest deviation of the spectrum"] < 0.3 < worse["largest deviation of the spectrum"]
     assert "classification accuracy score" not in good
 
 
@@ -316,10 +319,42 @@ def test_scores_of_classes_tell_right_labels_from_wrong(judge):
         assert values(right)[name] > 0.95
         assert values(swapped)[name] < 0.05
     assert values(swapped)["accuracy after real pictures"] > 0.95
-    for card in right:
+    for card in [each for each in right if "spectrum" not in each.score]:
         assert (card.features, card.features_hash, card.data_hash) == ("small classifier", judge.digest, "digest")
         assert (card.resize, card.seed, card.n_fake) == ("area", 3, 120)
         assert card.n_real == (200 if "accuracy" in card.score else 120)
+
+
+def test_cards_of_the_spectrum_and_of_other_judges(judge):
+    real, train = examples_of(700), examples_of(701)
+    y, x = np.indices((8, 8))
+    board = ((y + x) % 2 * 40).astype(np.uint8)[None, ..., None]
+    fake = {"image": real["image"] + board}
+    blind = judge._replace(
+        name="blind", digest="b", describe=lambda images: (None, np.asarray(images).mean((1, 2)) / 255)
+    )
+    cards = generate.score_pictures(
+        KEY, judge, real=real, fake=fake, train=train, data_hash="digest", others=[blind], resize="area"
+    )
+    assert [card.name for card in cards if card.score == "kernel distance"] == [
+        "kernel distance on small classifier",
+        "kernel distance on blind",
+    ]
+    spectrum = {card.name: card for card in cards if "spectrum" in card.score}
+    assert list(spectrum) == [
+        "spectrum, octave at 1/2 of the sampling rate",
+        "spectrum, octave at 1/4 of the sampling rate",
+        "spectrum, checkerboard of 2 pixels",
+        "spectrum, checkerboard of 4 pixels",
+        "largest deviation of the spectrum",
+    ]
+    ratio = metrics.spectrum_ratio(KEY, real["image"], fake["image"])
+    assert spectrum["spectrum, octave at 1/2 of the sampling rate"].value == ratio.octaves[0].value
+    assert spectrum["spectrum, checkerboard of 2 pixels"].value == ratio.checkerboards[0].value > 1.1
+    card = spectrum["largest deviation of the spectrum"]
+    assert card.value == ratio.deviation.value
+    assert card.low < card.value < card.high
+    assert (card.features, card.features_hash, card.data_hash, card.n_real, card.n_fake) == ("", "", "digest", 120, 120)
 
 
 def test_labels_ask_for_a_judge_that_knows_classes(judge):
@@ -342,16 +377,50 @@ def test_made_examples_are_the_pictures_as_bytes():
     assert set(generate.draw_examples(KEY, draw, 2, latent=3)) == {"image"}
 
 
-def test_the_judge_of_vgg_averages_a_layer(variables):
+def test_the_judge_of_vgg_averages_layers(variables):
     images = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 1)).astype(np.uint8)
-    judge = generate.vgg_judge(variables, layer="relu2_1")
-    assert judge.name == "vgg16 relu2_1 mean"
+    layers = ("relu1_2", "relu2_1")
+    judge = generate.vgg_judge(variables, layers=layers)
+    assert judge.name == "vgg16 relu1_2 relu2_1 mean"
     assert judge.digest == metrics.content_hash(variables)
     logits, features = judge.describe(images)
     assert logits is None
-    pictures = jnp.asarray(images, jnp.float32).repeat(3, axis=-1) / 255
-    expected = models.VGG(layers=("relu2_1",)).apply(variables, pictures)["relu2_1"].mean((1, 2))
+    colored = jnp.asarray(images, jnp.float32).repeat(3, axis=-1) / 255
+    maps = models.VGG(layers=layers).apply(variables, colored)
+    expected = np.concatenate([maps[layer].mean((1, 2)) for layer in layers], axis=1)
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+
+
+def labeled(seed):
+    columns = examples_of(seed)
+    return data.Dataset(columns, {"label": ("a", "b")})
+
+
+def test_vgg_judges_beside_the_classifier_where_its_weights_are(variables, monkeypatch):
+    class Drawn(NamedTuple):
+        latent: int = 3
+        classes: tuple = ()
+        generate: object = None
+
+    given = {}
+    monkeypatch.setattr(
+        pictures.classify, "train_small_classifier", lambda *_, **__: SimpleNamespace(params={"a": np.ones(1)})
+    )
+    monkeypatch.setattr(pictures.task, "draw_examples", lambda *_, **__: examples_of(1))
+    monkeypatch.setattr(pictures.task, "score_pictures", lambda key, judge, **more: given.update(judge=judge, **more))
+    monkeypatch.setattr(pictures.weights, "load", lambda name: variables)
+    monkeypatch.setattr(pictures.weights, "at_hand", lambda name: name == "vgg16")
+    score = functools.partial(pictures.score_generator, Drawn(), count=100, seed=0)
+    score(labeled(2), labeled(3))
+    assert given["judge"].name == "small classifier"
+    assert [each.name for each in given["others"]] == ["vgg16 relu2_2 relu3_3 relu4_3 mean"]
+    score(data.Dataset(examples_of(2), {}), labeled(3))
+    assert given["judge"].name == "vgg16 relu2_2 relu3_3 relu4_3 mean"
+    assert given["others"] == []
+    monkeypatch.setattr(pictures.weights, "at_hand", lambda name: False)
+    with pytest.warns(UserWarning, match=r"no weights of VGG-16 at hand: .* left out\. pip install 'jaxart\[vgg\]'"):
+        score(labeled(2), labeled(3))
+    assert given["others"] == []
 
 
 def test_tasks_load_when_used_and_no_function_hides_its_module():

@@ -1,5 +1,6 @@
 """Every score against a closed form or double loops in NumPy, its errors against the truth, and what bad input is told."""
 
+import itertools
 import json
 import warnings
 
@@ -299,6 +300,111 @@ class TestJackknife:
         assert len(caught) == 1
         with pytest.raises(ValueError, match=r"at least 4 examples and 2 resamples, got \[3\] and 100"):
             metrics.jackknife(KEY, np.mean, x[:3])
+
+
+def wave(size, row, column, phase=0.3, amplitude=1.0):
+    y, x = np.indices((size, size))
+    return amplitude * np.cos(2 * np.pi * (row * y + column * x) / size + phase)[None, ..., None]
+
+
+def slow_powers(images):
+    """Return the power of gray pictures by octave and at the checkerboards', from the definition of a Fourier coefficient."""
+    size = images.shape[1]
+    line = 1 - np.cos(2 * np.pi * (np.arange(size) + 0.5) / size)
+    window = np.outer(line, line) / np.sqrt(np.mean(np.outer(line, line) ** 2))
+    y, x = np.indices((size, size))
+    octaves, boards = np.zeros(int(np.ceil(np.log2(size / 2)))), np.zeros(7)
+    quarter, half = size // 4, size // 2
+    centers = [(half, half), (0, half), (half, 0), (quarter, quarter), (quarter, -quarter), (0, quarter), (quarter, 0)]
+    for picture in images[..., 0]:
+        windowed = window * (picture - np.sum(window * picture) / window.sum())
+        for row in range(-half, half):
+            for column in range(-half, half):
+                turn = np.exp(-2j * np.pi * (row * y + column * x) / size)
+                power = np.abs(np.mean(windowed * turn)) ** 2 / len(images)
+                radius = np.hypot(row, column)
+                bounds = [(half / 2 ** (j + 1), half / 2**j) for j in range(len(octaves))]
+                for j, (low, high) in enumerate(bounds):
+                    octaves[j] += power * (radius > 0) * (low <= radius) * (radius < high or j == 0)
+                for k, center in enumerate(centers):
+                    apart = [abs((a - b + half) % size - half) for a, b in zip((row, column), center, strict=True)]
+                    boards[k] += power * (max(apart) <= 1)
+    return octaves, boards
+
+
+class TestSpectrum:
+    def test_equals_the_definition(self):
+        images = np.random.default_rng(40).random((2, 16, 16, 1))
+        octaves, boards = slow_powers(images)
+        np.testing.assert_allclose(metrics.power_spectrum(images), octaves, rtol=1e-10)
+        np.testing.assert_allclose(metrics.checkerboard_power(images), boards, rtol=1e-10)
+
+    @pytest.mark.parametrize(
+        ("row", "column", "octave"), [(0, 12, 0), (10, -9, 0), (13, 13, 0), (6, 0, 1), (4, 4, 1), (3, 0, 2), (0, 1, 3)]
+    )
+    def test_a_wave_has_half_its_squared_amplitude_in_its_octave(self, row, column, octave):
+        images = 0.5 + np.concatenate([wave(32, row, column, phase, 0.4) for phase in (0.0, 0.7, 2.0)], axis=3)
+        power = metrics.power_spectrum(images)
+        assert power.shape == (4,)
+        if octave < 2:  # the window blurs by a frequency to both sides
+            np.testing.assert_allclose(power[octave], 0.4**2 / 2, rtol=1e-9)
+            np.testing.assert_allclose(power.sum(), 0.4**2 / 2, rtol=1e-9)
+        assert power.argmax() == octave
+
+    @pytest.mark.parametrize("size", [28, 32])
+    def test_white_noise_is_flat_and_all_octaves_make_its_variance(self, size):
+        power = metrics.power_spectrum(normal(41, 400, size, size, 1))
+        radius = np.hypot(*np.meshgrid(*[np.fft.fftfreq(size, 1 / size)] * 2))
+        edges = [np.inf, *(size / 2 ** (2 + j) for j in range(len(power)))]
+        counts = [np.sum((radius < high) & (radius >= max(low, 1))) for high, low in itertools.pairwise(edges)]
+        flat = power / counts * size**2
+        np.testing.assert_allclose(flat[:-1], 1, atol=0.05)
+        assert 0.6 < flat[-1] < 1  # the mean, which was taken off, is blurred into the longest waves
+        assert power.sum() == pytest.approx(1, abs=0.01)
+
+    def test_a_checkerboard_is_found_at_its_period_wherever_it_begins(self):
+        y, x = np.indices((32, 32))
+        for rolled in (0, 1):
+            board = np.roll((y + x) % 2, rolled, 1)[None, ..., None].astype(np.uint8) * 255
+            np.testing.assert_allclose(metrics.power_spectrum(board), [0.25, 0, 0, 0], atol=1e-12)
+            np.testing.assert_allclose(metrics.checkerboard_power(board), [0.25, *[0] * 6], atol=1e-12)
+        hatched = np.cos(np.pi / 2 * (y - x))[None, ..., None]
+        np.testing.assert_allclose(metrics.checkerboard_power(hatched), [0, 0, 0, 0, 0.25, 0, 0], atol=1e-12)
+
+    def test_one_set_has_ratio_1_and_an_artifact_that_no_octave_shows_is_seen(self):
+        real, same = normal(42, 300, 32, 32, 1), normal(43, 300, 32, 32, 1)
+        equal = metrics.spectrum_ratio(KEY, real, real)
+        assert [each.value for each in (*equal.octaves, *equal.checkerboards)] == [1.0] * 6
+        assert equal.deviation.value == 0
+        alike = metrics.spectrum_ratio(KEY, real, same)
+        for each in (*alike.octaves, *alike.checkerboards):
+            assert each.low - 0.1 < 1 < each.high + 0.1
+        hatched = metrics.spectrum_ratio(KEY, real, same + wave(32, 8, -8, 0.0, 0.2))
+        assert abs(hatched.octaves[0].value - 1) < 0.04
+        assert hatched.checkerboards[0].value < 1.2
+        np.testing.assert_allclose(hatched.checkerboards[1].value, 1 + 0.01 / (9 / 1024), rtol=0.1)
+        louder = metrics.spectrum_ratio(KEY, real, 2 * real)
+        np.testing.assert_allclose([each.value for each in louder.octaves], 4, rtol=1e-4)
+        assert louder.deviation.value == pytest.approx(3, rel=1e-4)
+
+    def test_its_error_is_the_spread_over_new_pictures(self):
+        def some(seed):  # of unequal contrast, as pictures are
+            return normal(seed, 60, 8, 8, 1) * np.random.default_rng(seed).uniform(0.2, 2, (60, 1, 1, 1))
+
+        ratios = [metrics.spectrum_ratio(jax.random.key(i), some(2 * i), some(2 * i + 1)) for i in range(60)]
+        said = np.sqrt(np.mean([each.octaves[0].standard_error ** 2 for each in ratios]))
+        assert 0.75 < said / np.std([each.octaves[0].value for each in ratios]) < 1.35
+
+    def test_pictures_without_anything_are_alike_and_others_are_refused(self):
+        white = np.full((5, 8, 8, 3), 255, np.uint8)
+        assert metrics.spectrum_ratio(KEY, white, white).deviation.value == 0
+        for bad in (white[0], white[:, :7], white[:, :4, :4], white[:0]):
+            with pytest.raises(ValueError, match=r"images: expected pictures \[N, S, S, C\] with S of at least 8, got"):
+                metrics.power_spectrum(bad)
+        with pytest.raises(ValueError, match=r"images: expected finite pixels; .* from number 0 on"):
+            metrics.checkerboard_power(np.full((1, 8, 8, 1), np.nan))
+        with pytest.raises(ValueError, match=r"expected pictures of one size, got \(5, 8, 8, 3\) .real. and \(5, 16"):
+            metrics.spectrum_ratio(KEY, white, np.zeros((5, 16, 16, 3)))
 
 
 class TestLabels:

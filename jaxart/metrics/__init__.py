@@ -20,8 +20,10 @@ from jaxart.metrics.label import (
     mode_coverage,
 )
 from jaxart.metrics.neighbors import Originality, PrecisionRecall, originality, precision_recall
+from jaxart.metrics.spectrum import CHECKERBOARDS, SpectrumRatio, checkerboard_power, power_spectrum, spectrum_ratio
 
 __all__ = [
+    "CHECKERBOARDS",
     "ClassCoverage",
     "Comparison",
     "Estimate",
@@ -31,7 +33,9 @@ __all__ = [
     "Originality",
     "PrecisionRecall",
     "ScoreCard",
+    "SpectrumRatio",
     "accuracy",
+    "checkerboard_power",
     "class_coverage",
     "compare",
     "content_hash",
@@ -41,9 +45,11 @@ __all__ = [
     "kernel_distance",
     "mode_coverage",
     "originality",
+    "power_spectrum",
     "precision_recall",
     "read_cards",
     "score_card",
     "score_name",
+    "spectrum_ratio",
     "write_cards",
 ]

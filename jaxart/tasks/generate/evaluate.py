@@ -1,6 +1,6 @@
-"""Scoring a trained generator against pictures that it has not seen, on the features of a judge that is handed in."""
+"""Scoring a trained generator against pictures that it has not seen: by the spectrum, and on features of judges that are handed in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from jaxart.image import unit
 from jaxart.tasks.generate.sample import Generate, draw_latents, pictures
 from jaxart.training import apply_in_batches
 
+VGG_LAYERS = ("relu2_2", "relu3_3", "relu4_3")
 Examples = dict[str, Any]  # arrays: "image" [N, H, W, C], uint8 or in [0, 1], and "label" [N] where there are classes
 
 
@@ -20,7 +21,7 @@ class Judge(NamedTuple):
     """By what pictures are compared: a network, as functions.
 
     Fields:
-        name: of its features, for the cards: "vgg16 relu4_3 mean".
+        name: of its features, for the cards: "vgg16 relu2_2 relu3_3 relu4_3 mean".
         digest: `metrics.content_hash` of its weights.
         describe: ``images [N, H, W, C], uint8 or in [0, 1] -> (logits [N, classes] or None, features [N, F])``, NumPy arrays.
         retrain: ``(key, examples) -> Judge``, which trains one like it on other examples of the same classes; None where it cannot.
@@ -48,26 +49,26 @@ class Setting(NamedTuple):
     seed: int
 
 
-def vgg_judge(variables: PyTree, *, layer: str = "relu4_3") -> Judge:
-    """Return a judge by the features of VGG, averaged over the pixels.
+def vgg_judge(variables: PyTree, *, layers: Sequence[str] = VGG_LAYERS) -> Judge:
+    """Return a judge by the features of VGG: for each layer the means over the pixels, one after another.
 
     Args:
         variables: from ``weights.load("vgg16")`` or "vgg19".
-        layer: whose features.
+        layers: whose features, such as "relu2_2". Fine ones see textures that coarse ones do not.
     """
     depth = models.vgg_depth(variables)
-    network, on_device = models.VGG(depth=depth, layers=(layer,)), jax.tree.map(jnp.asarray, variables)
+    network, on_device = models.VGG(depth=depth, layers=tuple(layers)), jax.tree.map(jnp.asarray, variables)
 
     def describe(images: Any) -> tuple[None, Any]:
         return None, apply_in_batches(_vgg_features, network, on_device, images)
 
-    return Judge(f"vgg{depth} {layer} mean", metrics.content_hash(variables), describe)
+    return Judge(f"vgg{depth} {' '.join(layers)} mean", metrics.content_hash(variables), describe)
 
 
 def _vgg_features(network: Any, variables: PyTree, images: Array) -> jax.Array:
     pictures = unit(images)
     features = network.apply(variables, jnp.broadcast_to(pictures, (*pictures.shape[:3], 3)))
-    return jnp.mean(features[network.layers[0]], (1, 2))  # [B, H, W, F] -> [B, F]
+    return jnp.concatenate([jnp.mean(features[layer], (1, 2)) for layer in network.layers], -1)  # [B, sum of F]
 
 
 def draw_examples(key: Key, generate: Generate, count: int, *, latent: int, classes: int = 0) -> Examples:
@@ -94,10 +95,11 @@ def score_pictures(
     fake: Examples,
     train: Examples,
     data_hash: str,
+    others: Sequence[Judge] = (),
     resize: str = "none",
     seed: int = 0,
 ) -> list[metrics.ScoreCard]:
-    """Return the cards of made pictures: of `score_features`, and of `score_classes` where `fake` has labels.
+    """Return the cards of made pictures: of `score_features`, `score_spectrum`, and `score_classes` where `fake` has labels.
 
     Args:
         key: typed key. Of ``jax.random.split(key, 3)`` the first is not used here, and left for the training of a judge.
@@ -106,6 +108,7 @@ def score_pictures(
         fake: made pictures, from `draw_examples`.
         train: those that the generator was trained on.
         data_hash: of the real pictures, for the cards.
+        others: judges on whose features the kernel distance is taken too.
         resize: filter that brought pictures to the network's size, for the cards.
         seed: of the made pictures, for the cards.
 
@@ -117,11 +120,33 @@ def score_pictures(
     _, key_features, key_classes = jax.random.split(key, 3)
     setting = Setting(judge.name, judge.digest, data_hash, resize, seed)
     sets = real["image"][: len(fake["image"])], fake["image"], train["image"]
-    features = [judge.describe(images)[1] for images in sets]
-    cards = score_features(key_features, *features, setting=setting)
+    cards = score_features(key_features, *(judge.describe(images)[1] for images in sets), setting=setting)
+    for index, other in enumerate(others):
+        features = [other.describe(images)[1] for images in sets[:2]]
+        named = setting._replace(features=other.name, features_hash=other.digest)
+        cards.append(_kernel_card(jax.random.fold_in(key_features, index), *features, setting=named))
+    cards += score_spectrum(key_features, *sets[:2], setting=setting)
     if "label" in fake:
         cards += score_classes(key_classes, judge, real=real, fake=fake, setting=setting)
     return cards
+
+
+def score_spectrum(key: Key, real: Array, fake: Array, *, setting: Setting) -> list[metrics.ScoreCard]:
+    """Return cards of the spectrum: the power of made pictures over that of real ones, by octave and at a checkerboard's frequencies.
+
+    Args:
+        key: typed key, of the resamples.
+        real: pictures ``[N, S, S, C]``, uint8 or in [0, 1], that the generator has not seen.
+        fake: made pictures ``[M, S, S, C]``.
+        setting: for the cards, whose features are not asked.
+    """
+    ratio = metrics.spectrum_ratio(key, real, fake)
+    octaves = [f"spectrum, octave at 1/{2 ** (index + 1)} of the sampling rate" for index in range(len(ratio.octaves))]
+    boards = [f"spectrum, checkerboard of {period} pixels" for period in metrics.CHECKERBOARDS]
+    named = dict(zip([*octaves, *boards], [*ratio.octaves, *ratio.checkerboards], strict=True))
+    named["largest deviation of the spectrum"] = ratio.deviation
+    shared = {"n_real": len(real), "n_fake": len(fake), **setting._replace(features="", features_hash="")._asdict()}
+    return [metrics.score_card(name, value, **shared) for name, value in named.items()]
 
 
 def score_classes(
@@ -180,9 +205,7 @@ def score_features(
     """
     keys = jax.random.split(key, 4)
     numbers = {"n_real": len(real), "n_fake": len(fake), **setting._asdict()}
-    subset = min(1000, len(real), len(fake))
-    kernel = metrics.kernel_distance(keys[0], real, fake, subset_size=subset)
-    cards = [metrics.score_card("kernel distance", kernel, **numbers)]
+    cards = [_kernel_card(keys[0], real, fake, setting=setting)]
     if min(len(real), len(fake)) >= 2 * real.shape[1]:
         frechet = metrics.jackknife(keys[1], metrics.frechet_distance, real, fake, resamples=30)
         cards.append(metrics.score_card("Frechet distance", frechet, **numbers))
@@ -193,3 +216,8 @@ def score_features(
     new = metrics.originality(keys[3], fake[:1000], train, real, permutations=99)
     rows = {"share of near copies": new.close, "p-value of copying": new.p_value}
     return cards + [metrics.score_card(name, metrics.Estimate(value, 0.0), **numbers) for name, value in rows.items()]
+
+
+def _kernel_card(key: Key, real: Array, fake: Array, *, setting: Setting) -> metrics.ScoreCard:
+    kernel = metrics.kernel_distance(key, real, fake, subset_size=min(1000, len(real), len(fake)))
+    return metrics.score_card("kernel distance", kernel, n_real=len(real), n_fake=len(fake), **setting._asdict())
