@@ -31,8 +31,8 @@ from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_l
 
 __all__ = [
     "PLATFORMS",
-    "Adjust",
     "VGG_LAYERS",
+    "Adjust",
     "Examples",
     "FlowInfo",
     "FlowState",
