@@ -19,6 +19,7 @@ from jaxart.runs.options import (
     GeneratorOptions,
     Option,
     RunOptions,
+    StudentOptions,
     StyleOptions,
     VaeOptions,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Program",
     "Run",
     "RunOptions",
+    "StudentOptions",
     "StyleOptions",
     "Summary",
     "Trained",

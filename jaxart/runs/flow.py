@@ -51,8 +51,8 @@ def recipe(options: FlowOptions, facts: Facts) -> Recipe:
         end_value=options.learning_rate / 10,
     )
     return task.flow(
-        _network(options, facts),
-        shape=_shape(options),
+        network_of(options, facts),
+        shape=shape_of(options),
         classes=len(pictures.learned_classes(options, facts)),
         optimizer=optax.adam(rate, b2=0.99),
         half_life=options.half_life,
@@ -95,24 +95,31 @@ def guided(trained: Trained, guidance: Guidance) -> Generator:
     """
     options, classes = trained.options, pictures.learned_classes(trained.options, trained.facts)
     solver = task.Solver(
-        _network(options, trained.facts),
-        _shape(options),
+        network_of(options, trained.facts),
+        shape_of(options),
         steps=options.sampling_steps if guidance.steps is None else guidance.steps,
         guidance=options.guidance if guidance.weight is None else guidance.weight,
         classes=len(classes),
     )
     flow = with_guidance(solver, trained.state.average, guidance, fit=options.fit)
-    return Generator(flow, math.prod(_shape(options)), classes)
+    return Generator(flow, math.prod(shape_of(options)), classes)
 
 
 sample, score, export = pictures.uses_of(generator)
 
 
-def _shape(options: FlowOptions) -> tuple[int, int, int]:
+def shape_of(options: FlowOptions) -> tuple[int, int, int]:
+    """Return the shape of a picture."""
     return options.size, options.size, options.channels
 
 
-def _network(options: FlowOptions, facts: Facts) -> models.VelocityNet:
+def network_of(options: FlowOptions, facts: Facts) -> models.VelocityNet:
+    """Return the network of a flow.
+
+    Args:
+        options: of the run.
+        facts: of its data.
+    """
     return models.VelocityNet(
         width=options.width,
         factors=tuple(options.factors),

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jaxart.runs.options import AnyStyleOptions, FlowOptions, GanOptions, RunOptions, StyleOptions, VaeOptions
+from jaxart.runs.options import (
+    AnyStyleOptions,
+    FlowOptions,
+    GanOptions,
+    RunOptions,
+    StudentOptions,
+    StyleOptions,
+    VaeOptions,
+)
 
 if TYPE_CHECKING:
     from jaxart.arrays import Image, Key, PyTree
@@ -160,6 +168,18 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train flow drawings/ -o run --size 64`
         """,
         abilities=(*_ABILITIES_OF_GENERATORS, "guided"),
+    ),
+    "student": _ours(
+        "jaxart.runs.student",
+        StudentOptions,
+        """Train the student of a flow: a network that draws in one or two looks what its teacher draws in forty.
+
+        Its data are the pictures that the teacher, a run of the kind flow, learned from. The teacher first draws others for it, which
+        takes minutes; they are kept in the cache. The teacher's folder must stay.
+
+        Example: `jaxart train student drawings/ --teacher RUN -o STUDENT`
+        """,
+        abilities=(*_ABILITIES_OF_GENERATORS, "frozen"),
     ),
     "style": _ours(
         "jaxart.runs.style",

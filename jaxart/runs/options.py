@@ -126,6 +126,27 @@ class FlowOptions(GeneratorOptions):
 
 
 @dataclass(frozen=True)
+class StudentOptions(RunOptions):
+    """What a flow's student has beside what every run has; the rest is its teacher's."""
+
+    batch: Annotated[int, Option("Examples per step, over all devices.")] = 32
+    steps: Annotated[int, Option("Steps in all; the learning rate falls over them.")] = 3000
+    teacher: Annotated[Path | None, Option("The folder of a trained run of the kind flow. Needed.", NETWORK)] = None
+    pairs: Annotated[int, Option("Pictures that the teacher draws for it.", DATA)] = 4096
+    looks: Annotated[int, Option("Of the network at a picture that it draws: 1 or 2.", NETWORK)] = 2
+    learning_rate: Annotated[float, Option("Learning rate of Adam; it rises briefly, then falls to 0 by a cosine.")] = (
+        3e-4
+    )
+    pixel_weight: Annotated[float, Option("Of the error of pixels, beside that of features of VGG-16.")] = 1.0
+    half_life: Annotated[
+        float, Option("Pictures after which the average of the weights, from which pictures are made, forgets half.")
+    ] = 10_000
+    weights: Annotated[
+        Path | None, Option("A file of VGG-16's weights, which compare pictures. [the package's or the hub's]", NETWORK)
+    ] = None
+
+
+@dataclass(frozen=True)
 class VaeOptions(GeneratorOptions):
     """What a VAE has beside them."""
 

@@ -1,6 +1,7 @@
 """Generating pictures: adversarial networks, flows, variational autoencoders, and what is done with a trained one."""
 
 from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
+from jaxart.tasks.generate.distill import StudentInfo, student
 from jaxart.tasks.generate.evaluate import (
     VGG_LAYERS,
     Examples,
@@ -43,6 +44,7 @@ __all__ = [
     "Setting",
     "Solver",
     "State",
+    "StudentInfo",
     "TowardStyle",
     "VAEInfo",
     "VAEState",
@@ -64,6 +66,7 @@ __all__ = [
     "score_pictures",
     "score_spectrum",
     "slerp",
+    "student",
     "vae",
     "vgg_judge",
     "walk",

@@ -24,12 +24,13 @@ class Solver(NamedTuple):
     Fields:
         network: ``(x [B, *shape], time [B], label [B]) -> velocity``.
         shape: of one picture.
-        steps: of Heun's method, which looks twice a step, but once in the last.
+        steps: of Heun's method, which looks twice a step, but once in the last; of Euler's, where `heun` is false, which looks once.
         guidance: w of ``v_none + w (v_label - v_none)``; 1 is the class itself, more is more typical of it, and less diverse.
         classes: that the network knows; 0 for none.
         adjust: functions of the pictures that are aimed at, one after the other; each has arrays of its own.
         start_time: from 0 (noise alone) to 1: where the path begins on the way to a given picture.
         repeats: how often each step is taken, from new noise: what is adjusted and what is not fit better.
+        heun: False for a flow's `student`, whose steps are aimed as they are.
     """
 
     network: Any
@@ -40,6 +41,7 @@ class Solver(NamedTuple):
     adjust: tuple[Adjust, ...] = ()
     start_time: float = 0.0
     repeats: int = 1
+    heun: bool = True
 
 
 def flow_of(solver: Solver, params: PyTree, *, start: Array | None = None, adjust: tuple[PyTree, ...] = ()) -> Generate:
@@ -78,13 +80,13 @@ def _draw(solver: Solver, variables: PyTree, z: Array, label: Array) -> jax.Arra
         x = between(noise, start, jnp.full(noise.shape[:1], solver.start_time))
     times = jnp.linspace(solver.start_time, 1.0, solver.steps + 1)
     aim = functools.partial(_aim, solver, variables, label)
-    keys = _keys_of(z)
+    keys, advance = _keys_of(z), _heun if solver.heun else _euler
 
     def step(number, x):
         index, turn = jnp.divmod(number, solver.repeats)
         now, after = times[index], times[index + 1]
         x = jax.lax.cond(turn > 0, lambda x: _back(_folded(keys, number), x, after, now), lambda x: x, x)
-        return _heun(aim, x, now, after)
+        return advance(aim, x, now, after)
 
     x = jax.lax.fori_loop(0, (solver.steps - 1) * solver.repeats, step, x)
     return (aim(x, times[-2]) + 1) / 2  # the last step, which leads to the picture that is aimed at
@@ -95,6 +97,10 @@ def _heun(aim: Callable, x: jax.Array, now: jax.Array, after: jax.Array) -> jax.
     there = x + (after - now) * first
     second = (aim(there, after) - there) / (1 - after)
     return x + (after - now) * (first + second) / 2
+
+
+def _euler(aim: Callable, x: jax.Array, now: jax.Array, after: jax.Array) -> jax.Array:
+    return x + (after - now) / (1 - now) * (aim(x, now) - x)
 
 
 def _aim(solver: Solver, variables: PyTree, label: Array, x: jax.Array, time: jax.Array) -> jax.Array:
