@@ -12,6 +12,7 @@ from jaxart.models.gan import (
     SNGANGenerator,
 )
 from jaxart.models.stylenet import ManyStyleNet
+from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
@@ -27,8 +28,11 @@ __all__ = [
     "SNGANDiscriminator",
     "SNGANGenerator",
     "SmallClassifier",
+    "StyleGANDiscriminator",
+    "StyleGANGenerator",
     "VAEDecoder",
     "VAEEncoder",
+    "truncated",
     "vgg_depth",
     "vgg_halo",
     "vgg_stride",
