@@ -12,6 +12,7 @@ from jaxart.models.gan import (
     SNGANGenerator,
 )
 from jaxart.models.stylenet import ManyStyleNet
+from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
@@ -25,6 +26,8 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
     "SNGANDiscriminator",
     "SNGANGenerator",
     "SmallClassifier",

@@ -202,8 +202,8 @@ class StyleGANGenerator(nn.Module):
 
     Reference: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020, section 2 and fig. 7 (skip outputs); sizes and
     mapping of Karras et al., Training Generative Adversarial Networks with Limited Data, 2020. Departures: a layer that doubles
-    convolves first and then interpolates, instead of a strided transposed convolution before the filter: a stride of 1, and the demodulation
-    at the smaller side; style mixing has a place for each example, not for the batch.
+    convolves first and then interpolates, instead of a strided transposed convolution before the filter, which costs more on a CPU; style
+    mixing has a place for each example, not for the batch.
     """
 
     size: int = 64

@@ -68,7 +68,7 @@ def _check(name: str, images: Array, *, even: bool) -> None:
 
 
 def _shifted(first: jax.Array, second: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """Return the last of `second` before each of `first`, and the next of `first` after each of `second`; at the border, the pixel there."""
+    """Return what of `second` is before each of `first`, and what of `first` after each of `second`; at the border, the pixel there."""
     count = first.shape[axis]
     begin, before = (jax.lax.slice_in_dim(part, 0, n, axis=axis) for part, n in ((first, 1), (second, count - 1)))
     after, end = (jax.lax.slice_in_dim(part, n, count, axis=axis) for part, n in ((first, 1), (second, count - 1)))
