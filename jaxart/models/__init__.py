@@ -11,9 +11,9 @@ from jaxart.models.gan import (
     SNGANDiscriminator,
     SNGANGenerator,
 )
-from jaxart.models.stylenet import ManyStyleNet
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
+from jaxart.models.stylenet import ManyStyleNet
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 

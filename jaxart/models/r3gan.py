@@ -93,8 +93,8 @@ class R3GANGenerator(nn.Module):
         ValueError: a size that is not a power of two or below 8, z of another rank, or no label for classes.
 
     Reference: Huang et al., The GAN is dead; long live the GAN! A Modern Baseline GAN, 2024, section 4 (config E). Departures: the 3 x 3
-    convolutions are not grouped, which XLA computes slowly on a CPU, and so the hidden channels are not expanded by default; channels double
-    toward 4 x 4 instead of being nearly the same at all sides; one block a side.
+    convolutions are not grouped, which is slow on a CPU, and so the hidden channels are not expanded by default; channels double toward
+    4 x 4 instead of being nearly the same at all sides; one block a side.
     """
 
     size: int = 64

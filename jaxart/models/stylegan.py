@@ -129,14 +129,14 @@ class _StyledLayer(nn.Module):
         y = modulated_conv2d(x, _kernel(self, 3, x, self.features), style.astype(x.dtype))
         y = upsample_low_pass(y) if self.double else y
         strength = self.param("strength", nn.initializers.zeros_init(), (1, 1, 1, 1))
-        noise = strength * self._noise(y.shape[1:3], keys)
+        noise = strength * self._noise(y.shape[1], keys)
         return _activated(y + noise.astype(y.dtype) + _bias(self, y))
 
-    def _noise(self, sides: tuple[int, int], keys: Key | None) -> jax.Array:
+    def _noise(self, side: int, keys: Key | None) -> jax.Array:
         """Return ``[B, H, W, 1]`` from the examples' keys, or what is stored, ``[1, H, W, 1]``."""
 
         def draw(key: Key) -> jax.Array:
-            return jax.random.normal(jax.random.fold_in(key, self.number), (*sides, 1))
+            return jax.random.normal(jax.random.fold_in(key, self.number), (side, side, 1))
 
         stored = self.variable("noise", "pixels", lambda: draw(self.make_rng("params"))[None])
         return stored.value if keys is None else jax.vmap(draw)(keys)
