@@ -26,6 +26,20 @@ def key_words(key: Key) -> list[int]:
     return np.asarray(jax.random.key_data(key)).reshape(-1).tolist()
 
 
+def keys_of_bits(vectors: Array) -> Key:
+    """Make a key of the bits of each vector, so that what is drawn from it is a function of the vector: ``[B, L]`` -> keys ``[B]``.
+
+    The bits are summed with odd factors, which the cipher scrambles. Nothing of it has a gradient.
+
+    Args:
+        vectors: float32, such as latents.
+    """
+    bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(vectors).astype(np.float32), np.uint32)  # [B, L]
+    factors = (2 * np.arange(2 * vectors.shape[-1], dtype=np.uint32) + 1).reshape(1, -1, 2)
+    words = (bits[:, :, None] * factors).sum(axis=1, dtype=np.uint32)  # [B, 2]
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
 def check_image(name: str, image: Any) -> np.ndarray:
     """Return `image` as float32 ``[H, W, 3]`` in [0, 1]; raise if it cannot be that.
 

@@ -13,7 +13,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from jaxart import models, ops
 from jaxart.models.blocks import (
     BatchNorm,
-    low_pass,
     pooled_conv2d,
     spectrally_normalized,
     upsample,
@@ -280,16 +279,16 @@ def test_joined_convolutions_equal_their_parts(rng):
 
 def test_the_low_pass_is_its_kernel_and_its_own_transpose(rng):
     x, y = (jnp.asarray(rng.standard_normal((2, 6, 5, 3)), jnp.float32) for _ in range(2))
-    np.testing.assert_allclose(low_pass(x), blurred(np.asarray(x)), atol=1e-6)
-    value, back = jax.vjp(low_pass, x)
-    np.testing.assert_allclose(back(y)[0], low_pass(y), atol=1e-6)
-    np.testing.assert_allclose(jax.jvp(low_pass, (x,), (y,))[1], low_pass(y), atol=1e-6)
-    assert low_pass(x[:, :1]).shape == (2, 1, 5, 3)
+    np.testing.assert_allclose(ops.low_pass(x), blurred(np.asarray(x)), atol=1e-6)
+    value, back = jax.vjp(ops.low_pass, x)
+    np.testing.assert_allclose(back(y)[0], ops.low_pass(y), atol=1e-6)
+    np.testing.assert_allclose(jax.jvp(ops.low_pass, (x,), (y,))[1], ops.low_pass(y), atol=1e-6)
+    assert ops.low_pass(x[:, :1]).shape == (2, 1, 5, 3)
     np.testing.assert_allclose(jnp.sum(value), jnp.sum(x), rtol=1e-4)
     impulse = np.zeros((1, 8, 8, 1), np.float32)
     impulse[0, 3, 3] = 1
     line = np.array([1, 3, 3, 1]) / 4
-    np.testing.assert_allclose(low_pass(upsample(impulse))[0, 5:9, 5:9, 0], np.outer(line, line), atol=1e-6)
+    np.testing.assert_allclose(ops.low_pass(upsample(impulse))[0, 5:9, 5:9, 0], np.outer(line, line), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", PAIRS)

@@ -132,6 +132,13 @@ CASES = {
         loss=losses.HINGE, discriminator_steps=2,
     ),
     "flow": flowing,
+    "gan stylegan": adversarial(
+        (models.StyleGANGenerator(size=8, channels=1, width=4, dimensions=4, classes=2),
+         models.StyleGANDiscriminator(width=4, classes=2)), bars, GRAY, r1=0.1, r2=0.1,
+    ),
+    "gan r3gan": adversarial(
+        (models.R3GANGenerator(size=8, channels=1, width=4), models.R3GANDiscriminator(width=4)), bars, GRAY, r1=0.1, r2=0.1,
+    ),
     "vae": variational,
     "classifier": classifying,
     "many styles": many_styles,

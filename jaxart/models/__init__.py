@@ -11,6 +11,8 @@ from jaxart.models.gan import (
     SNGANDiscriminator,
     SNGANGenerator,
 )
+from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
+from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
 from jaxart.models.stylenet import ManyStyleNet
 from jaxart.models.unet import UNet, VelocityNet
 from jaxart.models.vae import VAEDecoder, VAEEncoder
@@ -25,13 +27,18 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
     "SNGANDiscriminator",
     "SNGANGenerator",
     "SmallClassifier",
+    "StyleGANDiscriminator",
+    "StyleGANGenerator",
     "UNet",
     "VAEDecoder",
     "VAEEncoder",
     "VelocityNet",
+    "truncated",
     "vgg_depth",
     "vgg_halo",
     "vgg_stride",

@@ -111,32 +111,6 @@ def depth_to_space(x: Array) -> jax.Array:
     return x.reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
-def low_pass(images: Array) -> jax.Array:
-    """Blur pictures by ``[1, 2, 1] / 4`` along both axes; at the border, pixels count as their own neighbors.
-
-    After `upsample` it is the doubling with ``[1, 3, 3, 1]``, whose copies of low frequencies near Nyquist's are weak, in place of the
-    nearest pixel, whose copies are not: networks draw grids of them. It commutes with the convolution of `upsampled_conv2d`, but for the
-    border, and costs less after it.
-
-    Args:
-        images: ``[N, H, W, C]``.
-
-    Returns:
-        ``[N, H, W, C]`` of the same sum.
-
-    >>> low_pass(jnp.array([1.0, 0.0, 0.0, 0.0]).reshape(1, 4, 1, 1)).ravel().tolist()
-    [0.75, 0.25, 0.0, 0.0]
-    """
-    down = (images[:, 1:] - images[:, :-1]) / 4
-    images = images + jnp.pad(down, ((0, 0), (0, 1), (0, 0), (0, 0))) - jnp.pad(down, ((0, 0), (1, 0), (0, 0), (0, 0)))
-    images = jax.lax.optimization_barrier(images)  # what is fused would be computed once for each neighbor
-    right = (images[:, :, 1:] - images[:, :, :-1]) / 4
-    images = (
-        images + jnp.pad(right, ((0, 0), (0, 0), (0, 1), (0, 0))) - jnp.pad(right, ((0, 0), (0, 0), (1, 0), (0, 0)))
-    )
-    return jax.lax.optimization_barrier(images)
-
-
 def _with_box(kernel: Array) -> jax.Array:
     """Convolve a kernel with a 2 x 2 box of ones: 3 x 3 become 4 x 4."""
     padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))

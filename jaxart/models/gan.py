@@ -22,12 +22,12 @@ from jaxart.models.blocks import (
     check_latent,
     check_pictures,
     check_size,
-    low_pass,
     sides_between,
     upsample,
     width_at,
 )
 from jaxart.ops.pooling import avg_pool
+from jaxart.ops.resample import low_pass
 
 _NARROW = nn.initializers.normal(0.02)
 _RESIDUAL = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")

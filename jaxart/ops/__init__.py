@@ -3,6 +3,7 @@
 from jaxart.ops.convolution import compiler_options, conv2d, conv_transpose2d, depthwise_conv2d, modulated_conv2d
 from jaxart.ops.native import convolution_path, native_in_use, use_native
 from jaxart.ops.pooling import avg_pool, max_pool
+from jaxart.ops.resample import downsample_low_pass, low_pass, upsample_low_pass
 from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
 from jaxart.ops.tiles import sharded_rows, sharded_sum, tiled_map, tiled_pixels, tiled_sum
 from jaxart.ops.winograd import transform_kernel
@@ -14,6 +15,8 @@ __all__ = [
     "conv_transpose2d",
     "convolution_path",
     "depthwise_conv2d",
+    "downsample_low_pass",
+    "low_pass",
     "max_pool",
     "modulated_conv2d",
     "native_in_use",
@@ -26,5 +29,6 @@ __all__ = [
     "tiled_sum",
     "trace_sqrt",
     "transform_kernel",
+    "upsample_low_pass",
     "use_native",
 ]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxart.arrays import Array, Key, PyTree
+from jaxart.arrays import Array, Key, PyTree, keys_of_bits
 from jaxart.tasks.generate.flow_matching import between
 from jaxart.tasks.generate.sample import Generate
 
@@ -80,7 +80,7 @@ def _draw(solver: Solver, variables: PyTree, z: Array, label: Array) -> jax.Arra
         x = between(noise, start, jnp.full(noise.shape[:1], solver.start_time))
     times = jnp.linspace(solver.start_time, 1.0, solver.steps + 1)
     aim = functools.partial(_aim, solver, variables, label)
-    keys, advance = _keys_of(z), _heun if solver.heun else _euler
+    keys, advance = keys_of_bits(z), _heun if solver.heun else _euler
 
     def step(number, x):
         index, turn = jnp.divmod(number, solver.repeats)
@@ -127,12 +127,6 @@ def _back(keys: Key, x: jax.Array, after: jax.Array, now: jax.Array) -> jax.Arra
     share = now / after
     spread = jnp.sqrt((1 - now) ** 2 - (share * (1 - after)) ** 2)
     return share * x + spread * jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
-
-
-def _keys_of(z: Array) -> Key:
-    """Make a key of the bits of each latent, so that a picture depends on its latent alone."""
-    bits = jax.lax.bitcast_convert_type(z[:, :2].astype(jnp.float32), jnp.uint32)
-    return jax.vmap(jax.random.wrap_key_data)(bits)
 
 
 def _folded(keys: Key, number: Array) -> Key:
