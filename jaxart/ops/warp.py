@@ -1,0 +1,129 @@
+"""Affine warps of pictures, one matrix for each, that can be differentiated any number of times."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from jaxart.arrays import Array, check_choice
+
+BORDERS = ("reflect", "zero")
+
+
+def affine_warp(images: Array, matrices: Array, *, border: Literal["reflect", "zero"] = "reflect") -> jax.Array:
+    """Look up every pixel of a batch of pictures where its matrix says, bilinearly.
+
+    Positions are (row, column) in pixels, measured from the picture's middle. The pixel at p of the result is the input at
+    ``matrix[:, :2] p + matrix[:, 2]``: a matrix says where pixels come from, so a factor of 2 shows the picture at half its size. The
+    identity, flips, quarter turns of squares and shifts by whole pixels give the pixels themselves, bit for bit.
+
+    It is linear in the pictures: four gathers, whose transposes are scatters. On a CPU that is 60 times faster than products with
+    matrices of weights, and 15 times where it is transposed. On a GPU the sums of a scatter come in no fixed order unless XLA is told to (``--xla_gpu_exclude_nondeterministic_ops``).
+
+    Args:
+        images: ``[B, H, W, C]``, float.
+        matrices: ``[B, 2, 3]``, float.
+        border: what is seen beyond the pictures: "reflect", the picture mirrored at the middle of its outermost pixels, again and again; or
+            "zero".
+
+    Returns:
+        ``[B, H, W, C]``, of the type of `images`.
+
+    Raises:
+        ValueError: an unknown border, or shapes that do not go together.
+
+    >>> shift = jnp.float32([[[1, 0, 0], [0, 1, -1]]])
+    >>> affine_warp(jnp.float32([1, 2, 3]).reshape(1, 1, 3, 1), shift, border="zero").ravel().tolist()
+    [0.0, 1.0, 2.0]
+    """
+    check_choice("border", border, BORDERS)
+    if images.ndim != 4 or matrices.shape != (len(images), 2, 3):
+        raise ValueError(
+            f"affine_warp: expected images [B, H, W, C] and matrices [B, 2, 3], got {images.shape} and {matrices.shape}."
+        )
+    batch, height, width, channels = images.shape
+    places = _places(matrices, height, width)  # [B, 2, H W]
+    low = jnp.floor(places)
+    part = places - jax.lax.stop_gradient(low)
+    flat = images.reshape(batch, height * width, channels)
+    rows, columns = (_neighbors(low[:, axis], part[:, axis], size, border) for axis, size in enumerate((height, width)))
+    corners = [(row, column) for row in rows for column in columns]
+    indices = jnp.stack([row[0] * width + column[0] for row, column in corners], axis=1)  # [B, 4, H W]
+    weights = jnp.stack([row[1] * column[1] for row, column in corners], axis=1).astype(images.dtype)
+    return _read(flat, indices, weights).reshape(images.shape)
+
+
+@jax.custom_vjp
+def _read(flat: jax.Array, indices: jax.Array, weights: jax.Array) -> jax.Array:
+    """Sum weighted pixels: ``[B, N, C]``, ``[B, 4, P]`` -> ``[B, P, C]``."""
+    corners = range(indices.shape[1])
+    return sum(weights[:, corner, :, None] * _pixels(flat, indices[:, corner]) for corner in corners)  # pyright: ignore
+
+
+def _read_forward(flat: jax.Array, indices: jax.Array, weights: jax.Array) -> tuple[jax.Array, tuple]:
+    return _read(flat, indices, weights), (flat, indices, weights)
+
+
+def _read_backward(kept: tuple, change: jax.Array) -> tuple:
+    flat, indices, weights = kept
+    return _spread(change, flat, indices, weights), None, _products(flat, change, indices)
+
+
+@jax.custom_vjp
+def _spread(change: jax.Array, like: jax.Array, indices: jax.Array, weights: jax.Array) -> jax.Array:
+    """Transpose `_read` in one scatter, for XLA takes four times as long for four: ``[B, P, C]`` -> ``[B, N, C]``, of the shape of `like`."""
+    spread = (weights[..., None] * change[:, None]).reshape(len(change), -1, change.shape[-1])  # [B, 4 P, C]
+
+    def one(index: jax.Array, values: jax.Array) -> jax.Array:
+        return jnp.zeros(like.shape[1:], like.dtype).at[index].add(values, mode="promise_in_bounds")
+
+    return jax.vmap(one)(indices.reshape(len(change), -1), spread)
+
+
+def _spread_forward(change: jax.Array, like: jax.Array, indices: jax.Array, weights: jax.Array) -> tuple:
+    return _spread(change, like, indices, weights), (change, like, indices, weights)
+
+
+def _spread_backward(kept: tuple, change: jax.Array) -> tuple:
+    spread, like, indices, weights = kept
+    return _read(change, indices, weights), jnp.zeros_like(like), None, _products(change, spread, indices)
+
+
+_read.defvjp(_read_forward, _read_backward)
+_spread.defvjp(_spread_forward, _spread_backward)
+
+
+def _pixels(flat: jax.Array, index: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(flat, index[..., None], axis=1, mode="promise_in_bounds")
+
+
+def _products(flat: jax.Array, other: jax.Array, indices: jax.Array) -> jax.Array:
+    """Return the derivative in the weights: scalar products of the pixels at `indices` with `other`, ``[B, 4, P]``."""
+    corners = range(indices.shape[1])
+    return jnp.stack([jnp.sum(_pixels(flat, indices[:, corner]) * other, axis=-1) for corner in corners], axis=1)
+
+
+def _places(matrices: Array, height: int, width: int) -> jax.Array:
+    """Return where pixels come from, ``[B, 2, H W]``, measured from the first pixel; written out, as products of matrices round on a GPU."""
+    middle = jnp.array([(height - 1) / 2, (width - 1) / 2], matrices.dtype)
+    rows, columns = (jnp.arange(size, dtype=matrices.dtype) - (size - 1) / 2 for size in (height, width))
+    of_row = matrices[:, :, 0, None, None] * rows[None, None, :, None]  # [B, 2, H, 1]
+    of_column = matrices[:, :, 1, None, None] * columns[None, None, None, :]  # [B, 2, 1, W]
+    shift = (matrices[:, :, 2] + middle[None])[..., None, None]
+    return (of_row + of_column + shift).reshape(len(matrices), 2, height * width)
+
+
+def _neighbors(low: jax.Array, part: jax.Array, size: int, border: str) -> list[tuple[jax.Array, jax.Array]]:
+    """Return indices and weights of the pixels before and after each position along one axis."""
+    before = low.astype(jnp.int32)
+    return [_seen(index, weight, size, border) for index, weight in ((before, 1 - part), (before + 1, part))]
+
+
+def _seen(index: jax.Array, weight: jax.Array, size: int, border: str) -> tuple[jax.Array, jax.Array]:
+    """Bring indices into the picture; beyond it those of "zero" weigh nothing."""
+    if border == "zero":
+        inside = (index >= 0) & (index < size)
+        return jnp.clip(index, 0, size - 1), weight * inside.astype(weight.dtype)
+    period = max(2 * size - 2, 1)
+    folded = jnp.mod(index, period)
+    return jnp.minimum(folded, period - folded) if size > 1 else folded, weight
