@@ -69,7 +69,9 @@ def update_adaptive(
     change = jnp.sign(signs / jnp.maximum(seen, 1) - target) * seen / span
     moved = jnp.clip(adaptive.probability + change, 0, 1)
     whole = Adaptive(moved, jnp.zeros_like(signs), jnp.zeros_like(seen))
-    return jax.tree.map(lambda set_, kept: jnp.where(due, set_, kept), whole, Adaptive(adaptive.probability, signs, seen))
+    return jax.tree.map(
+        lambda set_, kept: jnp.where(due, set_, kept), whole, Adaptive(adaptive.probability, signs, seen)
+    )
 
 
 def adaptive_augment(
@@ -81,11 +83,11 @@ def adaptive_augment(
 ) -> jax.Array:
     """Change each picture in many ways, each with the same probability, as a discriminator is to see it.
 
-    blit: mirrored, turned by quarters, shifted by whole pixels (up to 1/8 of the side). geometric: scaled by 2^N(0, 0.2), turned by any angle,
-    stretched by 2^N(0, 0.2), turned again, shifted by N(0, 1/8) of the side. color: brightness + N(0, 0.2), contrast x 2^N(0, 0.5), luma
-    inverted, hue turned by any angle, saturation x 2^N(0, 1). noise: normal, of deviation |N(0, 0.1)|. cutout: a square of half the side
-    becomes 0. Beyond its border a picture is mirrored. Pictures of one channel are taken for gray ones. Where nothing is changed the picture
-    is returned as it is, bit for bit.
+    blit: mirrored, turned by quarters, shifted by whole pixels (up to 1/8 of the side). geometric: scaled by 2^N(0, 0.2), turned by any
+    angle, stretched by 2^N(0, 0.2), turned again, shifted by N(0, 1/8) of the side. color: brightness + N(0, 0.2), contrast
+    x 2^N(0, 0.5), luma inverted, hue turned by any angle, saturation x 2^N(0, 1). noise: normal, of deviation |N(0, 0.1)|. cutout: a square
+    of half the side becomes 0. Beyond its border a picture is mirrored. Pictures of one channel are taken for gray ones. Where nothing is
+    changed the picture is returned as it is, bit for bit.
 
     Gradients pass to the pictures, any number of times; none to the probability.
 
@@ -101,8 +103,9 @@ def adaptive_augment(
     Raises:
         ValueError: an unknown group, pictures that are not square, or other channels.
 
-    Reference: Karras et al. 2020, section 2 and appendix B. Departures: the warp is bilinear on the pixels, where the paper samples between
-    low-passes at twice the size: turned pictures lose a little of their finest detail, alike on both sides; no filters of bands of frequencies.
+    Reference: Karras et al. 2020, section 2 and appendix B. Departures: the warp is bilinear on the pixels, where the paper samples
+    between low-passes at twice the size: turned pictures lose of their finest detail, alike on both sides; no filters of bands of
+    frequencies.
     """
     for group in groups:
         check_choice("groups", group, ADAPTIVE_GROUPS)
@@ -234,7 +237,9 @@ def _recolored(images: Array, matrix: jax.Array) -> jax.Array:
     """Apply a map of (red, green, blue, 1) to each pixel; gray pictures get the mean of what it makes of their gray."""
     if images.shape[-1] == 1:
         mean = jnp.mean(matrix[:, :3], axis=1)[:, None, None]  # [B, 1, 1, 4]
-        return images * jnp.sum(mean[..., :3], -1, keepdims=True).astype(images.dtype) + mean[..., 3:].astype(images.dtype)
+        return images * jnp.sum(mean[..., :3], -1, keepdims=True).astype(images.dtype) + mean[..., 3:].astype(
+            images.dtype
+        )
     columns = jnp.moveaxis(matrix[:, :3], 2, 0)[:, :, None, None].astype(images.dtype)  # [4, B, 1, 1, 3]
     return sum((images[..., each : each + 1] * columns[each] for each in range(3)), columns[3])
 

@@ -17,8 +17,9 @@ def affine_warp(images: Array, matrices: Array, *, border: Literal["reflect", "z
     ``matrix[:, :2] p + matrix[:, 2]``: a matrix says where pixels come from, so a factor of 2 shows the picture at half its size. The
     identity, flips, quarter turns of squares and shifts by whole pixels give the pixels themselves, bit for bit.
 
-    It is linear in the pictures: four gathers, whose transposes are scatters. On a CPU that is 60 times faster than products with
-    matrices of weights, and 15 times where it is transposed. On a GPU the sums of a scatter come in no fixed order unless XLA is told to (``--xla_gpu_exclude_nondeterministic_ops``).
+    It is linear in the pictures: four gathers, and one scatter where it is transposed. On a CPU that is 60 times faster than products with
+    matrices of weights, and 15 times where it is transposed. On a GPU the sums of a scatter come in no fixed order unless XLA is told to
+    (``--xla_gpu_exclude_nondeterministic_ops``).
 
     Args:
         images: ``[B, H, W, C]``, float.
@@ -71,7 +72,7 @@ def _read_backward(kept: tuple, change: jax.Array) -> tuple:
 
 @jax.custom_vjp
 def _spread(change: jax.Array, like: jax.Array, indices: jax.Array, weights: jax.Array) -> jax.Array:
-    """Transpose `_read` in one scatter, for XLA takes four times as long for four: ``[B, P, C]`` -> ``[B, N, C]``, of the shape of `like`."""
+    """Transpose `_read` in one scatter, faster than four: ``[B, P, C]`` -> ``[B, N, C]``, of the shape of `like`."""
     spread = (weights[..., None] * change[:, None]).reshape(len(change), -1, change.shape[-1])  # [B, 4 P, C]
 
     def one(index: jax.Array, values: jax.Array) -> jax.Array:
@@ -104,7 +105,7 @@ def _products(flat: jax.Array, other: jax.Array, indices: jax.Array) -> jax.Arra
 
 
 def _places(matrices: Array, height: int, width: int) -> jax.Array:
-    """Return where pixels come from, ``[B, 2, H W]``, measured from the first pixel; written out, as products of matrices round on a GPU."""
+    """Return where pixels come from, ``[B, 2, H W]``, from the first pixel on; written out, as products of matrices round on a GPU."""
     middle = jnp.array([(height - 1) / 2, (width - 1) / 2], matrices.dtype)
     rows, columns = (jnp.arange(size, dtype=matrices.dtype) - (size - 1) / 2 for size in (height, width))
     of_row = matrices[:, :, 0, None, None] * rows[None, None, :, None]  # [B, 2, H, 1]

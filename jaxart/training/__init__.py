@@ -27,7 +27,7 @@ from jaxart.training.sharding import (
     simulate_devices,
     this_process,
 )
-from jaxart.training.update import Update, gradient_update
+from jaxart.training.update import Update, gradient_update, lazy_adam
 
 __all__ = [
     "AXIS",
@@ -57,6 +57,7 @@ __all__ = [
     "gradient_update",
     "half_life_decay",
     "image_pool",
+    "lazy_adam",
     "log_jsonl",
     "log_tensorboard",
     "mean_over",

@@ -1,6 +1,6 @@
 """Generating pictures: adversarial networks, variational autoencoders, and what is done with a trained one."""
 
-from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
+from jaxart.tasks.generate.adversarial import gan
 from jaxart.tasks.generate.evaluate import (
     Examples,
     Judge,
@@ -11,6 +11,8 @@ from jaxart.tasks.generate.evaluate import (
     score_pictures,
     vgg_judge,
 )
+from jaxart.tasks.generate.game import AdaptiveInfo, Info, State
+from jaxart.tasks.generate.regularization import Adapt, Penalties, overfitting, path_penalty
 from jaxart.tasks.generate.sample import (
     PLATFORMS,
     Generate,
@@ -26,6 +28,8 @@ from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_l
 
 __all__ = [
     "PLATFORMS",
+    "Adapt",
+    "AdaptiveInfo",
     "Examples",
     "Generate",
     "Info",
@@ -42,6 +46,8 @@ __all__ = [
     "export",
     "gan",
     "generator_of",
+    "overfitting",
+    "path_penalty",
     "pca_log_likelihood",
     "pictures",
     "score_classes",
