@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,6 +66,22 @@ def adversarial(networks, batches, shape, *, eager: bool = False, **options) -> 
     return make
 
 
+class Painter(nn.Module):
+    """The smallest generator with styles."""
+
+    def setup(self):
+        self.mapping, self.picture = nn.Dense(6), nn.Dense(64)
+
+    def styles(self, z, label, *, train):
+        return jnp.tanh(self.mapping(z))[:, None]  # [B, 1, 6]
+
+    def paint(self, w):
+        return jnp.tanh(self.picture(w[:, 0])).reshape(-1, 8, 8, 1)
+
+    def __call__(self, z, label, *, train=False):
+        return self.paint(self.styles(z, label, train=train))
+
+
 def variational(*unused) -> Case:
     networks = models.VAEEncoder(latent=2, width=4), models.VAEDecoder(size=8, channels=1, width=4)
     recipe = generate.vae(*networks, shape=(8, 8, 1), latent=2, optimizer=optax.sgd(1e-5))
@@ -124,6 +141,10 @@ CASES = {
     "gan sngan": adversarial(
         (models.SNGANGenerator(size=8, channels=1, width=4), models.SNGANDiscriminator(width=4)), bars, GRAY,
         loss=losses.HINGE, discriminator_steps=2,
+    ),
+    "gan of styles adaptive": adversarial(
+        (Painter(), models.DCGANDiscriminator(width=4)), bars, GRAY, r1=0.1, penalty_every=2, path_length=1.0, path_length_every=2,
+        adapt=generate.Adapt(every=2, span=100),
     ),
     "vae": variational,
     "classifier": classifying,

@@ -37,7 +37,11 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
     Args:
         options: of the run.
         facts: the names of the classes.
+
+    Raises:
+        ValueError: options that exclude each other.
     """
+    _check(options)
     adam = optax.adam(
         optax.cosine_decay_schedule(options.learning_rate, options.steps, alpha=0.1),
         b1=options.beta1,
@@ -59,6 +63,9 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
         half_life=options.half_life,
         transform=pictures.transform_of(options),
         augment=functools.partial(shelf.diff_augment, policy=policies) if policies else None,
+        adapt=task.Adapt(target=options.ada_target) if options.ada else None,
+        path_length=options.path_length,
+        path_length_every=options.path_length_every,
     )
 
 
@@ -87,6 +94,17 @@ def generator(trained: Trained) -> Generator:
 
 
 sample, score, export = pictures.uses_of(generator)
+
+
+def _check(options: GanOptions) -> None:
+    """Refuse options that exclude each other, before anything is compiled."""
+    if options.ada and options.diff_augment:
+        raise ValueError("ada, diff_augment: expected one of them, got both. Ada alone acts as often as it helps.")
+    maker, _ = NETWORKS[check_choice("model", options.model, NETWORKS)]
+    if options.path_length and not (hasattr(maker, "styles") and hasattr(maker, "paint")):
+        raise ValueError(
+            f"path_length: expected a model with styles, got {options.model!r}, which has none. Leave it at 0."
+        )
 
 
 def _networks(options: GanOptions, facts: Facts) -> tuple[Any, Any]:

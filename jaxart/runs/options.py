@@ -11,11 +11,15 @@ DATA, NETWORK, TRAINING = "The data", "The networks", "Training"
 
 
 class Option(NamedTuple):
-    """What help says of a field, the group under which it does, and the flag where that is not the field's name."""
+    """What help says of a field, the group under which it does, the flag where that is not the field's name, and whether it came later.
+
+    A manifest without a field that came later is of a run that had its default.
+    """
 
     help: str
     group: str = TRAINING
     flag: str | None = None
+    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,27 @@ class GanOptions(GeneratorOptions):
             "For few pictures: color translation cutout. Shown to the discriminator on both sides, so it is not learned."
         ),
     ] = ()
+    ada: Annotated[
+        bool,
+        Option(
+            "For few pictures, in place of --diff-augment: many changes, the more often the more the discriminator overfits.",
+            later=True,
+        ),
+    ] = False
+    ada_target: Annotated[
+        float,
+        Option(
+            "Of --ada: share of the pictures that the discriminator takes for real, less that of the others; lower changes more.",
+            later=True,
+        ),
+    ] = 0.6
+    path_length: Annotated[
+        float,
+        Option("Penalty on uneven steps through the styles, for models with styles alone; 2 in the paper.", later=True),
+    ] = 0.0
+    path_length_every: Annotated[
+        int, Option("Steps between penalties on path lengths, which are multiplied by it.", later=True)
+    ] = 4
 
 
 @dataclass(frozen=True)

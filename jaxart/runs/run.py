@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -239,7 +240,7 @@ def _source(path: Path | tuple[Path, ...], digest: str, examples: int) -> files.
 
 def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> Any:
     made_of = [field.name for field in dataclasses.fields(made)]
-    missing = sorted(set(made_of) - set(manifest.options)) if manifest.format == files.FORMAT else []
+    missing = sorted(set(made_of) - set(manifest.options) - _later(made)) if manifest.format == files.FORMAT else []
     if missing or set(manifest.sources) != set(KINDS[manifest.kind].sources):
         raise ValueError(
             f"{folder}: run.json is incomplete ({', '.join(missing) or 'its data'}); bring back the one that was written."
@@ -251,6 +252,12 @@ def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> 
         )
     values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.options.items()}
     return made(**values)
+
+
+def _later(made: type[RunOptions]) -> set[str]:
+    """Return the fields that came later: older runs had their defaults."""
+    hints = typing.get_type_hints(made, include_extras=True)
+    return {name for name, hint in hints.items() for each in typing.get_args(hint)[1:] if getattr(each, "later", False)}
 
 
 def manifest_of(run: Run) -> files.Manifest:
