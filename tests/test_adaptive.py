@@ -47,11 +47,26 @@ MOVES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("sharp", [False, True])
 @pytest.mark.parametrize("move", MOVES)
-def test_whole_pixels_stay_whole(move, rng):
+def test_whole_pixels_stay_whole(move, sharp, rng):
     matrix, expected = MOVES[move]
     images = rng.normal(size=(2, 6, 6, 3)).astype(np.float32)
-    np.testing.assert_array_equal(affine_warp(images, jnp.float32([matrix, matrix])), expected(images))
+    np.testing.assert_array_equal(affine_warp(images, jnp.float32([matrix, matrix]), sharp=sharp), expected(images))
+
+
+def test_a_sharp_warp_keeps_waves_that_a_plain_one_fades():
+    """A shift by half a pixel multiplies a wave of f cycles a pixel by cos(pi f), a sharp one by the filter's response."""
+    wave = np.cos(2 * np.pi * np.arange(-16, 16) / 4).astype(np.float32)  # f = 1/4
+    images = jnp.broadcast_to(wave[None, None, :, None], (1, 4, 32, 1))
+    half = jnp.float32([[[1, 0, 0], [0, 1, 0.5]]])
+    moved = np.cos(2 * np.pi * np.arange(-15.5, 16) / 4)[8:-8]
+    lanczos = np.sinc([0.5, 1.5, 2.5]) * np.sinc(np.array([0.5, 1.5, 2.5]) / 3)
+    response = (lanczos / lanczos.sum()) @ np.cos(np.pi * np.array([0.5, 1.5, 2.5]) / 2)
+    assert response > 0.96
+    for sharp, share in ((False, np.cos(np.pi / 4)), (True, response)):
+        got = affine_warp(images, half, sharp=sharp)[0, 0, 8:-8, 0]
+        np.testing.assert_allclose(got, share * moved, atol=1e-5)
 
 
 def test_what_a_warp_does_not_take_is_refused():
@@ -59,15 +74,17 @@ def test_what_a_warp_does_not_take_is_refused():
         affine_warp(jnp.zeros((2, 4, 4, 1)), jnp.zeros((1, 2, 3)))
 
 
-@pytest.mark.parametrize("border", ["reflect", "zero"])
-def test_a_warp_has_a_transpose_and_second_derivatives(border, rng):
+@pytest.mark.parametrize(("border", "sharp"), [("reflect", True), ("zero", False)])
+def test_a_warp_has_a_transpose_and_second_derivatives(border, sharp, rng):
     """<A x, y> = <x, A^T y>, and first and second derivatives, in pictures and matrices, are differences of float64."""
     with jax.enable_x64(True):
         x, y = jnp.asarray(rng.normal(size=(2, 2, 4, 5, 2)))
         matrices = jnp.asarray(random_matrices(rng, 2))
-        moved, transpose = jax.vjp(lambda x: affine_warp(x, matrices, border=border), x)
+        moved, transpose = jax.vjp(lambda x: affine_warp(x, matrices, border=border, sharp=sharp), x)
         np.testing.assert_allclose(jnp.vdot(moved, y), jnp.vdot(x, transpose(y)[0]), rtol=1e-12)
-        check_grads(lambda *a: jnp.sin(affine_warp(*a, border=border)), (x, matrices), order=2, modes=["rev"])
+        check_grads(
+            lambda *a: jnp.sin(affine_warp(*a, border=border, sharp=sharp)), (x, matrices), order=2, modes=["rev"]
+        )
 
 
 # Augmentation
@@ -184,11 +201,13 @@ def test_the_sign_is_of_zero_or_of_the_middle_of_both():
 def test_adam_of_lazy_terms_is_adam_with_other_rates():
     lazy, plain = lazy_adam(0.1, b1=0.5, b2=0.9, every=4), optax.adam(0.08, b1=0.5**0.8, b2=0.9**0.8)
     falling = lazy_adam(lambda count: 0.1 / (1 + count), b1=0.5, b2=0.9, every=4)
-    states = [rule.init(1.0) for rule in (lazy, plain, falling)]
+    states: list[Any] = [rule.init(1.0) for rule in (lazy, plain, falling)]
     for count, gradient in enumerate((1.0, -2.0, 0.3)):
-        (one, states[0]), (two, states[1]) = lazy.update(gradient, states[0]), plain.update(gradient, states[1])
-        three, states[2] = falling.update(gradient, states[2])
-        np.testing.assert_allclose([one, three], [two, two / (1 + count)], rtol=1e-6)
+        changes: list[Any] = []
+        for number, rule in enumerate((lazy, plain, falling)):
+            change, states[number] = rule.update(gradient, states[number])
+            changes.append(change)
+        np.testing.assert_allclose([changes[0], changes[2] * (1 + count)], [changes[1]] * 2, rtol=1e-6)
     with pytest.raises(ValueError, match="every of at least 1"):
         lazy_adam(0.1, every=0)
 
@@ -291,7 +310,7 @@ class Linear(nn.Module):
 
 def test_path_lengths_of_a_linear_painter_are_those_of_numpy(rng):
     z = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
-    variables = Linear().init(KEY, jnp.zeros((1, 2, 3)), method="paint")
+    variables: Any = Linear().init(KEY, jnp.zeros((1, 2, 3)), method="paint")
     penalty, mean = generate.path_penalty(Linear(), variables, z, jnp.zeros(5, jnp.int32), KEYS[:5], jnp.float32(2))
     noise = np.stack([jax.random.normal(key, (2, 2, 1)).reshape(4) for key in KEYS[:5]]) / 2
     slopes = np.einsum("ldp,bp->bld", variables["params"]["matrices"], noise)

@@ -103,8 +103,9 @@ def adaptive_augment(
     Raises:
         ValueError: an unknown group, pictures that are not square, or other channels.
 
-    Reference: Karras et al. 2020, section 2 and appendix B. Departures: the warp is bilinear on the pixels, where the paper samples
-    between low-passes at twice the size: turned pictures lose of their finest detail, alike on both sides; no filters of bands of
+    Reference: Karras et al. 2020, section 2 and appendix B. Departures: the picture is doubled by Lanczos's filter of six pixels
+    and looked up at its own size, where the paper doubles by a wavelet's of twelve, looks up at twice the size and halves with a low-pass:
+    turned pictures lose some of their finest detail, and those that are made smaller alias, alike on both sides; no filters of bands of
     frequencies.
     """
     for group in groups:
@@ -117,7 +118,7 @@ def adaptive_augment(
     moves += _geometric(key_geometric, chance, images.shape[1]) if "geometric" in groups else []
     if moves:
         matrix, moved = _composed(moves, identity=jnp.eye(3))
-        images = _where(moved, affine_warp(images, matrix[:, :2]), images)
+        images = _where(moved, affine_warp(images, matrix[:, :2], sharp=True), images)
     if "color" in groups:
         matrix, colored = _composed(_color(key_color, chance)[::-1], identity=jnp.eye(4))  # the last stands to the left
         images = _where(colored, _recolored(images, matrix), images)
