@@ -161,7 +161,7 @@ def test_it_can_be_differentiated_twice(rng):
 @pytest.mark.parametrize(
     ("x", "options", "told"),
     [
-        (jnp.zeros((2, 4, 4, 1)), {"groups": ("colour",)}, "color"),
+        (jnp.zeros((2, 4, 4, 1)), {"groups": ("colors",)}, "color"),
         (jnp.zeros((2, 4, 6, 3)), {}, r"expected pictures \[B, S, S, 1 or 3\]"),
         (jnp.zeros((2, 4, 4, 2)), {}, r"expected pictures \[B, S, S, 1 or 3\]"),
     ],
