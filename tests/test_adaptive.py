@@ -124,7 +124,7 @@ def test_blits_are_the_sixteen_and_their_shifts():
 
 
 def test_scales_shifts_and_colors_have_the_spread_of_the_paper(rng):
-    moves = adaptive._geometric(KEYS, jnp.float32(1), 16)
+    moves = adaptive._geometric(jax.random.uniform(KEY, (7, 400)), jax.random.normal(KEY, (4, 400)), jnp.float32(1), 16)
     matrix, taken = adaptive._composed(moves, identity=jnp.eye(3))
     assert taken.all()
     spread = 1 / np.sqrt(2 * 400)  # of a deviation, relative

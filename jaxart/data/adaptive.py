@@ -112,15 +112,21 @@ def adaptive_augment(
         check_choice("groups", group, ADAPTIVE_GROUPS)
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
         raise ValueError(f"adaptive_augment: expected pictures [B, S, S, 1 or 3], got {images.shape}.")
-    key_blit, key_geometric, key_color, key_noise, key_cutout = _split(keys, 5)
+    key_uniform, key_normal, key_noise, key_cutout = _split(keys, 4)
+    uniform = jax.vmap(lambda key: jax.random.uniform(key, (21,)))(
+        key_uniform
+    ).T  # one draw, since each takes long to compile
+    normal = jax.vmap(lambda key: jax.random.normal(key, (7,)))(key_normal).T
     chance = jnp.asarray(probability, jnp.float32)
-    moves = _blit(key_blit, chance, images.shape[1]) if "blit" in groups else []
-    moves += _geometric(key_geometric, chance, images.shape[1]) if "geometric" in groups else []
+    moves = _blit(uniform[:7], chance, images.shape[1]) if "blit" in groups else []
+    moves += _geometric(uniform[7:14], normal[:4], chance, images.shape[1]) if "geometric" in groups else []
     if moves:
         matrix, moved = _composed(moves, identity=jnp.eye(3))
         images = _where(moved, affine_warp(images, matrix[:, :2], sharp=True), images)
     if "color" in groups:
-        matrix, colored = _composed(_color(key_color, chance)[::-1], identity=jnp.eye(4))  # the last stands to the left
+        matrix, colored = _composed(
+            _color(uniform[14:], normal[4:], chance)[::-1], identity=jnp.eye(4)
+        )  # the last stands to the left
         images = _where(colored, _recolored(images, matrix), images)
     if "noise" in groups:
         images = jax.vmap(lambda key, image: _noisy(key, image, chance))(key_noise, images)
@@ -149,9 +155,9 @@ def _where(taken: jax.Array, changed: Array, kept: Array) -> jax.Array:
     return jnp.where(taken.reshape(-1, *(1,) * (changed.ndim - 1)), changed, kept)
 
 
-def _blit(keys: Key, chance: jax.Array, size: int) -> list[_Change]:
+def _blit(uniform: jax.Array, chance: jax.Array, size: int) -> list[_Change]:
     """Return where pixels come from when a picture is mirrored, turned by quarters and shifted by whole pixels, in this order."""
-    flip, turn, shift, mirrored, quarters, down, right = jax.vmap(lambda key: jax.random.uniform(key, (7,)))(keys).T
+    flip, turn, shift, mirrored, quarters, down, right = uniform
     mirror = 1 - 2 * jnp.floor(2 * mirrored)
     quarter = jnp.floor(4 * quarters).astype(jnp.int32)
     circle = jnp.float32([1, 0, -1, 0])
@@ -163,12 +169,10 @@ def _blit(keys: Key, chance: jax.Array, size: int) -> list[_Change]:
     ]
 
 
-def _geometric(keys: Key, chance: jax.Array, size: int) -> list[_Change]:
+def _geometric(uniform: jax.Array, normal: jax.Array, chance: jax.Array, size: int) -> list[_Change]:
     """Return where pixels come from when a picture is scaled, turned, stretched, turned and shifted, in this order."""
-    key_uniform, key_normal = _split(keys, 2)
-    uniform = jax.vmap(lambda key: jax.random.uniform(key, (7,)))(key_uniform)
-    scale, turn, stretch, turn_again, shift, angle, angle_again = uniform.T
-    larger, wider, down, right = jax.vmap(lambda key: jax.random.normal(key, (4,)))(key_normal).T
+    scale, turn, stretch, turn_again, shift, angle, angle_again = uniform
+    larger, wider, down, right = normal
     smaller, narrower = 2 ** (-0.2 * larger), 2 ** (-0.2 * wider)
     angles = [(2 * u - 1) * jnp.pi for u in (angle, angle_again)]
     turns = [_turning(jnp.cos(each), jnp.sin(each)) for each in angles]
@@ -201,12 +205,10 @@ def _shifting(rows: jax.Array, columns: jax.Array) -> jax.Array:
     return _matrix((1.0, 0.0, -rows), (0.0, 1.0, -columns), (0.0, 0.0, 1.0))
 
 
-def _color(keys: Key, chance: jax.Array) -> list[_Change]:
+def _color(uniform: jax.Array, normal: jax.Array, chance: jax.Array) -> list[_Change]:
     """Return maps of (red, green, blue, 1), in the order in which they act: brightness, contrast, luma, hue, saturation."""
-    key_uniform, key_normal = _split(keys, 2)
-    uniform = jax.vmap(lambda key: jax.random.uniform(key, (7,)))(key_uniform)
-    *chances, inverted, angle = uniform.T
-    brighter, harder, stronger = jax.vmap(lambda key: jax.random.normal(key, (3,)))(key_normal).T
+    *chances, inverted, angle = uniform
+    brighter, harder, stronger = normal
     one = jnp.ones_like(angle)
     luma, hue = jnp.full((3, 3), 1 / 3), (2 * angle - 1) * jnp.pi
     around = jnp.float32([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5  # the product with the axis of grays
