@@ -55,7 +55,7 @@ def affine_warp(
     batch, *sides, channels = images.shape
     shape = images.shape
     if sharp:
-        images, matrices = _doubled(_doubled(images, 1, border), 2, border), 2 * matrices
+        images, matrices = _doubled(images, border), 2 * matrices
     height, width = images.shape[1:3]  # from 0 on, 2 H - 1 where the size is doubled
     places = _places(matrices, sides, (height, width))  # [B, 2, H W]
     low = jnp.floor(places)
@@ -68,19 +68,28 @@ def affine_warp(
     return _read(flat, indices, weights).reshape(shape)
 
 
-def _doubled(images: jax.Array, axis: int, border: str) -> jax.Array:
-    """Put a pixel between any two along an axis: N become 2 N - 1, and those that there were stay as they are."""
-    count, reach = images.shape[axis], len(_HALFWAY)
-    widths = [(reach - 1, reach - 1) if each == axis else (0, 0) for each in range(images.ndim)]
-    padded = jnp.pad(images, widths, mode="reflect" if border == "reflect" else "constant")
-    between = jnp.zeros_like(jax.lax.slice_in_dim(images, 0, count - 1, axis=axis))
+def _doubled(images: jax.Array, border: str) -> jax.Array:
+    """Put a pixel between any two in rows and columns: N become 2 N - 1, and those that there were stay as they are."""
+    rows, columns = (jnp.asarray(_doubling(size, border), images.dtype) for size in images.shape[1:3])
+    planes = jnp.moveaxis(
+        images, 3, 1
+    )  # [B, C, H, W], so that both are plain products of matrices, and so their transposes
+    wide = jnp.einsum("bchw,vw->bchv", planes, columns, precision="highest")
+    return jnp.moveaxis(jnp.einsum("uh,bchv->bcuv", rows, wide, precision="highest"), 1, 3)
+
+
+def _doubling(size: int, border: str) -> np.ndarray:
+    """Return the matrix ``[2 N - 1, N]`` that puts a pixel between any two of N."""
+    reach = len(_HALFWAY)
+    padded = np.pad(
+        np.eye(size), [(reach - 1, reach - 1), (0, 0)], mode="reflect" if border == "reflect" else "constant"
+    )
+    doubled = np.zeros((2 * size - 1, size))
+    doubled[::2] = np.eye(size)
     for far, weight in enumerate(_HALFWAY):
         for start in (reach - 1 - far, reach + far):
-            between += weight * jax.lax.slice_in_dim(padded, start, start + count - 1, axis=axis)
-    kept, last = (jax.lax.slice_in_dim(images, *ends, axis=axis) for ends in ((0, count - 1), (count - 1, count)))
-    pairs = jnp.stack([kept, between], axis=axis + 1)
-    shape = (*images.shape[:axis], 2 * count - 2, *images.shape[axis + 1 :])
-    return jnp.concatenate([pairs.reshape(shape), last], axis=axis)
+            doubled[1::2] += weight * padded[start : start + size - 1]
+    return doubled
 
 
 @jax.custom_vjp
