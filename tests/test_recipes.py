@@ -134,7 +134,8 @@ CASES = {
     "flow": flowing,
     "gan stylegan": adversarial(
         (models.StyleGANGenerator(size=8, channels=1, width=4, dimensions=4, classes=2),
-         models.StyleGANDiscriminator(width=4, classes=2)), bars, GRAY, r1=0.1, r2=0.1,
+         models.StyleGANDiscriminator(width=4, classes=2)), bars, GRAY, r1=0.1, penalty_every=2, path_length=1.0,
+        path_length_every=2, adapt=generate.Adapt(every=2, span=100),
     ),
     "gan r3gan": adversarial(
         (models.R3GANGenerator(size=8, channels=1, width=4), models.R3GANDiscriminator(width=4)), bars, GRAY, r1=0.1, r2=0.1,

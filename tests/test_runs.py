@@ -1,5 +1,6 @@
 """Runs as people start, kill, resume and use them: processes of the command line."""
 
+import dataclasses
 import json
 import random
 import re
@@ -151,6 +152,29 @@ def test_begun_in_python_it_goes_on_from_the_command_line(environment, data, fin
     call(environment, "resume", run.folder)
     assert checksums(run.folder) == checksums(finished)
     assert losses(run.folder) == losses(finished)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ada": True, "diff_augment": ("color",)}, "ada, diff_augment: expected one of them, got both"),
+        ({"ada": True, "ada_target": 1.5}, "target between -1 and 1"),
+        ({"path_length": 2.0}, "path_length: expected a model with styles, got 'dcgan'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(data, finished, tmp_path, change, told):
+    options = dataclasses.replace(runs.open_run(finished).options, **change)
+    with pytest.raises(ValueError, match=told):
+        runs.begin("gan", data, tmp_path / "run", options=options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_from_before_its_options_were_all_there_is_what_it_was(finished, tmp_path):
+    manifest = json.loads((finished / "run.json").read_text())
+    for name in ("ada", "ada_target", "path_length", "path_length_every", "smooth"):
+        del manifest["options"][name]
+    (tmp_path / "run.json").write_text(json.dumps(manifest))
+    assert runs.open_run(tmp_path).options == dataclasses.replace(runs.open_run(finished).options, smooth=False)
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """Data: named columns from wherever they are kept, splits, batches in an order that can be resumed, augmentation on the device."""
 
+from jaxart.data.adaptive import ADAPTIVE_GROUPS, Adaptive, adaptive_augment, start_adaptive, update_adaptive
 from jaxart.data.augmentation import (
     AUGMENTATIONS,
     POLICIES,
@@ -27,13 +28,16 @@ from jaxart.data.stream import batches
 from jaxart.data.tables import load_table
 
 __all__ = [
+    "ADAPTIVE_GROUPS",
     "AUGMENTATIONS",
     "POLICIES",
+    "Adaptive",
     "Batch",
     "Dataset",
     "Order",
     "Sampler",
     "Shape",
+    "adaptive_augment",
     "as_classes",
     "augment",
     "balanced",
@@ -60,8 +64,10 @@ __all__ = [
     "split_by_group",
     "split_by_time",
     "split_randomly",
+    "start_adaptive",
     "take",
     "translate",
+    "update_adaptive",
     "vertical_flip",
     "weighted",
     "with_channels",

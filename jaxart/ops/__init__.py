@@ -6,9 +6,11 @@ from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.resample import downsample_low_pass, low_pass, upsample_low_pass
 from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
 from jaxart.ops.tiles import sharded_rows, sharded_sum, tiled_map, tiled_pixels, tiled_sum
+from jaxart.ops.warp import affine_warp
 from jaxart.ops.winograd import transform_kernel
 
 __all__ = [
+    "affine_warp",
     "avg_pool",
     "compiler_options",
     "conv2d",

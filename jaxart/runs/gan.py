@@ -26,7 +26,11 @@ LOSSES = {
 NETWORKS = {
     "dcgan": (models.DCGANGenerator, models.DCGANDiscriminator),
     "sngan": (models.SNGANGenerator, models.SNGANDiscriminator),
+    "stylegan2": (models.StyleGANGenerator, models.StyleGANDiscriminator),
+    "r3gan": (models.R3GANGenerator, models.R3GANDiscriminator),
 }
+
+_SMOOTHED = ("dcgan", "sngan")
 
 load, facts = pictures.load, pictures.facts
 
@@ -37,9 +41,13 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
     Args:
         options: of the run.
         facts: the names of the classes.
+
+    Raises:
+        ValueError: options that exclude each other.
     """
+    _check(options)
     adam = optax.adam(
-        optax.cosine_decay_schedule(options.learning_rate, options.steps, alpha=0.1),
+        optax.cosine_decay_schedule(_learning_rate(options), options.steps, alpha=0.1),
         b1=options.beta1,
         b2=options.beta2,
     )
@@ -59,6 +67,9 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
         half_life=options.half_life,
         transform=pictures.transform_of(options),
         augment=functools.partial(shelf.diff_augment, policy=policies) if policies else None,
+        adapt=task.Adapt(target=options.ada_target) if options.ada else None,
+        path_length=options.path_length,
+        path_length_every=options.path_length_every,
     )
 
 
@@ -89,7 +100,27 @@ def generator(trained: Trained) -> Generator:
 sample, score, export = pictures.uses_of(generator)
 
 
+def _check(options: GanOptions) -> None:
+    """Refuse options that exclude each other, before anything is compiled."""
+    if options.ada and options.diff_augment:
+        raise ValueError("ada, diff_augment: expected one of them, got both. Ada alone acts as often as it helps.")
+    maker, _ = NETWORKS[check_choice("model", options.model, NETWORKS)]
+    if options.path_length and not (hasattr(maker, "styles") and hasattr(maker, "paint")):
+        raise ValueError(
+            f"path_length: expected a model with styles, got {options.model!r}, which has none. Leave it at 0."
+        )
+
+
+def _learning_rate(options: GanOptions) -> float:
+    """Return the rate that was asked for; by default ten times more where weights are N(0, 1) and scaled in use."""
+    if options.learning_rate is not None:
+        return options.learning_rate
+    return 2e-3 if options.model == "stylegan2" else 2e-4
+
+
 def _networks(options: GanOptions, facts: Facts) -> tuple[Any, Any]:
     make_generator, make_discriminator = NETWORKS[check_choice("model", options.model, NETWORKS)]
     shared: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
-    return make_generator(size=options.size, channels=options.channels, **shared), make_discriminator(**shared)
+    form = {"smooth": options.smooth} if options.model in _SMOOTHED else {}
+    generator = make_generator(size=options.size, channels=options.channels, **form, **shared)
+    return generator, make_discriminator(**shared)

@@ -5,17 +5,21 @@ Each field is ``Annotated[type, Option(help, group)]``. Importing this module im
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 DATA, NETWORK, TRAINING = "The data", "The networks", "Training"
 
 
 class Option(NamedTuple):
-    """What help says of a field, the group under which it does, and the flag where that is not the field's name."""
+    """What help says of a field, the group under which it does, the flag where that is not the field's name.
+
+    `before` is the value of runs from before the field was there, whose manifests lack it; ... for fields that always were.
+    """
 
     help: str
     group: str = TRAINING
     flag: str | None = None
+    before: Any = ...
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,23 @@ class GanOptions(GeneratorOptions):
     """What a GAN has beside them."""
 
     model: Annotated[
-        Literal["dcgan", "sngan"], Option("dcgan is small and quick, sngan residual and better.", NETWORK)
+        Literal["dcgan", "sngan", "stylegan2", "r3gan"],
+        Option(
+            "dcgan is small and quick, sngan residual; stylegan2 has styles that can be steered, r3gan is plain and modern.",
+            NETWORK,
+        ),
     ] = "dcgan"
+    smooth: Annotated[
+        bool, Option("Of dcgan and sngan: blur what is doubled, or grids appear.", NETWORK, before=False)
+    ] = True
     latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 128
     loss: Annotated[
         Literal["relativistic", "non-saturating", "saturating", "hinge", "least-squares", "wasserstein"],
         Option("relativistic wants --r1 and --r2; wasserstein --gradient-penalty 10."),
     ] = "relativistic"
-    learning_rate: Annotated[float, Option("Learning rate of Adam; it falls to a tenth by a cosine.")] = 2e-4
+    learning_rate: Annotated[
+        float | None, Option("Learning rate of Adam; it falls to a tenth by a cosine. [2e-4; 2e-3 of stylegan2]")
+    ] = None
     beta1: Annotated[float, Option("Of Adam's moments.")] = 0.0
     beta2: Annotated[float, Option("Of Adam's moments.")] = 0.99
     r1: Annotated[float, Option("Gradient penalty on real pictures; more where classes or samples collapse.")] = 2.0
@@ -91,6 +104,27 @@ class GanOptions(GeneratorOptions):
             "For few pictures: color translation cutout. Shown to the discriminator on both sides, so it is not learned."
         ),
     ] = ()
+    ada: Annotated[
+        bool,
+        Option(
+            "For few pictures, in place of --diff-augment: many changes, the more often the more the discriminator overfits.",
+            before=False,
+        ),
+    ] = False
+    ada_target: Annotated[
+        float,
+        Option(
+            "Of --ada: share of the pictures that the discriminator takes for real, less that of the others; lower changes more.",
+            before=0.6,
+        ),
+    ] = 0.6
+    path_length: Annotated[
+        float,
+        Option("Penalty on uneven steps through the styles, for models with styles alone; 2 in the paper.", before=0.0),
+    ] = 0.0
+    path_length_every: Annotated[
+        int, Option("Steps between penalties on path lengths, which are multiplied by it.", before=4)
+    ] = 4
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -239,7 +240,9 @@ def _source(path: Path | tuple[Path, ...], digest: str, examples: int) -> files.
 
 def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> Any:
     made_of = [field.name for field in dataclasses.fields(made)]
-    missing = sorted(set(made_of) - set(manifest.options)) if manifest.format == files.FORMAT else []
+    missing = (
+        sorted(set(made_of) - set(manifest.options) - set(_before(made))) if manifest.format == files.FORMAT else []
+    )
     if missing or set(manifest.sources) != set(KINDS[manifest.kind].sources):
         raise ValueError(
             f"{folder}: run.json is incomplete ({', '.join(missing) or 'its data'}); bring back the one that was written."
@@ -250,7 +253,14 @@ def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> 
             f"{folder}: options that this version does not know: {', '.join(unknown)}. Use jaxart {manifest.jaxart}."
         )
     values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.options.items()}
-    return made(**values)
+    return made(**_before(made) | values)
+
+
+def _before(made: type[RunOptions]) -> dict[str, Any]:
+    """Return what runs had of the fields that were added since."""
+    hints = typing.get_type_hints(made, include_extras=True)
+    told = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
+    return {name: option.before for name, option in told.items() if option.before is not ...}
 
 
 def manifest_of(run: Run) -> files.Manifest:

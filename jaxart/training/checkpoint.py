@@ -72,7 +72,7 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         notes = notes | {"checksums": _checksums(state), "convolution": _convolution()}
-        args = ocp.args.Composite(state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes))
+        args = ocp.args.Composite(state=ocp.args.StandardSave(_present(state)), notes=ocp.args.JsonSave(notes))
         described = json.dumps(notes, sort_keys=True)
         if step in self.steps():
             if self._intact.get(step) == described:
@@ -127,8 +127,9 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         here = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
-        state = self._open().restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), _present(like))
+        saved = self._open().restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        state = like._replace(**saved) if isinstance(saved, dict) and hasattr(like, "_replace") else saved
         notes = self.notes(step)
         if _checksums(state) != notes["checksums"]:
             raise ValueError(f"checkpoint of step {step} in {self.folder.name} is damaged: its checksums do not match.")
@@ -170,6 +171,13 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.close()
             self._manager = None
+
+
+def _present(state: Any) -> Any:
+    """Return the fields of a state that it has: those that are None are not saved, so that checkpoints outlive fields that are added."""
+    if not hasattr(state, "_asdict"):
+        return state
+    return {name: value for name, value in state._asdict().items() if value is not None}
 
 
 def _convolution() -> str:

@@ -32,10 +32,15 @@ class Recipe(NamedTuple):
 
     def step_at(self, done: int) -> tuple[Step, int]:
         """Return the step to run after `done` steps, and the count up to which it is the one to run."""
-        for every, step in self.lazy:
+        for number, (every, step) in enumerate(self.lazy):
             if (done + 1) % every == 0:
-                return step, done + 1 if every > 1 else _FAR
-        return self.step, min(((done // every + 1) * every - 1 for every, _ in self.lazy), default=_FAR)
+                return step, done + 1 if every > 1 else _until_next(done, self.lazy[:number])
+        return self.step, _until_next(done, self.lazy)
+
+
+def _until_next(done: int, lazy: tuple[tuple[int, Step], ...]) -> int:
+    """Return the count before which none of the steps runs again."""
+    return min(((done // every + 1) * every - 1 for every, _ in lazy), default=_FAR)
 
 
 _FAR = 2**31 - 1  # the largest count of steps

@@ -1,6 +1,6 @@
 """Generating pictures: adversarial networks, flows, variational autoencoders, and what is done with a trained one."""
 
-from jaxart.tasks.generate.adversarial import Info, Penalties, State, gan
+from jaxart.tasks.generate.adversarial import gan
 from jaxart.tasks.generate.distill import StudentInfo, student
 from jaxart.tasks.generate.evaluate import (
     VGG_LAYERS,
@@ -15,8 +15,10 @@ from jaxart.tasks.generate.evaluate import (
     vgg_judge,
 )
 from jaxart.tasks.generate.flow_matching import FlowInfo, FlowState, between, flow
+from jaxart.tasks.generate.game import AdaptiveInfo, Info, State
 from jaxart.tasks.generate.guide import TowardStyle, keep_outside
 from jaxart.tasks.generate.integrate import Adjust, Solver, flow_of
+from jaxart.tasks.generate.regularization import Adapt, Penalties, overfitting, path_penalty
 from jaxart.tasks.generate.sample import (
     PLATFORMS,
     Generate,
@@ -33,6 +35,8 @@ from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_l
 __all__ = [
     "PLATFORMS",
     "VGG_LAYERS",
+    "Adapt",
+    "AdaptiveInfo",
     "Adjust",
     "Examples",
     "FlowInfo",
@@ -59,6 +63,8 @@ __all__ = [
     "gan",
     "generator_of",
     "keep_outside",
+    "overfitting",
+    "path_penalty",
     "pca_log_likelihood",
     "pictures",
     "score_classes",
