@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from jaxart import losses, models
-from jaxart.tasks import classify, generate, stylize
+from jaxart.tasks import classify, generate, stylize, translate
 from jaxart.training import Checkpoints, Recipe, fit
 
 KEY = jax.random.key(0)
@@ -106,6 +106,22 @@ def classifying(*unused) -> Case:
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
 
 
+def two_sets(first):
+    """Yield pictures of noise, dark ones and bright ones."""
+    for number in itertools.count(first):
+        drawn = np.random.default_rng(number).integers(0, 128, (2, 2, 8, 8, 3), np.uint8)
+        yield {"a": drawn[0], "b": drawn[1] + np.uint8(127)}
+
+
+def translation(recipe, **options) -> Callable[..., Case]:
+    def make(*unused):
+        networks = models.Translator(width=2, blocks=0), models.PatchDiscriminator(width=2, halvings=1)
+        made = recipe(*networks, shape=(8, 8, 3), **options)
+        return Case(made, two_sets, None, lambda state: state.average, eager=False)
+
+    return make
+
+
 GRAY, MIXED = (8, 8, 1), {"r1": 0.1, "r2": 0.1, "penalty_every": 2}
 CASES = {
     "stylize adam": stylization(**SHALLOW),
@@ -129,6 +145,9 @@ CASES = {
     "classifier": classifying,
     "many styles": many_styles,
     "any style": any_style,
+    "translation cyclegan": translation(translate.cyclegan, pool=3),
+    "translation cut": translation(translate.cut, patches=8, heads=models.PatchHeads(4)),
+    "translation pix2pix": translation(translate.pix2pix),
 }  # fmt: skip
 
 

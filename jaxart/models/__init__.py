@@ -12,6 +12,7 @@ from jaxart.models.gan import (
     SNGANGenerator,
 )
 from jaxart.models.stylenet import ManyStyleNet
+from jaxart.models.translator import PatchDiscriminator, PatchHeads, Translator
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
@@ -24,9 +25,12 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
+    "PatchDiscriminator",
+    "PatchHeads",
     "SNGANDiscriminator",
     "SNGANGenerator",
     "SmallClassifier",
+    "Translator",
     "VAEDecoder",
     "VAEEncoder",
     "vgg_depth",

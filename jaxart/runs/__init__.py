@@ -19,6 +19,7 @@ from jaxart.runs.options import (
     Option,
     RunOptions,
     StyleOptions,
+    TranslateOptions,
     VaeOptions,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "StyleOptions",
     "Summary",
     "Trained",
+    "TranslateOptions",
     "VaeOptions",
     "begin",
     "dry_run",

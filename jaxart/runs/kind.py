@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jaxart.runs.options import AnyStyleOptions, GanOptions, RunOptions, StyleOptions, VaeOptions
+from jaxart.runs.options import AnyStyleOptions, GanOptions, RunOptions, StyleOptions, TranslateOptions, VaeOptions
 
 if TYPE_CHECKING:
     from jaxart.arrays import Key, PyTree
@@ -147,5 +147,17 @@ KINDS: dict[str, Kind] = {
         """,
         sources=("paintings", "photos"),
         abilities=("frozen", "sample", "export", "onnx", "network"),
+    ),
+    "translate": _ours(
+        "jaxart.runs.translate",
+        TranslateOptions,
+        """Train networks that translate the pictures of one set, A, into those of another, B: photographs into paintings, say.
+
+        A and B need no pairs. `jaxart translate RUN photo.jpg -o result.png` then translates pictures of any size.
+
+        Example: `jaxart train translate photos/ paintings/ -o run`
+        """,
+        sources=("a", "b"),
+        abilities=("sample", "score", "export", "network"),
     ),
 }
