@@ -113,11 +113,11 @@ def two_sets(first):
         yield {"a": drawn[0], "b": drawn[1] + np.uint8(127)}
 
 
-def translation(recipe, **options) -> Callable[..., Case]:
+def translation(recipe, loss: str, **options) -> Callable[..., Case]:
     def make(*unused):
         networks = models.Translator(width=2, blocks=0), models.PatchDiscriminator(width=2, halvings=1)
-        made = recipe(*networks, shape=(8, 8, 3), **options)
-        return Case(made, two_sets, None, lambda state: state.average, eager=False)
+        made = recipe(*networks, shape=(8, 8, 3), translator_optimizer=optax.adam(0.01), **options)
+        return Case(made, two_sets, loss, lambda state: state.average, eager=False)
 
     return make
 
@@ -145,9 +145,9 @@ CASES = {
     "classifier": classifying,
     "many styles": many_styles,
     "any style": any_style,
-    "translation cyclegan": translation(translate.cyclegan, pool=3),
-    "translation cut": translation(translate.cut, patches=8, heads=models.PatchHeads(4)),
-    "translation pix2pix": translation(translate.pix2pix),
+    "translation cyclegan": translation(translate.cyclegan, "cycle", pool=3),
+    "translation cut": translation(translate.cut, "contrast", patches=8, heads=models.PatchHeads(4)),
+    "translation pix2pix": translation(translate.pix2pix, "pixels"),
 }  # fmt: skip
 
 

@@ -87,6 +87,11 @@ def recipe(options: TranslateOptions, facts: Facts) -> Recipe:
         facts: of its data.
     """
     del facts
+    return _recipe(options)
+
+
+@functools.lru_cache(maxsize=8)  # equal options share a step, and so its compiled program
+def _recipe(options: TranslateOptions) -> Recipe:
     shared: dict[str, Any] = {
         "shape": (options.size, options.size, 3),
         "translator_optimizer": _adam(options),
