@@ -147,6 +147,7 @@ CASES = {
     "any style": any_style,
     "translation cyclegan": translation(translate.cyclegan, "cycle", pool=3),
     "translation cut": translation(translate.cut, "contrast", patches=8, heads=models.PatchHeads(4)),
+    "translation cyclic vae": translation(translate.cyclic_vae, "reconstruction"),
     "translation pix2pix": translation(translate.pix2pix, "pixels"),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from jaxart import cli, data, io, losses, metrics, models, runs, weights
 from jaxart.runs import translate as kind
 from jaxart.tasks import generate
 from jaxart.tasks import translate as task
-from jaxart.tasks.translate import adversary, apply, contrastive, paired
+from jaxart.tasks.translate import adversary, apply, contrastive, latent, paired
 from jaxart.training import AXIS, by_shard_map, data_mesh, fit, image_pool, query_pool
 
 KEY, SHAPE, SGD = jax.random.key(3), (8, 8, 3), optax.sgd(0.01)
@@ -288,12 +288,43 @@ def test_a_pair_is_judged_with_what_it_was_made_from_and_mirrored_alike():
     np.testing.assert_allclose(told["pixels"], 3 * np.abs(fake - b).mean(), rtol=1e-5)
 
 
+def test_each_decoder_draws_what_both_encoders_found(monkeypatch):
+    network = NETWORK.clone(blocks=1)
+    recipe = task.cyclic_vae(network, JUDGE, shape=SHAPE, cycle_weight=7.0, divergence_weight=0.5)
+    state, batch, game = jax.jit(recipe.init)(KEY), next(pictures(0)), recipe.init.args[0]
+    noisy = np.asarray(latent._noisy(game, KEY, 0, jnp.ones((8, 16, 16, 4))))
+    assert abs(noisy.mean() - 1) < 0.05
+    assert abs(noisy.std() - 1) < 0.05
+    assert len({row.tobytes() for row in noisy}) == 8
+    monkeypatch.setattr(latent, "_noisy", lambda game, key, turn, mean: mean)
+    real = {name: 2 * x - 1 for name, x in batch.items()}
+    weights = latent._Weights(10.0, 7.0, 0.5)
+    _, (told, fakes) = jax.jit(functools.partial(latent._objective, game, weights, KEY, state, real))(state.params)
+    run = jax.jit(lambda params, x: network.apply({"params": params}, x, method="features"))
+    found = {pair: run(latent._between(state.params, *pair), real[pair[0]]) for pair in ("aa", "bb", "ab", "ba")}
+    back = {pair: run(latent._between(state.params, *pair[::-1]), found[pair]["picture"]) for pair in ("ab", "ba")}
+    for pair in ("ab", "ba"):
+        np.testing.assert_allclose(fakes[pair[1]], found[pair]["picture"], atol=1e-5)
+        for name in ("first", "block_0", "last"):  # what is averaged is what translates
+            params = latent._between(state.params, *pair)[name]
+            jax.tree.map(np.testing.assert_array_equal, state.average[f"to_{pair[1]}"][name], params)
+    gap = lambda made: np.mean([np.abs(x - real[name]).mean() for name, x in made.items()]) * 2  # noqa: E731
+    np.testing.assert_allclose(
+        told["reconstruction"], 10 * gap({name: found[2 * name]["picture"] for name in "ab"}), rtol=1e-5
+    )
+    np.testing.assert_allclose(told["cycle"], 7 * gap({pair[0]: back[pair]["picture"] for pair in back}), rtol=1e-5)
+    squares = [np.square(x["block1"]).mean() for x in (found["aa"], found["bb"], *back.values())]
+    np.testing.assert_allclose(told["divergence"], 0.5 * np.sum(squares), rtol=1e-5)
+
+
 def test_numbers_that_cannot_serve_are_refused():
     for options, message in (({"cycle_weight": -1}, "cycle_weight of at least 0"), ({"pool": 0}, "pool above 0")):
         with pytest.raises(ValueError, match=message):
             task.cyclegan(NETWORK, JUDGE, shape=SHAPE, **options)
     with pytest.raises(ValueError, match="temperature above 0"):
         task.cut(NETWORK, JUDGE, shape=SHAPE, temperature=0.0)
+    with pytest.raises(ValueError, match="multiples of 4"):
+        task.cyclic_vae(NETWORK, JUDGE, shape=(10, 8, 3))
     with pytest.raises(ValueError, match="half_life above 0"):
         task.pix2pix(NETWORK, JUDGE, shape=SHAPE, half_life=0)
 
@@ -514,6 +545,7 @@ def test_pairs_stand_side_by_side_on_the_sheet(folders, tmp_path):
         ("unlike", {"method": "pix2pix"}, "needs pairs, got 5 and 4"),
         ("renamed", {"method": "pix2pix"}, "'0' is in one alone"),
         ("bright", {"method": "pix2pix", "identity_weight": 1.0}, "no meaning for pix2pix"),
+        ("bright", {"method": "cyclic-vae", "reconstruction_weight": -1.0}, "reconstruction_weight of at least 0"),
         ("bright", {"size": 16}, "at least 32 pixels"),
         ("bright", {"learning_rate": 0.0}, "above 0"),
         ("bright", {"method": "cut", "patches": 0}, "patches above 0"),

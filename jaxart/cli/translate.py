@@ -29,7 +29,9 @@ def translate(
             help="The result: .png .jpg .webp .tif; a folder for several pictures or a folder of them.",
         ),
     ],
-    back: Annotated[bool, Parameter(group=picture, help="From B to A; runs of the method cyclegan alone.")] = False,
+    back: Annotated[
+        bool, Parameter(group=picture, help="From B to A; runs of the methods cyclegan and cyclic-vae alone.")
+    ] = False,
     size: Annotated[
         int | None, Parameter(group=picture, help="Shrink larger pictures to this long side first, pixels. [their own]")
     ] = None,

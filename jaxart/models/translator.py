@@ -135,6 +135,29 @@ class Translator(nn.Module):
         Args:
             images: ``[B, H, W, 3]`` in [-1, 1].
         """
+        height, width = images.shape[1:3]
+        first = self._encoded(images)
+        second = self._decoded(first[next(reversed(first))])
+        return {**first, **second, "picture": second["picture"][:, :height, :width]}
+
+    def encode(self, images: Array) -> jax.Array:
+        """Return the features in the middle of the residual blocks, ``[B, h, w, 4 width]``.
+
+        Args:
+            images: as in `features`.
+        """
+        found = self._encoded(images)
+        return found[next(reversed(found))]
+
+    def decode(self, latent: Array) -> jax.Array:
+        """Return the pictures ``[B, 4 h, 4 w, 3]`` of what `encode` returns.
+
+        Args:
+            latent: ``[B, h, w, 4 width]``.
+        """
+        return self._decoded(latent)["picture"]
+
+    def _encoded(self, images: Array) -> dict[str, jax.Array]:
         if images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(f"Translator: expected pictures [B, H, W, 3], got shape {images.shape}.")
         height, width = images.shape[1:3]
@@ -142,11 +165,20 @@ class Translator(nn.Module):
         found: dict[str, Any] = {"image": x}
         found["down1"] = x = self.down1(self.first(x))
         found["down2"] = x = self.down2(x)
-        for number, block in enumerate(self.block, 1):
-            found[f"block{number}"] = x = block(x)
-        x = self.up2(self.up1(x)).astype(jnp.float32)
-        found["picture"] = jnp.tanh(self.last(x))[:, :height, :width]
+        for number in range(self._half):
+            found[f"block{number + 1}"] = x = self.block[number](x)
         return found
+
+    def _decoded(self, x: jax.Array) -> dict[str, jax.Array]:
+        found: dict[str, Any] = {}
+        for number in range(self._half, self.blocks):
+            found[f"block{number + 1}"] = x = self.block[number](x)
+        x = self.up2(self.up1(x)).astype(jnp.float32)
+        return {**found, "picture": jnp.tanh(self.last(x))}
+
+    @property
+    def _half(self) -> int:
+        return (self.blocks + 1) // 2
 
 
 class PatchDiscriminator(nn.Module):

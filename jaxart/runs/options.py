@@ -197,10 +197,10 @@ class TranslateOptions(RunOptions):
 
     batch: Annotated[int, Option("Pictures of each set per step, over all devices.")] = 4
     method: Annotated[
-        Literal["cyclegan", "cut", "pix2pix"],
+        Literal["cyclegan", "cut", "pix2pix", "cyclic-vae"],
         Option(
             "cyclegan learns both directions, each undoing the other. cut learns from A to B alone, faster and freer. pix2pix learns from "
-            "pairs: pictures of one name in A and B.",
+            "pairs: pictures of one name in A and B. cyclic-vae learns a latent space of both.",
             NETWORK,
         ),
     ] = "cyclegan"
@@ -218,7 +218,7 @@ class TranslateOptions(RunOptions):
     norm: Annotated[Literal["instance", "spectral"], Option("What the discriminators are normalized by.", NETWORK)] = (
         "instance"
     )
-    cycle_weight: Annotated[float, Option("cyclegan: more brings a picture back more as it was.")] = 10.0
+    cycle_weight: Annotated[float, Option("cyclegan and cyclic-vae: more brings a picture back more as it was.")] = 10.0
     identity_weight: Annotated[
         float | None,
         Option("cyclegan and cut: more leaves pictures of B as they are, so keeps colors. [cyclegan: 5, cut: 1]"),
@@ -226,6 +226,8 @@ class TranslateOptions(RunOptions):
     contrast_weight: Annotated[float, Option("cut: more keeps each patch nearer to what it was made from.")] = 1.0
     patches: Annotated[int, Option("cut: patches of each layer that are told apart.")] = 256
     pixel_weight: Annotated[float, Option("pix2pix: more comes nearer to the pair, pixel by pixel.")] = 100.0
+    reconstruction_weight: Annotated[float, Option("cyclic-vae: more draws a picture as it is.")] = 10.0
+    divergence_weight: Annotated[float, Option("cyclic-vae: more makes what is encoded of a picture less.")] = 0.01
     pool: Annotated[int, Option("cyclegan: past pictures of each set that the discriminators see again.")] = 50
     learning_rate: Annotated[
         float, Option("Learning rate of Adam; it stays for half of the steps, then falls to 0.")

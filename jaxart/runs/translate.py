@@ -25,7 +25,7 @@ SOURCES = ("a", "b")
 SMALLEST = 32  # pixels of the parts that are seen
 _MARGIN = 1.125  # side of the squares that parts are taken from, in parts
 _SHOWN = 4  # pictures of each set on a sheet
-_IDENTITY = {"cyclegan": 5.0, "cut": 1.0, "pix2pix": 0.0}
+_IDENTITY = {"cyclegan": 5.0, "cut": 1.0}
 _FEWEST = 4  # pictures that a score compares
 
 
@@ -102,6 +102,9 @@ def _recipe(options: TranslateOptions) -> Recipe:
     networks = _translator(options), models.PatchDiscriminator(options.width, options.halvings, options.norm)
     if options.method == "pix2pix":
         return task.pix2pix(*networks, pixel_weight=options.pixel_weight, **shared)
+    if options.method == "cyclic-vae":
+        shared |= {"cycle_weight": options.cycle_weight, "divergence_weight": options.divergence_weight}
+        return task.cyclic_vae(*networks, reconstruction_weight=options.reconstruction_weight, **shared)
     shared["identity_weight"] = _identity_weight(options)
     if options.method == "cut":
         return task.cut(*networks, contrast_weight=options.contrast_weight, patches=options.patches, **shared)
@@ -130,6 +133,7 @@ def batches(
 def parameters(state: Any) -> dict[str, PyTree]:
     """Return the parameters of all networks."""
     names = {"to_b": "translator from a to b", "to_a": "translator from b to a", "heads": "heads of patches"}
+    names |= {"a": "encoder and decoder of a", "b": "encoder and decoder of b", "shared": "blocks of both"}
     judges = {f"discriminator of {name}": each["params"] for name, each in state.discriminators.items()}
     return {names[name]: params for name, params in state.params.items()} | judges
 
@@ -277,18 +281,20 @@ def _part(key: Key, image: Array, *, side: int) -> jax.Array:
 
 
 def _shown(options: TranslateOptions, folder: Path) -> dict[str, np.ndarray]:
-    """Return the pictures of each set that a sheet shows, in [0, 1]."""
-    return {
-        name: load(options, name, Path(source.path)).column("image")[:_SHOWN].astype(np.float32) / 255
-        for name, source in read_manifest(folder).sources.items()
-    }
+    """Return the pictures of each set that a sheet shows, in [0, 1]: the same in every sheet, from all of the set."""
+    shown = {}
+    for name, source in read_manifest(folder).sources.items():
+        images = load(options, name, Path(source.path)).column("image")
+        rows = np.linspace(0, len(images) - 1, min(_SHOWN, len(images))).round().astype(int)
+        shown[name] = images[rows].astype(np.float32) / 255
+    return shown
 
 
 def _check_options(options: TranslateOptions) -> None:
     if not 0 < options.learning_rate < float("inf"):
         raise ValueError(f"learning_rate: expected a number above 0, got {options.learning_rate}.")
-    if options.identity_weight and options.method == "pix2pix":
-        raise ValueError("identity_weight: has no meaning for pix2pix, whose pairs say what is to become of a picture.")
+    if options.identity_weight is not None and options.method not in _IDENTITY:
+        raise ValueError(f"identity_weight: has no meaning for {options.method}, only for {' and '.join(_IDENTITY)}.")
 
 
 def _check_pairs(a: shelf.Dataset, b: shelf.Dataset) -> None:

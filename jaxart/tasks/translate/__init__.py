@@ -1,4 +1,4 @@
-"""Translating pictures from one set to another: by cycles, by contrast or from pairs, and what is done with a trained translator."""
+"""Translating pictures from one set to another, by cycles, contrast, a latent space of both or pairs, and using what was trained."""
 
 from jaxart.tasks.translate.adversary import ADAM, State
 from jaxart.tasks.translate.apply import (
@@ -14,6 +14,7 @@ from jaxart.tasks.translate.apply import (
 )
 from jaxart.tasks.translate.contrastive import ContrastInfo, contrast_layers, cut
 from jaxart.tasks.translate.cycle import CycleInfo, CycleState, cyclegan
+from jaxart.tasks.translate.latent import CyclicInfo, cyclic_vae
 from jaxart.tasks.translate.paired import PairInfo, pix2pix
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ContrastInfo",
     "CycleInfo",
     "CycleState",
+    "CyclicInfo",
     "PairInfo",
     "State",
     "Translation",
@@ -28,6 +30,7 @@ __all__ = [
     "contrast_layers",
     "cut",
     "cyclegan",
+    "cyclic_vae",
     "export_translation",
     "fitting_tile",
     "load_translation",

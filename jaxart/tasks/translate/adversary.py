@@ -51,6 +51,11 @@ class State(NamedTuple):
     average: dict[str, PyTree]
 
 
+def translators_of(params: dict[str, PyTree]) -> dict[str, PyTree]:
+    """Return the params of the translators, by their direction."""
+    return {name: params[name] for name in ("to_b", "to_a") if name in params}
+
+
 class Game(NamedTuple):
     """The arguments that the recipes share; hashable, so that equal games share a compiled program."""
 
@@ -62,6 +67,7 @@ class Game(NamedTuple):
     half_life: float
     transform: Transform | None
     axis_name: str | None
+    translators: Callable[[dict[str, PyTree]], dict[str, PyTree]] = translators_of  # of what is trained together
 
 
 def check_numbers(name: str, *, at_least_zero: dict[str, float], above_zero: dict[str, float]) -> None:
@@ -105,18 +111,13 @@ def first_state(game: Game, key: Key, shape: Sequence[int], params: dict[str, Py
         discriminators=discriminators,
         opt_state=game.optimizer.init(params),
         discriminator_opt_state=game.discriminator_optimizer.init(params_of(discriminators)),
-        average=jax.tree.map(jnp.copy, translators_of(params)),
+        average=jax.tree.map(jnp.copy, game.translators(params)),
     )
 
 
 def params_of(networks: dict[str, PyTree]) -> dict[str, PyTree]:
     """Return the params of variables by name."""
     return {name: variables["params"] for name, variables in networks.items()}
-
-
-def translators_of(params: dict[str, PyTree]) -> dict[str, PyTree]:
-    """Return the params of the translators, by their direction."""
-    return {name: params[name] for name in ("to_b", "to_a") if name in params}
 
 
 def seen(game: Game, key: Key, batch: dict[str, Array], *, alike: bool = False) -> tuple[jax.Array, jax.Array]:
@@ -179,7 +180,7 @@ def train_translators(
     count = count * (1 if game.axis_name is None else jax.lax.axis_size(game.axis_name))
     images = state.images + count
     decay = half_life_decay(count, images, half_life=game.half_life)
-    average = exponential_average(state.average, translators_of(done.params), decay=decay)
+    average = exponential_average(state.average, game.translators(done.params), decay=decay)
     told = {"loss": done.loss, **mean_over(terms, game.axis_name), "gradient": optax.tree.norm(done.gradient)}
     after = state._replace(images=images, params=done.params, opt_state=done.opt_state, average=average)
     return after, made, told

@@ -50,7 +50,9 @@ def params_toward(model: Translation, *, back: bool) -> PyTree:
         ValueError: it has not learned the way back.
     """
     if back and "to_a" not in model.params:
-        raise ValueError("back: this translation was learned from a to b alone; cyclegan learns the way back too.")
+        raise ValueError(
+            "back: this translation was learned from a to b alone; cyclegan and cyclic_vae learn the way back too."
+        )
     return model.params["to_a" if back else "to_b"]
 
 
