@@ -21,7 +21,7 @@ KIND = "translation"  # of a file of weights
 BUCKET, MEASURED = 64, 1024  # pixels: what sides are rounded up to, and the long side of what statistics are taken from
 _FORM = {"width": (1, 1024), "blocks": (0, 100)}  # fields of the module that a file keeps, and what they may be
 _SMALLEST_TILE = 64  # pixels
-_FEATURES_AT_ONCE = 5  # of the full size and all channels, float32, while a window is translated
+_FEATURES_AT_ONCE = 4  # of the full size and all channels, float32, while a window is translated
 _BYTES_PER_PIXEL = 48  # of a picture, whole: what is read, continued, translated and written, in float32
 
 
