@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from jaxart import losses, models
-from jaxart.tasks import classify, generate, stylize
+from jaxart.tasks import classify, generate, stylize, translate
 from jaxart.training import Checkpoints, Recipe, fit
 
 KEY = jax.random.key(0)
@@ -112,6 +112,22 @@ def classifying(*unused) -> Case:
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
 
 
+def two_sets(first):
+    """Yield pictures of noise, dark ones and bright ones."""
+    for number in itertools.count(first):
+        drawn = np.random.default_rng(number).integers(0, 128, (2, 2, 8, 8, 3), np.uint8)
+        yield {"a": drawn[0], "b": drawn[1] + np.uint8(127)}
+
+
+def translation(recipe, loss: str, **options) -> Callable[..., Case]:
+    def make(*unused):
+        networks = models.Translator(width=2, blocks=0), models.PatchDiscriminator(width=2, halvings=1)
+        made = recipe(*networks, shape=(8, 8, 3), translator_optimizer=optax.adam(0.01), **options)
+        return Case(made, two_sets, loss, lambda state: state.average, eager=False)
+
+    return make
+
+
 GRAY, MIXED = (8, 8, 1), {"r1": 0.1, "r2": 0.1, "penalty_every": 2}
 CASES = {
     "stylize adam": stylization(**SHALLOW),
@@ -144,6 +160,10 @@ CASES = {
     "classifier": classifying,
     "many styles": many_styles,
     "any style": any_style,
+    "translation cyclegan": translation(translate.cyclegan, "cycle", pool=3),
+    "translation cut": translation(translate.cut, "contrast", patches=8, heads=models.PatchHeads(4)),
+    "translation cyclic vae": translation(translate.cyclic_vae, "reconstruction"),
+    "translation pix2pix": translation(translate.pix2pix, "pixels"),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from jaxart.losses.adversarial import (
     gradient_penalty,
     interleave,
 )
+from jaxart.losses.contrastive import patch_contrast
 from jaxart.losses.latent import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
 from jaxart.losses.perceptual import content_of_layers, style_of_layers, targets_of_layers
 from jaxart.losses.pixel import content, content_map
@@ -95,6 +96,7 @@ __all__ = [
     "moments",
     "nearest_patches",
     "nine_point_map",
+    "patch_contrast",
     "self_similarity",
     "sliced_target",
     "sliced_wasserstein",

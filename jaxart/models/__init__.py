@@ -14,6 +14,7 @@ from jaxart.models.gan import (
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
 from jaxart.models.stylenet import ManyStyleNet
+from jaxart.models.translator import PatchDiscriminator, PatchHeads, Translator
 from jaxart.models.unet import UNet, VelocityNet
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
@@ -27,6 +28,8 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
+    "PatchDiscriminator",
+    "PatchHeads",
     "R3GANDiscriminator",
     "R3GANGenerator",
     "SNGANDiscriminator",
@@ -34,6 +37,7 @@ __all__ = [
     "SmallClassifier",
     "StyleGANDiscriminator",
     "StyleGANGenerator",
+    "Translator",
     "UNet",
     "VAEDecoder",
     "VAEEncoder",

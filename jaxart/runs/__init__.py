@@ -21,6 +21,7 @@ from jaxart.runs.options import (
     RunOptions,
     StudentOptions,
     StyleOptions,
+    TranslateOptions,
     VaeOptions,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "StyleOptions",
     "Summary",
     "Trained",
+    "TranslateOptions",
     "VaeOptions",
     "begin",
     "dry_run",

@@ -15,6 +15,7 @@ from jaxart.runs.options import (
     RunOptions,
     StudentOptions,
     StyleOptions,
+    TranslateOptions,
     VaeOptions,
 )
 
@@ -205,5 +206,17 @@ KINDS: dict[str, Kind] = {
         """,
         sources=("paintings", "photos"),
         abilities=("frozen", "sample", "export", "onnx", "network"),
+    ),
+    "translate": _ours(
+        "jaxart.runs.translate",
+        TranslateOptions,
+        """Train networks that translate the pictures of one set, A, into those of another, B: photographs into paintings, say.
+
+        A and B need no pairs. `jaxart translate RUN photo.jpg -o result.png` then translates pictures of any size.
+
+        Example: `jaxart train translate photos/ paintings/ -o run`
+        """,
+        sources=("a", "b"),
+        abilities=("sample", "score", "export", "network"),
     ),
 }

@@ -276,3 +276,49 @@ class AnyStyleOptions(RunOptions):
     half_life: Annotated[
         float, Option("Photographs after which the average of the weights, which paints, forgets half.")
     ] = 2_000
+
+
+@dataclass(frozen=True)
+class TranslateOptions(RunOptions):
+    """What a translation between two sets of pictures has beside what every run has."""
+
+    batch: Annotated[int, Option("Pictures of each set per step, over all devices.")] = 4
+    method: Annotated[
+        Literal["cyclegan", "cut", "pix2pix", "cyclic-vae"],
+        Option(
+            "cyclegan learns both directions, each undoing the other. cut learns from A to B alone, faster and freer. pix2pix learns from "
+            "pairs: pictures of one name in A and B. cyclic-vae learns a latent space of both.",
+            NETWORK,
+        ),
+    ] = "cyclegan"
+    size: Annotated[
+        int, Option("Side of the parts of pictures that it sees, pixels; pictures of any size can be translated.", DATA)
+    ] = 128
+    no_flip: Annotated[bool, Option("Mirror no picture: for writing and maps.", DATA)] = False
+    width: Annotated[
+        int, Option("Channels at the full size, of translators and discriminators; 64 on a GPU or TPU.", NETWORK)
+    ] = 32
+    blocks: Annotated[int, Option("Residual blocks at a quarter of the size; 9 for 256 pixels.", NETWORK)] = 6
+    halvings: Annotated[
+        int, Option("Of the discriminators, which judge patches: 3 of 70 pixels, 2 of 34, 1 of 16.", NETWORK)
+    ] = 3
+    norm: Annotated[Literal["instance", "spectral"], Option("What the discriminators are normalized by.", NETWORK)] = (
+        "instance"
+    )
+    cycle_weight: Annotated[float, Option("cyclegan and cyclic-vae: more brings a picture back more as it was.")] = 10.0
+    identity_weight: Annotated[
+        float | None,
+        Option("cyclegan and cut: more leaves pictures of B as they are, so keeps colors. [cyclegan: 5, cut: 1]"),
+    ] = None
+    contrast_weight: Annotated[float, Option("cut: more keeps each patch nearer to what it was made from.")] = 1.0
+    patches: Annotated[int, Option("cut: patches of each layer that are told apart.")] = 256
+    pixel_weight: Annotated[float, Option("pix2pix: more comes nearer to the pair, pixel by pixel.")] = 100.0
+    reconstruction_weight: Annotated[float, Option("cyclic-vae: more draws a picture as it is.")] = 10.0
+    divergence_weight: Annotated[float, Option("cyclic-vae: more makes what is encoded of a picture less.")] = 0.01
+    pool: Annotated[int, Option("cyclegan: past pictures of each set that the discriminators see again.")] = 50
+    learning_rate: Annotated[
+        float, Option("Learning rate of Adam; it stays for half of the steps, then falls to 0.")
+    ] = 2e-4
+    half_life: Annotated[
+        float, Option("Pictures after which the average of the weights, which translates, forgets half.")
+    ] = 2_000
