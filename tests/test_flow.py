@@ -147,6 +147,57 @@ class TestRecipe:
                 generate.flow(TINY, shape=(8, 8, 1), **wrong)
 
 
+class TestStudent:
+    FEATURES = models.VGG(depth=16, layers=("relu1_1",))
+
+    def pairs(self, first):
+        """Yield noise of one color a picture and what a teacher makes of it: half of it."""
+        for number in itertools.count(first):
+            noise = (
+                np.random.default_rng(number).normal(size=(16, 1, 1, 3)).astype(np.float32).repeat(4, 1).repeat(4, 2)
+            )
+            yield {"image": 0.5 * noise, "noise": noise, "label": np.zeros(16, np.int32)}
+
+    def test_it_reaches_in_two_looks_what_the_teacher_reaches(self, variables):
+        network = models.VelocityNet(width=8, factors=(1,), attention=0, scale=0.9)
+        start = jax.jit(network.init)(KEY, jnp.zeros((1, 4, 4, 3)), jnp.zeros(1))["params"]
+        options = {"features": self.FEATURES, "shape": (4, 4, 3), "looks": 2, "half_life": 300}
+        recipe = generate.student(network, optimizer=optax.adam(3e-3), start=lambda: start, **options)
+        begun = jax.jit(recipe.init)(KEY)
+        for a, b in zip(jax.tree.leaves(begun.average), jax.tree.leaves(start), strict=True):
+            np.testing.assert_array_equal(a, b)
+        state, info = fit(recipe._replace(frozen=variables), self.pairs, key=KEY, steps=200)
+        np.testing.assert_allclose(info.loss, info.features + info.pixels, rtol=1e-5)
+        z = next(self.pairs(999))["noise"]
+        made, missed = {}, {}
+        for name, params in {"first": start, "taught": state.average}.items():
+            solver = generate.Solver(network, (4, 4, 3), steps=2, heun=False)
+            made[name] = (
+                2 * generate.pictures(generate.flow_of(solver, params), z.reshape(16, -1), np.zeros(16, np.int32)) - 1
+            )
+            missed[name] = np.abs(made[name] - np.clip(0.5 * z, -1, 1)).mean()
+        assert missed["taught"] < 0.3 * missed["first"]
+
+    def test_looks_are_told_apart(self, variables):
+        seen = []
+
+        class Spy(NamedTuple):
+            def init(self, key, x, time, label):
+                return {"params": jnp.zeros(())}
+
+            def apply(self, variables, x, time, label):
+                jax.debug.callback(lambda t: seen.extend(t.tolist()), time)
+                return x + variables["params"]
+
+        recipe = generate.student(Spy(), features=self.FEATURES, shape=(4, 4, 3), looks=4)
+        fit(recipe._replace(frozen=variables), self.pairs, key=KEY, steps=6)
+        assert set(seen) == {0.0, 0.25, 0.5, 0.75}
+
+    def test_numbers_out_of_range_are_refused(self):
+        with pytest.raises(ValueError, match="looks of at least 1"):
+            generate.student(TINY, features=self.FEATURES, shape=(4, 4, 3), looks=0)
+
+
 class TestSolver:
     Z = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
 
@@ -158,6 +209,19 @@ class TestSolver:
         assert errors[0] < 0.05
         assert 3 < errors[0] / errors[1] < 5
         assert 3 < errors[1] / errors[2] < 5
+
+    def test_steps_of_a_student_lead_to_what_is_aimed_at(self):
+        looked = []
+
+        class Aims(NamedTuple):
+            def apply(self, variables, x, time, label):
+                looked.append(time)
+                target = 1 + 0.5 * time.reshape(-1, 1, 1, 1)  # aims at 1, then at 1.25
+                return (target - x) / (1 - time.reshape(-1, 1, 1, 1))
+
+        solver = generate.Solver(Aims(), (4, 4, 1), steps=2, heun=False)
+        np.testing.assert_allclose(draw(solver, self.Z), 1.25, atol=1e-5)
+        assert len(looked) == 2
 
     def test_guidance_goes_beyond_the_class(self):
         for guidance in (0.0, 1.0, 3.0):

@@ -77,6 +77,19 @@ def flowing(*unused) -> Case:
     return Case(recipe, bars, "loss", lambda state: state.params, eager=False)
 
 
+def drawings(first):
+    """Yield the same noise and what a teacher might make of it."""
+    noise = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    while True:
+        yield {"image": np.tanh(noise[:, ::-1]), "noise": noise, "label": np.zeros(4, np.int32)}
+
+
+def student(variables, *unused) -> Case:
+    network, features = models.VelocityNet(width=4, factors=(1, 2)), models.VGG(depth=16, layers=("relu1_1",))
+    recipe = generate.student(network, features=features, shape=(8, 8, 3), optimizer=optax.adam(0.01))
+    return Case(recipe._replace(frozen=variables), drawings, "loss", lambda state: state.params, eager=False)
+
+
 def photographs(first):
     """Yield the same two pictures of noise, so that a few steps on them lower the loss."""
     pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)
@@ -148,6 +161,7 @@ CASES = {
         loss=losses.HINGE, discriminator_steps=2,
     ),
     "flow": flowing,
+    "student": student,
     "gan stylegan": adversarial(
         (models.StyleGANGenerator(size=8, channels=1, width=4, dimensions=4, classes=2),
          models.StyleGANDiscriminator(width=4, classes=2)), bars, GRAY, r1=0.1, penalty_every=2, path_length=1.0,

@@ -13,9 +13,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxart import cli, io, runs, training
+from jaxart import cli, io, runs, training, weights
 from jaxart import data as shelf
 from jaxart.runs import folder as files
+from jaxart.runs import student
 
 OLD = Path(__file__).with_name("run_format_1.tar.gz")
 TINY = {
@@ -152,6 +153,49 @@ def test_a_flow_varies_and_fills_pictures_of_any_size(flow, tmp_path, monkeypatc
     code, told = command(monkeypatch, capsys, "generate", *where, *files[:2])
     assert code == 2
     assert "--fill and --mask belong together" in told
+
+
+def test_a_flow_draws_toward_a_style(flow, variables, monkeypatch):
+    monkeypatch.setattr(weights, "load", lambda name: variables)
+    style = np.random.default_rng(0).uniform(0, 1, (20, 30, 3))
+    plain, styled = (
+        runs.sample(flow, 2, guidance=runs.Guidance(style=style, style_strength=strength)) for strength in (0.0, 0.8)
+    )
+    np.testing.assert_allclose(plain, runs.sample(flow, 2), atol=1e-4)
+    assert np.abs(styled - plain).mean() > 0.05
+
+
+def test_a_student_learns_from_what_its_teacher_draws(flow, data, vgg_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
+    options = runs.StudentOptions(teacher=flow.folder, pairs=12, batch=4, steps=6, save_every=3, weights=vgg_file)
+    run = runs.begin("student", data / "bars.npz", tmp_path / "student", options=options)
+    state = runs.train(run)
+    (kept,) = (tmp_path / "cache" / "drawings").iterdir()
+    with np.load(kept) as drawn:
+        z = np.asarray(student._noise(drawn["number"][5:6], (8, 8, 1))).reshape(1, 64)
+        again = runs.generator(flow).generate(z, drawn["label"][5:6])
+        np.testing.assert_allclose(np.clip(again, 0, 1), drawn["image"][5:6] / 255, atol=1 / 255)
+    assert runs.sample(run, 3).shape == (3, 8, 8, 1)
+    assert runs.generator(run).generate.network.steps == 2
+
+    half = runs.begin("student", data / "bars.npz", tmp_path / "half", options=options)
+    runs.train(half, stop=lambda: files.saved_steps(half.folder) != [])
+    for a, b in zip(*map(jax.tree.leaves, (runs.train(half), state)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("change", "source", "said"),
+    [
+        ({"teacher": None}, "bars", "teacher: expected the folder of a trained run of the kind flow"),
+        ({"pairs": 3}, "bars", "pairs: expected at least a batch, 4, got 3"),
+        ({}, "others", "expected the pictures that the teacher learned from"),
+    ],
+)
+def test_a_student_without_what_it_needs_is_refused(flow, data, tmp_path, change, source, said):
+    options = dataclasses.replace(runs.StudentOptions(teacher=flow.folder, pairs=12, batch=4), **change)
+    with pytest.raises(ValueError, match=said):
+        runs.begin("student", data / f"{source}.npz", tmp_path / "run", options=options)
 
 
 def test_what_is_no_flow_cannot_be_guided(flow):

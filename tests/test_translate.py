@@ -529,7 +529,7 @@ def test_pairs_stand_side_by_side_on_the_sheet(folders, tmp_path):
     run = runs.begin("translate", sets(folders), tmp_path / "run", options=options)
     state = jax.jit(kind.recipe(options, run.facts).init)(KEY)
     (tmp_path / "run" / "samples").mkdir()
-    kind.sample(runs.Trained(options, run.facts, state), tmp_path / "run" / "samples" / "step0000000")
+    kind.sample(runs.Trained(options, run.facts, state, run.data), tmp_path / "run" / "samples" / "step0000000")
     sheet = io.read(tmp_path / "run" / "samples" / "step0000000.png")
     assert sheet.shape == (4 * 38 - 2, 3 * 38 - 2, 3)
     assert sheet[:36, :36].mean() < 0.4 < 0.6 < sheet[:36, 76:].mean()

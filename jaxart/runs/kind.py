@@ -31,11 +31,12 @@ Facts = dict[str, Any]  # JSON values read off the data
 
 
 class Trained(NamedTuple):
-    """What a run has come to: its options, the facts of its data, and a state."""
+    """What a run has come to: its options, the facts of its data, and a state; while it trains, the data too, by source."""
 
     options: Any
     facts: Facts
     state: Any
+    data: "dict[str, Dataset]" = {}  # noqa: RUF012  never written to
 
 
 class Generator(NamedTuple):

@@ -170,7 +170,7 @@ def _hooks(run: Run, every: int) -> list[Hook]:
         del info
         (run.folder / "samples").mkdir(exist_ok=True)
         local = jax.tree.map(np.asarray, state)
-        write(Trained(run.options, run.facts, local), run.folder / "samples" / f"step{int(state.step):07d}")
+        write(Trained(run.options, run.facts, local, run.data), run.folder / "samples" / f"step{int(state.step):07d}")
 
     return [*found, training.periodically(run.options.sample_every, write_sample, last=last)]
 

@@ -14,7 +14,6 @@ from jaxart import data as shelf
 from jaxart import io, metrics, models, weights
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.data.pictures import open_pictures
-from jaxart.runs.folder import read_manifest
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import TranslateOptions
 from jaxart.tasks import generate
@@ -152,10 +151,10 @@ def sample(trained: Trained, path: Path) -> None:
     """Write a sheet, a row of each of a few pictures: of A, translated, and back again; then the same of B. With pairs, the pair is last.
 
     Args:
-        trained: with the averages that translate.
-        path: without a suffix, in the folder of samples of the run, whose manifest says where the pictures are.
+        trained: with the averages that translate, and the data.
+        path: without a suffix.
     """
-    model, shown = model_of(trained), _shown(trained.options, path.absolute().parents[1])
+    model, shown = model_of(trained), {name: _shown(data) for name, data in trained.data.items()}
     made = task.translate_batch(model, shown["a"])
     columns = [shown["a"], made]
     if "to_a" in model.params:
@@ -280,14 +279,11 @@ def _part(key: Key, image: Array, *, side: int) -> jax.Array:
     return jax.lax.dynamic_slice(image, (row, column, 0), (side, side, image.shape[-1]))
 
 
-def _shown(options: TranslateOptions, folder: Path) -> dict[str, np.ndarray]:
-    """Return the pictures of each set that a sheet shows, in [0, 1]: the same in every sheet, from all of the set."""
-    shown = {}
-    for name, source in read_manifest(folder).sources.items():
-        images = load(options, name, Path(source.path)).column("image")
-        rows = np.linspace(0, len(images) - 1, min(_SHOWN, len(images))).round().astype(int)
-        shown[name] = images[rows].astype(np.float32) / 255
-    return shown
+def _shown(data: shelf.Dataset) -> np.ndarray:
+    """Return the pictures of a set that a sheet shows, in [0, 1]: the same in every sheet, from all of the set."""
+    images = data.column("image")
+    rows = np.linspace(0, len(images) - 1, min(_SHOWN, len(images))).round().astype(int)
+    return images[rows].astype(np.float32) / 255
 
 
 def _check_options(options: TranslateOptions) -> None:
