@@ -131,6 +131,25 @@ def test_a_flow_resumes_and_draws(flow, data, tmp_path):
     np.testing.assert_allclose(exported.call(z, label), runs.generator(flow).generate(z, label), atol=1e-4)
 
 
+def test_a_flow_is_a_file_too(flow, tmp_path, monkeypatch, capsys):
+    file = runs.export(flow, tmp_path / "flow.safetensors")
+    assert file.stat().st_size < 100_000
+    rounded = runs.sample(flow, 3, label="1")
+    np.testing.assert_allclose(runs.sample(file, 3, label="1"), rounded, atol=0.02)  # half precision
+    np.testing.assert_allclose(runs.walk(file, stops=2, frames=1), runs.walk(flow, stops=2, frames=1), atol=0.02)
+    picture = np.random.default_rng(0).uniform(0, 1, (8, 8, 3))
+    drawn = runs.sample(file, 2, guidance=runs.Guidance(picture=picture, strength=0.05))
+    assert np.abs(drawn - shelf.shaped(io.Picture(picture), shelf.Shape(8, 1, "crop")) / 255).mean() < 0.1
+    assert command(monkeypatch, capsys, "generate", file, "-o", tmp_path / "sheet.png", "-n", 2)[0] == 0
+    for change, said in (({"width": 5}, "layers"), ({"factors": "x"}, "factors"), ({"steps": 10**9}, "steps")):
+        network = weights.read_network(file, kind="flow")
+        (tmp_path / "odd.safetensors").write_bytes(
+            weights.network_bytes(network._replace(about=network.about | change))
+        )
+        with pytest.raises(weights.WeightsError, match=said):
+            runs.sample(tmp_path / "odd.safetensors", 1)
+
+
 def test_a_flow_varies_and_fills_pictures_of_any_size(flow, tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     picture, mask = rng.uniform(0, 1, (12, 8, 3)).astype(np.float32), np.zeros((12, 8, 1), np.float32)

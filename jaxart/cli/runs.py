@@ -25,6 +25,7 @@ _GUIDE = Group("Guiding a flow", sort_key=len(_GROUPS) + 2)
 _PLACE = Group("Devices", sort_key=len(_GROUPS) + 1)
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
+Generated = Annotated[Path, Parameter(name="RUN", help="The folder of a run, or a flow's .safetensors of `export`.")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The result.")]
 
 
@@ -194,7 +195,7 @@ def _print_dry_run(run: "Run") -> int:
 
 
 def generate(
-    run: RunFolder,
+    run: Generated,
     /,
     *,
     output: Output,
@@ -216,7 +217,7 @@ def generate(
     keep_compiled_programs()
     if not separate:
         io.check_writable(output)
-    images = runs.sample(runs.open_run(run), count, seed=seed, label=label, guidance=_guidance(guide))
+    images = runs.sample(_opened(run), count, seed=seed, label=label, guidance=_guidance(guide))
     if separate:
         output.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
@@ -225,6 +226,13 @@ def generate(
         io.write(output, io.grid(images, columns=8))
     say(f"{output}: {count} pictures")
     return 0
+
+
+def _opened(run: Path) -> "Run | Path":
+    """Return a run, or the file as it is."""
+    from jaxart import runs
+
+    return run if run.is_file() else runs.open_run(run)
 
 
 def _guidance(guide: Guide) -> "Guidance | None":
@@ -251,7 +259,7 @@ def _guidance(guide: Guide) -> "Guidance | None":
 
 
 def interpolate(
-    run: RunFolder,
+    run: Generated,
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="A .gif or .webp that loops.")],
@@ -270,7 +278,7 @@ def interpolate(
     if fps < 1 or scale < 1:
         raise ValueError(f"--fps, --scale: expected at least 1, got {fps} and {scale}.")
     io.check_writable(output, suffixes=io.ANIMATIONS)
-    images = runs.walk(runs.open_run(run), stops=stops, frames=frames, seed=seed, label=label)
+    images = runs.walk(_opened(run), stops=stops, frames=frames, seed=seed, label=label)
     io.write_animation(output, images.repeat(scale, axis=1).repeat(scale, axis=2), fps=fps)
     say(f"{output}: {len(images)} frames")
     return 0

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 from jaxart import data as shelf
-from jaxart import models
+from jaxart import models, weights
 from jaxart.arrays import Key, PyTree
 from jaxart.runs import pictures
 from jaxart.runs.guidance import with_guidance
@@ -80,7 +80,7 @@ def parameters(state: task.FlowState) -> dict[str, PyTree]:
 
 def generator(trained: Trained) -> Generator:
     """Return the flow of the averaged network: its latents are noise."""
-    return guided(trained, Guidance())
+    return generator_of(model_of(trained))
 
 
 def guided(trained: Trained, guidance: Guidance) -> Generator:
@@ -93,16 +93,39 @@ def guided(trained: Trained, guidance: Guidance) -> Generator:
     Raises:
         ValueError: numbers out of their range, a mask without a picture or of another shape.
     """
+    return generator_of(model_of(trained), guidance)
+
+
+def network(trained: Trained) -> weights.Network:
+    """Return the flow, to be kept in a file."""
+    return task.as_network(model_of(trained))
+
+
+def model_of(trained: Trained) -> task.FlowModel:
+    """Return the flow of the averaged network."""
     options, classes = trained.options, pictures.learned_classes(trained.options, trained.facts)
     solver = task.Solver(
         network_of(options, trained.facts),
         shape_of(options),
-        steps=options.sampling_steps if guidance.steps is None else guidance.steps,
-        guidance=options.guidance if guidance.weight is None else guidance.weight,
+        steps=options.sampling_steps,
+        guidance=options.guidance,
         classes=len(classes),
     )
-    flow = with_guidance(solver, trained.state.average, guidance, fit=options.fit)
-    return Generator(flow, math.prod(shape_of(options)), classes)
+    return task.FlowModel(solver, trained.state.average, classes, options.fit)
+
+
+def generator_of(model: task.FlowModel, guidance: Guidance | None = None) -> Generator:
+    """Return a flow as a generator.
+
+    Args:
+        model: of a run or a file.
+        guidance: of its drawing.
+
+    Raises:
+        ValueError: as `guided`.
+    """
+    flow = with_guidance(model.solver, model.params, guidance or Guidance(), fit=model.fit)
+    return Generator(flow, math.prod(model.solver.shape), model.classes)
 
 
 sample, score, export = pictures.uses_of(generator)

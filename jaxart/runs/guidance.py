@@ -21,13 +21,17 @@ def with_guidance(solver: task.Solver, params: PyTree, guidance: Guidance, *, fi
     Args:
         solver: of the flow, unguided.
         params: of its network.
-        guidance: by what; `steps` and `weight` are the solver's already.
+        guidance: by what.
         fit: "crop" or "pad", how pictures are brought to the flow's size.
 
     Raises:
         ValueError: numbers out of their range, a mask without a picture or of another shape.
     """
     _check(guidance)
+    solver = solver._replace(
+        steps=solver.steps if guidance.steps is None else guidance.steps,
+        guidance=solver.guidance if guidance.weight is None else guidance.weight,
+    )
     adjusts: list[tuple[task.Adjust, Any]] = []
     start: Any = None
     if guidance.style is not None:

@@ -169,7 +169,7 @@ KINDS: dict[str, Kind] = {
 
         Example: `jaxart train flow drawings/ -o run --size 64`
         """,
-        abilities=(*_ABILITIES_OF_GENERATORS, "guided"),
+        abilities=(*_ABILITIES_OF_GENERATORS, "guided", "network"),
     ),
     "student": _ours(
         "jaxart.runs.student",
@@ -181,7 +181,7 @@ KINDS: dict[str, Kind] = {
 
         Example: `jaxart train student drawings/ --teacher RUN -o STUDENT`
         """,
-        abilities=(*_ABILITIES_OF_GENERATORS, "frozen"),
+        abilities=(*_ABILITIES_OF_GENERATORS, "frozen", "network"),
     ),
     "style": _ours(
         "jaxart.runs.style",

@@ -9,13 +9,14 @@ import numpy as np
 from jaxart import data as shelf
 from jaxart import io, metrics, weights
 from jaxart.arrays import check_choice
+from jaxart.runs import flow
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Generator, Guidance, Trained
 from jaxart.runs.options import RunOptions
 from jaxart.runs.pictures import draw, make
 from jaxart.runs.run import Paths, Run, by_source, checkpoints_of, keys_of, recipe_of, with_data
 from jaxart.tasks import stylize
-from jaxart.tasks.generate import PLATFORMS
+from jaxart.tasks.generate import PLATFORMS, load_flow
 from jaxart.tasks.generate import walk as latent_walk
 
 
@@ -35,22 +36,32 @@ def newest_state(run: Run) -> Any:
         saved.close()
 
 
-def generator(run: Run) -> Generator:
-    """Return the generator of a run as it stands.
+def generator(run: Run | Path) -> Generator:
+    """Return the generator of a run as it stands, or that of a flow's file.
+
+    Args:
+        run: of a kind with a generator, or a .safetensors of `export`.
 
     Raises:
         ValueError: runs of its kind make no pictures, or it has no checkpoint.
+        weights.WeightsError: a file that holds no flow.
     """
+    if isinstance(run, Path):
+        return _of_file(run, None)
     return _ability(run, "generator", "makes no pictures")(_trained(run))
 
 
+def _of_file(path: Path, guidance: Guidance | None) -> Generator:
+    return flow.generator_of(load_flow(path), guidance)
+
+
 def sample(
-    run: Run, count: int = 64, *, seed: int = 0, label: str | None = None, guidance: Guidance | None = None
+    run: Run | Path, count: int = 64, *, seed: int = 0, label: str | None = None, guidance: Guidance | None = None
 ) -> np.ndarray:
     """Make pictures with a run's generator.
 
     Args:
-        run: of a kind with a generator.
+        run: of a kind with a generator, or a flow's file.
         count: how many.
         seed: picture i depends on the seed and i alone.
         label: one class; by default eight of each class, in turn.
@@ -68,15 +79,17 @@ def sample(
     return make(found, *draw(found, seed, count, label))
 
 
-def _guided(run: Run, guidance: Guidance) -> Generator:
+def _guided(run: Run | Path, guidance: Guidance) -> Generator:
+    if isinstance(run, Path):
+        return _of_file(run, guidance)
     return _ability(run, "guided", "cannot be guided; a flow can")(_trained(run), guidance)
 
 
-def walk(run: Run, *, stops: int = 8, frames: int = 12, seed: int = 0, label: str | None = None) -> np.ndarray:
+def walk(run: Run | Path, *, stops: int = 8, frames: int = 12, seed: int = 0, label: str | None = None) -> np.ndarray:
     """Make a looping walk through what a run's generator can make.
 
     Args:
-        run: of a kind with a generator.
+        run: of a kind with a generator, or a flow's file.
         stops: random pictures that it passes.
         frames: from one to the next.
         seed: of the stops.

@@ -18,7 +18,7 @@ from jaxart import io, metrics, models, weights
 from jaxart.arrays import Key, PyTree
 from jaxart.cache import cache_folder
 from jaxart.runs import flow, pictures
-from jaxart.runs.kind import Facts, Generator, Guidance, Trained
+from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.runs.options import FlowOptions, StudentOptions
 from jaxart.runs.results import newest_state
 from jaxart.runs.run import Run, manifest_of, open_run
@@ -117,10 +117,18 @@ def parameters(state: task.FlowState) -> dict[str, PyTree]:
 
 def generator(trained: Trained) -> Generator:
     """Return the averaged network as a flow of as many steps as it may look."""
-    taught = _of_teacher(trained.facts)
-    found = flow.generator(Trained(taught, trained.facts, trained.state))
-    solver = found.generate.network._replace(steps=trained.options.looks, guidance=1.0, heun=False)
-    return found._replace(generate=found.generate._replace(network=solver))
+    return flow.generator_of(model_of(trained))
+
+
+def network(trained: Trained) -> weights.Network:
+    """Return the student, to be kept in a file."""
+    return task.as_network(model_of(trained))
+
+
+def model_of(trained: Trained) -> task.FlowModel:
+    """Return the flow of the averaged network, with the solver of a student."""
+    model = flow.model_of(Trained(_of_teacher(trained.facts), trained.facts, trained.state))
+    return model._replace(solver=model.solver._replace(steps=trained.options.looks, guidance=1.0, heun=False))
 
 
 sample, score, export = pictures.uses_of(generator)
@@ -169,7 +177,7 @@ def _drawings(options: StudentOptions) -> shelf.Dataset:
     kept = cache_folder() / "drawings" / f"{_identity(trained, options.pairs)}.npz"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        drawn = _drawn(flow.guided(trained, Guidance()), options.pairs)
+        drawn = _drawn(flow.generator(trained), options.pairs)
         with io.replacing(kept) as partial, open(partial, "wb") as stream:
             np.savez(stream, **drawn)
     with np.load(kept, allow_pickle=False) as found:

@@ -14,6 +14,7 @@ from jaxart.tasks.generate.evaluate import (
     score_spectrum,
     vgg_judge,
 )
+from jaxart.tasks.generate.flow_file import FlowModel, as_network, load_flow
 from jaxart.tasks.generate.flow_matching import FlowInfo, FlowState, between, flow
 from jaxart.tasks.generate.game import AdaptiveInfo, Info, State
 from jaxart.tasks.generate.guide import TowardStyle, keep_outside
@@ -40,6 +41,7 @@ __all__ = [
     "Adjust",
     "Examples",
     "FlowInfo",
+    "FlowModel",
     "FlowState",
     "Generate",
     "Info",
@@ -52,6 +54,7 @@ __all__ = [
     "TowardStyle",
     "VAEInfo",
     "VAEState",
+    "as_network",
     "between",
     "decoder_of",
     "draw_examples",
@@ -63,6 +66,7 @@ __all__ = [
     "gan",
     "generator_of",
     "keep_outside",
+    "load_flow",
     "overfitting",
     "path_penalty",
     "pca_log_likelihood",
