@@ -26,7 +26,10 @@ FEW = ("color", "translation", "cutout")
 MODELS: dict[str, tuple[str, Any]] = {
     "dcgan": ("gan", runs.GanOptions(model="dcgan", diff_augment=FEW)),
     "sngan": ("gan", runs.GanOptions(model="sngan", diff_augment=FEW)),
-    "flow": ("flow", runs.FlowOptions()),
+    "sngan before": ("gan", runs.GanOptions(model="sngan", smooth=False, diff_augment=FEW)),
+    "stylegan2": ("gan", runs.GanOptions(model="stylegan2", width=48, batch=32, ada=True)),
+    "r3gan": ("gan", runs.GanOptions(model="r3gan", width=48, batch=32, ada=True)),
+    "flow": ("flow", runs.FlowOptions(half_life=20_000)),
 }
 COUNT = 1000  # pictures made for the scores
 _TIMED = 24  # steps, to find out how many fit
@@ -50,7 +53,7 @@ def seconds_per_step(kind: str, data: Path, folder: Path, options: Any) -> float
 
 def trained(name: str, arguments: argparse.Namespace) -> tuple[runs.Run, float]:
     """Return a model's run, trained to its end, and the minutes that this call took for it."""
-    folder = arguments.output / name
+    folder = arguments.output / name.replace(" ", "-")
     if (folder / "run.json").is_file():
         run = runs.open_run(folder)
     else:
