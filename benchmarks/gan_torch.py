@@ -153,7 +153,7 @@ def load(module: nn.Module, variables: Mapping[str, Any]) -> None:
             if hasattr(layer, "parametrizations") and path[-1] == "kernel":
                 layer.parametrizations.weight.original.copy_(value)
             else:
-                getattr(layer, NAMES.get(path[-1], path[-1])).copy_(value)
+                getattr(layer, NAMES[path[-1]] if path[-1] in NAMES else path[-1]).copy_(value)
     for path, leaf in _leaves(variables.get("spectral", {})):
         layer = module.get_submodule(".".join(path[:-1]))
         weight = layer.parametrizations.weight

@@ -50,6 +50,8 @@ class _Dense(nn.Module):
 
 
 class _Convolution(nn.Module):
+    bias: Any
+
     def __init__(self, channels: int, features: int, size: int = 3, active: bool = True) -> None:
         super().__init__()
         self.gain, self.padding = (size**2 * channels) ** -0.5, size // 2
@@ -78,14 +80,16 @@ class _Modulated(_Convolution):
 
 
 class _StyledLayer(_Modulated):
+    pixels: Any
+
     def __init__(self, channels: int, features: int, dimensions: int, side: int, double: bool) -> None:
         super().__init__(channels, features, dimensions)
-        self.double, self.strength = double, nn.Parameter(torch.zeros(1, 1, 1, 1))
+        self.doubles, self.strength = double, nn.Parameter(torch.zeros(1, 1, 1, 1))
         self.register_buffer("pixels", torch.randn(1, 1, side, side))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         y = self.modulated(x, w)
-        y = _up(y) if self.double else y
+        y = _up(y) if self.doubles else y
         noise = torch.randn(len(y), 1, *y.shape[2:]) if self.training else self.pixels
         return _activated(y + self.strength * noise + self.bias[:, None, None])
 
@@ -146,6 +150,7 @@ class StyleGANGenerator(nn.Module):
         mixing: float = 0.9,
     ) -> None:
         super().__init__()
+        self.w: Any
         self.layers, self.mixing = 2 * size.bit_length() - 4, mixing
         self.mapping, self.synthesis = _Mapping(latent, dimensions, depth), _Synthesis(size, width, dimensions)
         self.register_buffer("w", torch.zeros(dimensions))
