@@ -1,4 +1,4 @@
-"""The rival of flow_step.py: `models.VelocityNet` in PyTorch, without classes, and one step of flow matching.
+"""A rival of generator_step.py: `models.VelocityNet` in PyTorch, without classes, and one step of flow matching.
 
 Layers bear the names of ours, so that `gan_torch.load` copies our variables into them. Run by itself, it does so and prints the largest
 difference of the velocities.

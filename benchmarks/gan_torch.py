@@ -1,4 +1,4 @@
-"""The rival of gan_step.py: the pairs of `models.gan` in PyTorch, without classes, and one step of training.
+"""A rival of generator_step.py: the pairs of `models.gan` in PyTorch, without classes, and one step of training.
 
 Layers bear the names of ours, so `load` copies our variables into them. Run by itself, it does so and prints the largest differences
 of pictures and logits.
@@ -25,6 +25,13 @@ def _up(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
+def _low_pass(x: Tensor) -> Tensor:
+    """Blur by [1, 2, 1] / 4 along rows and columns, as one depthwise convolution: of five ways the fastest on a CPU."""
+    line = torch.tensor([0.25, 0.5, 0.25])
+    kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
+    return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
+
+
 class DCGANGenerator(nn.Module):
     """Latent vectors ``[B, L]`` to pictures ``[B, 3, size, size]``."""
 
@@ -41,7 +48,8 @@ class DCGANGenerator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         x = functional.relu(self.norm4(self.dense(z).unflatten(1, (-1, 4, 4))))
         for side in self.sides:
-            x = functional.relu(self.get_submodule(f"norm{side}")(self.get_submodule(f"conv{side}")(_up(x))))
+            x = _low_pass(self.get_submodule(f"conv{side}")(_up(x)))
+            x = functional.relu(self.get_submodule(f"norm{side}")(x))
         return torch.tanh(self.picture(x))
 
 
@@ -73,8 +81,9 @@ class _GeneratorBlock(nn.Module):
         self.direct = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(_up(functional.relu(self.norm1(x))))
-        return _up(self.direct(x)) + self.conv2(functional.relu(self.norm2(y)))
+        y = _low_pass(self.conv1(_up(functional.relu(self.norm1(x)))))
+        direct = functional.interpolate(self.direct(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return direct + self.conv2(functional.relu(self.norm2(y)))
 
 
 class SNGANGenerator(nn.Module):
@@ -126,28 +135,25 @@ class SNGANDiscriminator(nn.Module):
         return self.logit(functional.relu(x).sum((2, 3))).squeeze(1)
 
 
+NAMES = {"kernel": "weight", "scale": "weight", "shift": "bias", "mean": "running_mean", "variance": "running_var"}
+
+
 @torch.no_grad()
 def load(module: nn.Module, variables: Mapping[str, Any]) -> None:
     """Copy the variables of our network into PyTorch's layers of the same names.
 
     Args:
-        module: one of this file.
-        variables: "params" and, where there are, "batch_stats" and "spectral", of the same network in `models.gan`.
+        module: of this file, or of another whose layers bear our names.
+        variables: "params" and, where there are, "batch_stats", "noise", "average" and "spectral", of our network.
     """
-    for path, leaf in _leaves(variables["params"]):
-        layer: Any = module.get_submodule(".".join(path[:-1]))
-        name, array = path[-1], np.asarray(leaf)
-        if name == "kernel":
-            weight = torch.from_numpy(_turned(path, array, module))
-            if hasattr(layer, "parametrizations"):
-                layer.parametrizations.weight.original.copy_(weight)
+    for collection in ("params", "batch_stats", "noise", "average"):
+        for path, leaf in _leaves(variables.get(collection, {})):
+            layer: Any = module.get_submodule(".".join(path[:-1]))
+            value = torch.from_numpy(_turned(path, np.asarray(leaf), module))
+            if hasattr(layer, "parametrizations") and path[-1] == "kernel":
+                layer.parametrizations.weight.original.copy_(value)
             else:
-                layer.weight.copy_(weight)
-        else:
-            getattr(layer, "weight" if name == "scale" else "bias").copy_(torch.from_numpy(array.copy()))
-    for path, leaf in _leaves(variables.get("batch_stats", {})):
-        statistic = {"mean": "running_mean", "variance": "running_var"}[path[-1]]
-        getattr(module.get_submodule(".".join(path[:-1])), statistic).copy_(torch.from_numpy(np.asarray(leaf).copy()))
+                getattr(layer, NAMES[path[-1]] if path[-1] in NAMES else path[-1]).copy_(value)
     for path, leaf in _leaves(variables.get("spectral", {})):
         layer = module.get_submodule(".".join(path[:-1]))
         weight = layer.parametrizations.weight
@@ -160,15 +166,17 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Any:
         yield from _leaves(branch, (*path, name)) if isinstance(branch, Mapping) else [((*path, name), branch)]
 
 
-def _turned(path: tuple[str, ...], kernel: np.ndarray, module: nn.Module) -> np.ndarray:
-    """Return a kernel in PyTorch's order: outputs first, channels before rows and columns."""
-    if kernel.ndim == 4:
-        return kernel.transpose(3, 2, 0, 1).copy()
-    if path[0] == "dense":  # its outputs are 4 x 4 x C
-        kernel = kernel.reshape(len(kernel), 4, 4, -1).transpose(0, 3, 1, 2).reshape(kernel.shape)
+def _turned(path: tuple[str, ...], array: np.ndarray, module: nn.Module) -> np.ndarray:
+    """Return a copy in PyTorch's order: outputs of kernels first, channels before rows and columns."""
+    if path[-1] != "kernel":
+        return (array.transpose(0, 3, 1, 2) if array.ndim == 4 else array).copy()
+    if array.ndim == 4:
+        return array.transpose(3, 2, 0, 1).copy()
+    if isinstance(module, DCGANGenerator | SNGANGenerator):  # the outputs of its dense layer are 4 x 4 x C
+        array = array.reshape(len(array), 4, 4, -1).transpose(0, 3, 1, 2).reshape(array.shape)
     elif isinstance(module, DCGANDiscriminator):  # so are the inputs of its logit
-        kernel = kernel.reshape(4, 4, -1, 1).transpose(2, 0, 1, 3).reshape(kernel.shape)
-    return kernel.T.copy()
+        array = array.reshape(4, 4, -1, 1).transpose(2, 0, 1, 3).reshape(array.shape)
+    return array.T.copy()
 
 
 def _hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -190,14 +198,28 @@ def _logistic_generator(fake: Tensor) -> Tensor:
 HINGE, NON_SATURATING = (_hinge, _hinge_generator), (_logistic, _logistic_generator)
 
 
+def squared_slope(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Return the mean of ``|grad_x D(x)|^2``. What `torch.compile` makes of it refuses a second derivative."""
+    real = real.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def squared_slope_compiled(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Return the same by `torch.func.grad`, inside of which `torch.compile` sees both derivatives."""
+    gradient = torch.func.grad(lambda images: discriminator(images).sum())(real)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
 class Trainer:
-    """One step of both networks as `tasks.generate.gan` takes it: the discriminator's, on reals and fakes joined, then the generator's,
+    """One step of both networks as `tasks.generate.gan` takes it: the discriminator's, on reals and fakes in turn, then the generator's,
     then the generator's average. Adam is fused, the fastest that PyTorch has on a CPU.
 
     Args:
-        generator, discriminator: of this file.
+        generator, discriminator: of this file or of `stylegan_torch`.
         loss: HINGE or NON_SATURATING.
         compiled: send the networks and the losses through `torch.compile`.
+        r1: weight gamma of R1, ``gamma/2 |grad_x D(x)|^2`` on reals.
         learning_rate, betas: of both Adams.
         decay: of the average.
     """
@@ -209,11 +231,13 @@ class Trainer:
         *,
         loss: tuple[Callable, Callable] = HINGE,
         compiled: bool = False,
+        r1: float = 0.0,
         learning_rate: float = 2e-4,
         betas: tuple[float, float] = (0.0, 0.99),
         decay: float = 0.999,
     ) -> None:
         self.generator, self.discriminator, self.loss, self.decay = generator, discriminator, loss, decay
+        self.r1, self.slope = r1, squared_slope_compiled if compiled else squared_slope
         settings: Any = {"lr": learning_rate, "betas": betas, "fused": True}
         self.optimizers = [torch.optim.Adam(each.parameters(), **settings) for each in (generator, discriminator)]
         self.average = [parameter.detach().clone() for parameter in generator.parameters()]
@@ -244,7 +268,9 @@ class Trainer:
         return self.generator(z)
 
     def _judge(self, real: Tensor, fake: Tensor) -> Tensor:
-        return self.loss[0](*self.discriminator(torch.cat([real, fake])).chunk(2))
+        both = torch.stack([real, fake], 1).flatten(0, 1)
+        loss = self.loss[0](*self.discriminator(both).unflatten(0, (-1, 2)).unbind(1))
+        return loss + self.r1 / 2 * self.slope(self.discriminator, real) if self.r1 else loss
 
     def _fool(self, z: Tensor) -> Tensor:
         return self.loss[1](self.discriminator(self.generator(z)))
