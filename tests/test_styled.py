@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import shutil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ from jaxart.training import data_mesh, fit
 KEY = jax.random.key(3)
 LAYERS = ("relu1_1", "relu2_1")
 NETWORK = models.DCGANGenerator(size=8, width=2)
-VARIABLES = {"size": 8, "width": 2, "latent": 4, "batch": 8, "save_every": 20, "sample_every": 20}
+TINY: Any = {"size": 8, "width": 2, "latent": 4, "batch": 2, "save_every": 4, "sample_every": 4}
+ADAPT: Any = {"batch": 2, "steps": 8, "save_every": 4, "sample_every": 4}
 
 
 def term(weight: float = 1.0) -> generate.StyleTerm:
@@ -75,7 +77,7 @@ class TestTerms:
     def gan(style):
         sgd = optax.sgd(0.1)
         return generate.gan(
-            NETWORK, models.MLPDiscriminator(width=4), shape=(8, 8, 3), latent=4, generator_optimizer=sgd,
+            NETWORK, models.DCGANDiscriminator(width=2), shape=(8, 8, 3), latent=4, generator_optimizer=sgd,
             discriminator_optimizer=sgd, style=style,
         )  # fmt: skip
 
@@ -169,7 +171,7 @@ def saved_leaves(run):
 def stopped_and_resumed(kind, data, where, options):
     """Train with an end after the first call to the device, and on from there."""
     run = runs.begin(kind, data, where, options=options)
-    runs.train(run, stop=lambda: runs.saved_steps(run.folder) != [])
+    runs.train(run, stop=lambda: True)
     assert max(runs.saved_steps(run.folder)) < options.steps
     runs.train(runs.open_run(where))
     return run
@@ -177,9 +179,7 @@ def stopped_and_resumed(kind, data, where, options):
 
 @pytest.fixture(scope="module")
 def gan(folder, vgg_file):
-    options = runs.GanOptions(
-        **VARIABLES, steps=40, style=folder / "painting.png", weights=vgg_file, penalty_every=1000
-    )
+    options = runs.GanOptions(**TINY, steps=8, style=folder / "painting.png", weights=vgg_file, penalty_every=1000)
     run = runs.begin("gan", folder / "seen.npz", folder / "gan", options=options)
     runs.train(run)
     return run
@@ -187,9 +187,7 @@ def gan(folder, vgg_file):
 
 @pytest.fixture(scope="module")
 def adapted(folder, gan, vgg_file):
-    options = runs.AdaptOptions(
-        generator=gan.folder, weights=vgg_file, batch=8, steps=40, save_every=20, sample_every=20
-    )
+    options = runs.AdaptOptions(generator=gan.folder, weights=vgg_file, **ADAPT)
     run = runs.begin("adapt", folder / "painting.png", folder / "adapted", options=options)
     runs.train(run)
     return run
@@ -211,7 +209,7 @@ def test_an_adaptation_resumes_and_draws_without_the_generators_folder(gan, adap
     again = stopped_and_resumed("adapt", folder / "painting.png", tmp_path / "run", adapted.options)
     for a, b in zip(saved_leaves(adapted), saved_leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert io.read(adapted.folder / "samples" / "step0000040.png").shape == (78, 78, 3)
+    assert io.read(adapted.folder / "samples" / "step0000008.png").shape == (78, 78, 3)
     before, gan_folder = runs.sample(gan, 2), gan.folder.rename(folder / "elsewhere")
     try:
         drawn = runs.sample(runs.open_run(adapted.folder), 2)
@@ -250,7 +248,7 @@ def test_an_adaptation_is_scored_as_its_generator(adapted, folder, monkeypatch):
     ],
 )
 def test_what_cannot_serve_is_refused(gan, adapted, folder, vgg_file, tmp_path, kind, data, change, said):
-    vae = runs.VaeOptions(**VARIABLES, style=folder / "painting.png", weights=vgg_file)
+    vae = runs.VaeOptions(**TINY, style=folder / "painting.png", weights=vgg_file)
     options = {"gan": gan.options, "adapt": adapted.options, "vae": vae}[kind]
     paths = {name: folder / value if isinstance(value, str) else value for name, value in change.items()}
     with pytest.raises(ValueError, match=said):
@@ -259,22 +257,22 @@ def test_what_cannot_serve_is_refused(gan, adapted, folder, vgg_file, tmp_path, 
 
 
 def test_a_run_of_another_kind_cannot_be_adapted(adapted, folder, tmp_path):
-    few = {name: value for name, value in VARIABLES.items() if name != "latent"}
+    few: Any = {name: value for name, value in TINY.items() if name != "latent"}
     flow = runs.begin("flow", folder / "seen.npz", tmp_path / "flow", options=runs.FlowOptions(**few))
     options = dataclasses.replace(adapted.options, generator=flow.folder)
     with pytest.raises(ValueError, match="flow takes too many steps"):
         runs.begin("adapt", folder / "painting.png", tmp_path / "run", options=options)
-    vae = runs.begin("vae", folder / "seen.npz", tmp_path / "vae", options=runs.VaeOptions(**VARIABLES))
+    vae = runs.begin("vae", folder / "seen.npz", tmp_path / "vae", options=runs.VaeOptions(**TINY))
     options = dataclasses.replace(options, generator=vae.folder)
     with pytest.raises(ValueError, match="no checkpoint yet"):
         runs.begin("adapt", folder / "painting.png", tmp_path / "run", options=options)
 
 
 def test_a_styled_vae_trains_and_is_adapted(folder, vgg_file, tmp_path):
-    options = runs.VaeOptions(**VARIABLES, steps=4, style=folder / "painting.png", weights=vgg_file)
+    options = runs.VaeOptions(**TINY, steps=4, style=folder / "painting.png", weights=vgg_file)
     run = runs.begin("vae", folder / "seen.npz", tmp_path / "vae", options=options)
     runs.train(run)
-    few = runs.AdaptOptions(generator=run.folder, weights=vgg_file, batch=8, steps=4)
+    few = runs.AdaptOptions(generator=run.folder, weights=vgg_file, **ADAPT)
     first = runs.begin("adapt", folder / "painting.png", tmp_path / "first", options=few)
     runs.train(first)
     second = runs.prepare(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxart import data as shelf
-from jaxart import io, weights
+from jaxart import io, models, weights
 from jaxart.arrays import Image, PyTree
 from jaxart.runs import painting
 from jaxart.runs.kind import Guidance
@@ -76,6 +76,7 @@ def _mask(guidance: Guidance, solver: task.Solver, fit: str) -> np.ndarray:
 
 def _toward(solver: task.Solver, guidance: Guidance, fit: str) -> tuple[task.Adjust, Any]:
     pixels = painting.fitted(io.Picture(np.asarray(guidance.style)), solver.shape[0], 3)
-    term = painting.style_term(guidance.style_strength)
-    toward = task.TowardStyle(term.features, term.weight, term.layer_weights, term.style_loss)
+    features = models.VGG(depth=16, layers=painting.STYLE_LAYERS)
+    term = task.StyleTerm(features, painting.STYLE_LAYERS, painting.STYLE_LAYER_WEIGHTS)
+    toward = task.TowardStyle(features, guidance.style_strength, term.layer_weights, term.style_loss)
     return toward, task.style_arrays(term, weights.load("vgg16"), pixels.astype(np.float32) / 255)

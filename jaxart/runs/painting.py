@@ -14,19 +14,22 @@ from jaxart.runs.kind import Facts
 from jaxart.runs.options import GanOptions, VaeOptions
 from jaxart.tasks import generate as task
 
-# Of VGG-16. What pictures of 64 pixels have at depth 5 is four numbers a channel; the weights are those of a stylization, with a sum of 1.
+# Of VGG-16, with the weights of a stylization. What pictures of 64 pixels have at depth 5 is four numbers a channel.
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-STYLE_LAYER_WEIGHTS = (256 / 340, 64 / 340, 16 / 340, 4 / 340)
+STYLE_LAYER_WEIGHTS = (256.0, 64.0, 16.0, 4.0)
+# Of what is trained. Roots of matrices of 512 x 512, one a picture, would be nearly all of a step's work; the weights have a sum of 1.
+TAUGHT_LAYERS = STYLE_LAYERS[:3]
+TAUGHT_LAYER_WEIGHTS = (256 / 336, 64 / 336, 16 / 336)
 Options = GanOptions | VaeOptions
 
 
 def style_term(weight: float) -> task.StyleTerm:
-    """Return the style term of small pictures.
+    """Return the style term of generators that are trained.
 
     Args:
         weight: of it.
     """
-    return task.StyleTerm(models.VGG(depth=16, layers=STYLE_LAYERS), STYLE_LAYERS, STYLE_LAYER_WEIGHTS, weight)
+    return task.StyleTerm(models.VGG(depth=16, layers=TAUGHT_LAYERS), TAUGHT_LAYERS, TAUGHT_LAYER_WEIGHTS, weight)
 
 
 def fitted(picture: io.Picture, size: int, channels: int) -> np.ndarray:
