@@ -17,6 +17,7 @@ from jaxart.training import data_mesh, fit
 
 KEY = jax.random.key(3)
 LAYERS = ("relu1_1", "relu2_1")
+SGD, ADAM = optax.sgd(0.1), optax.adam(0.02)
 NETWORK = models.DCGANGenerator(size=8, width=2)
 TINY: Any = {"size": 8, "width": 2, "latent": 4, "batch": 2, "save_every": 4, "sample_every": 4}
 ADAPT: Any = {"batch": 2, "steps": 8, "save_every": 4, "sample_every": 4}
@@ -59,10 +60,10 @@ def history(recipe, batches, steps):
 def test_the_distance_is_0_for_the_painting_alone_and_gray_is_three_equal_channels(variables, painting, rng):
     gray = painting[:8, :8, :1]
     arrays = generate.style_arrays(term(), variables, gray)
-    pictures = np.stack([gray, rng.random(gray.shape, np.float32)])
+    pictures: Any = np.stack([gray, rng.random(gray.shape, np.float32)])
     found = generate.style_distance(term(), arrays, pictures)
     assert float(found[0]) < 0.05 * float(found[1])  # the root of a matrix is rounded
-    features = models.VGG(layers=LAYERS).apply(variables, pictures.repeat(3, axis=-1))
+    features: Any = models.VGG(layers=LAYERS).apply(variables, pictures.repeat(3, axis=-1))
     expected = 0.0
     for name, weight in zip(LAYERS, (4.0, 1.0), strict=True):  # the distance of each layer, one after another
         moments = [losses.moments(layer) for layer in features[name]]
@@ -74,11 +75,10 @@ class TestTerms:
     """A style term in the loss of a GAN's generator and of a VAE's decoder, by one step of SGD."""
 
     @staticmethod
-    def gan(style):
-        sgd = optax.sgd(0.1)
+    def gan(style, optimizer=SGD):
         return generate.gan(
-            NETWORK, models.DCGANDiscriminator(width=2), shape=(8, 8, 3), latent=4, generator_optimizer=sgd,
-            discriminator_optimizer=sgd, style=style,
+            NETWORK, models.DCGANDiscriminator(width=2), shape=(8, 8, 3), latent=4, generator_optimizer=optimizer,
+            discriminator_optimizer=SGD, style=style,
         )  # fmt: skip
 
     @staticmethod
@@ -103,7 +103,7 @@ class TestTerms:
         assert max(jax.tree.leaves(changes)) > 1e-4
 
     def test_under_it_pictures_come_nearer_to_the_painting(self, frozen):
-        _, told = history(self.gan(term(10.0))._replace(frozen=frozen), noise, 12)
+        _, told = history(self.gan(term(10.0), ADAM)._replace(frozen=frozen), noise, 12)
         assert told["style"][-1] < 0.8 * told["style"][0]
 
     @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ class TestTerms:
 
 class TestAdaptation:
     @staticmethod
-    def recipe(made, frozen, content_weight=1.0, optimizer=optax.adam(0.01)):  # noqa: B008
+    def recipe(made, frozen, content_weight=4.0, optimizer=ADAM):
         found = generate.adapted_generator(
             made, latent=4, style=term(), content_layers=("relu2_1",), content_weight=content_weight,
             optimizer=optimizer,
@@ -131,13 +131,13 @@ class TestAdaptation:
         state, told = history(self.recipe(made, frozen), numbers, 25)
         _, free = history(self.recipe(made, frozen, 0.0), numbers, 25)
         assert told["content"][0] < 1e-6  # it begins as the original
-        assert told["style"][-1] < 0.8 * told["style"][0]
-        assert told["content"][-1] < 0.7 * free["content"][-1]
+        assert told["style"][-1] < 0.9 * told["style"][0]
+        assert told["content"][-1] < 0.5 * free["content"][-1]
         for a, b in zip(*map(jax.tree.leaves, (state.original, made.variables)), strict=True):
             np.testing.assert_array_equal(a, b)
 
     def test_two_devices_take_the_step_of_one(self, made, frozen):
-        recipe = self.recipe(made, frozen, optimizer=optax.sgd(0.1))
+        recipe = self.recipe(made, frozen, optimizer=SGD)
         alone, told = fit(recipe, numbers, key=KEY, steps=1)
         both, also = fit(recipe, numbers, key=KEY, steps=1, mesh=data_mesh(jax.devices()[:2]))
         np.testing.assert_allclose(told, also, rtol=1e-4, atol=1e-6)
@@ -218,7 +218,7 @@ def test_an_adaptation_resumes_and_draws_without_the_generators_folder(gan, adap
     assert drawn.shape == before.shape
     assert 1e-4 < np.abs(drawn - before).mean() < 0.3
     exported = jax.export.deserialize(bytearray(runs.export(adapted, tmp_path / "it.bin").read_bytes()))
-    z, label = np.ones((3, 4), np.float32), np.zeros(3, np.int32)
+    z, label = jnp.ones((3, 4)), jnp.zeros(3, jnp.int32)
     np.testing.assert_allclose(exported.call(z, label), runs.generator(adapted).generate(z, label), atol=1e-4)
 
 
@@ -258,7 +258,7 @@ def test_what_cannot_serve_is_refused(gan, adapted, folder, vgg_file, tmp_path, 
 
 def test_a_run_of_another_kind_cannot_be_adapted(adapted, folder, tmp_path):
     few: Any = {name: value for name, value in TINY.items() if name != "latent"}
-    flow = runs.begin("flow", folder / "seen.npz", tmp_path / "flow", options=runs.FlowOptions(**few))
+    flow = runs.begin("flow", folder / "seen.npz", tmp_path / "flow", options=runs.FlowOptions(**few, factors=(1, 2)))
     options = dataclasses.replace(adapted.options, generator=flow.folder)
     with pytest.raises(ValueError, match="flow takes too many steps"):
         runs.begin("adapt", folder / "painting.png", tmp_path / "run", options=options)
