@@ -128,11 +128,11 @@ class TestAdaptation:
         return found._replace(frozen=frozen)
 
     def test_the_style_comes_and_the_content_stays(self, made, frozen):
-        state, told = history(self.recipe(made, frozen), numbers, 25)
-        _, free = history(self.recipe(made, frozen, 0.0), numbers, 25)
+        state, told = history(self.recipe(made, frozen), numbers, 12)
+        _, free = history(self.recipe(made, frozen, 0.0), numbers, 12)
         assert told["content"][0] < 1e-6  # it begins as the original
         assert told["style"][-1] < 0.9 * told["style"][0]
-        assert told["content"][-1] < 0.5 * free["content"][-1]
+        assert told["content"][-1] < 0.75 * free["content"][-1]
         for a, b in zip(*map(jax.tree.leaves, (state.original, made.variables)), strict=True):
             np.testing.assert_array_equal(a, b)
 
