@@ -120,6 +120,40 @@ def any_style(variables, photo, painting) -> Case:
     return Case(recipe, pairs, "loss", lambda state: state.params, eager=False)
 
 
+def style_of(variables, painting, weight: float):
+    """Return a style term of two layers and its arrays."""
+    layers = "relu1_1", "relu2_1"
+    term = generate.StyleTerm(models.VGG(layers=layers), layers, (4.0, 1.0), weight)
+    return term, generate.style_arrays(term, variables, painting)
+
+
+def styled_gan(variables, photo, painting) -> Case:
+    networks = models.DCGANGenerator(size=8, channels=1, width=4), models.DCGANDiscriminator(width=4)
+    term, frozen = style_of(variables, painting, 10.0)
+    recipe = generate.gan(*networks, shape=GRAY, latent=4, style=term)
+    return Case(recipe._replace(frozen=frozen), bars, None, lambda state: state.average, eager=False)
+
+
+def styled_vae(variables, photo, painting) -> Case:
+    networks = models.VAEEncoder(latent=2, width=4), models.VAEDecoder(size=8, channels=1, width=4)
+    term, frozen = style_of(variables, painting, 0.1)
+    recipe = generate.vae(*networks, shape=GRAY, latent=2, optimizer=optax.sgd(1e-5), style=term)
+    return Case(recipe._replace(frozen=frozen), bars, "bound", lambda state: state.params, eager=False)
+
+
+def numbers(first):
+    while True:
+        yield {"number": np.arange(8, dtype=np.int32)}
+
+
+def adapting(variables, photo, painting) -> Case:
+    network = models.DCGANGenerator(size=8, width=4, classes=2)
+    made = generate.generator_of(network, network.init(KEY, jnp.zeros((2, 4)), jnp.zeros(2, jnp.int32)))
+    term, frozen = style_of(variables, painting, 1.0)
+    recipe = generate.adapted_generator(made, latent=4, classes=2, style=term, content_layers=term.layers[1:])
+    return Case(recipe._replace(frozen=frozen), numbers, "style", lambda state: state.params, eager=False)
+
+
 def classifying(*unused) -> Case:
     recipe = classify.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
     return Case(recipe, bars, "cross_entropy", lambda state: state.params)
@@ -170,7 +204,10 @@ CASES = {
     "gan r3gan": adversarial(
         (models.R3GANGenerator(size=8, channels=1, width=4), models.R3GANDiscriminator(width=4)), bars, GRAY, r1=0.1, r2=0.1,
     ),
+    "gan styled": styled_gan,
     "vae": variational,
+    "vae styled": styled_vae,
+    "adapted": adapting,
     "classifier": classifying,
     "many styles": many_styles,
     "any style": any_style,

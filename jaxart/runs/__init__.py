@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxart.runs.kind import KINDS, Facts, Generator, Guidance, Kind, Trained
 from jaxart.runs.options import (
+    AdaptOptions,
     AnyStyleOptions,
     FlowOptions,
     GanOptions,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "AdaptOptions",
     "AnyStyleOptions",
     "DryRun",
     "Facts",

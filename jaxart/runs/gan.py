@@ -9,7 +9,7 @@ import optax
 from jaxart import data as shelf
 from jaxart import losses, models
 from jaxart.arrays import Key, PyTree, check_choice
-from jaxart.runs import pictures
+from jaxart.runs import painting, pictures
 from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.runs.options import GanOptions
 from jaxart.tasks import generate as task
@@ -32,7 +32,7 @@ NETWORKS = {
 
 _SMOOTHED = ("dcgan", "sngan")
 
-load, facts = pictures.load, pictures.facts
+load, facts, frozen = pictures.load, painting.facts, painting.frozen
 
 
 def recipe(options: GanOptions, facts: Facts) -> Recipe:
@@ -40,7 +40,7 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
 
     Args:
         options: of the run.
-        facts: the names of the classes.
+        facts: the names of the classes, and what a painting is known by.
 
     Raises:
         ValueError: options that exclude each other.
@@ -70,6 +70,7 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
         adapt=task.Adapt(target=options.ada_target) if options.ada else None,
         path_length=options.path_length,
         path_length_every=options.path_length_every,
+        style=painting.asked(options, facts),
     )
 
 

@@ -5,14 +5,11 @@ from typing import Any
 import numpy as np
 
 from jaxart import data as shelf
-from jaxart import io, losses, models, weights
+from jaxart import io, models, weights
 from jaxart.arrays import Image, PyTree
+from jaxart.runs import painting
 from jaxart.runs.kind import Guidance
 from jaxart.tasks import generate as task
-
-# Of VGG-16. What pictures of 64 pixels have at depth 5 is four numbers a channel; the weights are those of a stylization.
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-STYLE_LAYER_WEIGHTS = (256.0, 64.0, 16.0, 4.0)
 
 
 def with_guidance(solver: task.Solver, params: PyTree, guidance: Guidance, *, fit: str) -> task.Generate:
@@ -82,9 +79,8 @@ def _mask(guidance: Guidance, solver: task.Solver, fit: str) -> np.ndarray:
 
 
 def _toward(solver: task.Solver, guidance: Guidance, fit: str) -> tuple[task.Adjust, Any]:
-    variables, features = weights.load("vgg16"), models.VGG(depth=16, layers=STYLE_LAYERS)
-    painting = shelf.shaped(io.Picture(np.asarray(guidance.style)), shelf.Shape(solver.shape[0], 3, "crop"))
-    layers: Any = features.apply(variables, np.float32(painting[None]) / 255)
-    targets = losses.targets_of_layers({name: layer[0] for name, layer in layers.items()})
-    toward = task.TowardStyle(features, guidance.style_strength, STYLE_LAYER_WEIGHTS)
-    return toward, {"variables": variables, "targets": targets}
+    pixels = painting.fitted(io.Picture(np.asarray(guidance.style)), solver.shape[0], 3)
+    features = models.VGG(depth=16, layers=painting.STYLE_LAYERS)
+    term = task.StyleTerm(features, painting.STYLE_LAYERS, painting.STYLE_LAYER_WEIGHTS)
+    toward = task.TowardStyle(features, guidance.style_strength, term.layer_weights, term.style_loss)
+    return toward, task.style_arrays(term, weights.load("vgg16"), pixels.astype(np.float32) / 255)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxart.runs.options import (
+    AdaptOptions,
     AnyStyleOptions,
     FlowOptions,
     GanOptions,
@@ -153,11 +154,13 @@ KINDS: dict[str, Kind] = {
 
         Example: `jaxart train gan drawings/ -o run --size 64 --diff-augment color translation cutout`
         """,
+        abilities=(*_ABILITIES_OF_GENERATORS, "frozen"),
     ),
     "vae": _ours(
         "jaxart.runs.vae",
         VaeOptions,
         "Train a variational autoencoder: blurrier pictures than a GAN's, but a likelihood, and no mode is left out.",
+        abilities=(*_ABILITIES_OF_GENERATORS, "frozen"),
     ),
     "flow": _ours(
         "jaxart.runs.flow",
@@ -182,6 +185,19 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train student drawings/ --teacher RUN -o STUDENT`
         """,
         abilities=(*_ABILITIES_OF_GENERATORS, "frozen", "network"),
+    ),
+    "adapt": _ours(
+        "jaxart.runs.adapt",
+        AdaptOptions,
+        """Adapt a trained generator to one painting, in minutes: it draws what it drew, in the painting's style.
+
+        Its data are the painting; it needs no other pictures. The generator is a run of the kind gan, vae, student or adapt, whose folder
+        must stay until this run has ended, and for scores. One seed gives the same pictures before and after.
+
+        Example: `jaxart train adapt painting.jpg --generator RUN -o ADAPTED`
+        """,
+        sources=("painting",),
+        abilities=(*_ABILITIES_OF_GENERATORS, "frozen"),
     ),
     "style": _ours(
         "jaxart.runs.style",

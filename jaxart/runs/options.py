@@ -125,6 +125,14 @@ class GanOptions(GeneratorOptions):
     path_length_every: Annotated[
         int, Option("Steps between penalties on path lengths, which are multiplied by it.", before=4)
     ] = 4
+    style: Annotated[
+        Path | None, Option("A painting, toward whose style it learns to draw, by features of VGG-16.", before=None)
+    ] = None
+    style_weight: Annotated[float, Option("Of --style: more has more of the style.", before=0.2)] = 0.2
+    weights: Annotated[
+        Path | None,
+        Option("Of --style: a file of VGG-16's weights. [the package's or the hub's]", NETWORK, before=None),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,39 @@ class VaeOptions(GeneratorOptions):
 
     latent: Annotated[int, Option("Dimensions of the random input.", NETWORK)] = 32
     learning_rate: Annotated[float, Option("Learning rate of Adam; it falls to a tenth by a cosine.")] = 1e-3
+    style: Annotated[
+        Path | None, Option("A painting, toward whose style it learns to draw, by features of VGG-16.", before=None)
+    ] = None
+    style_weight: Annotated[float, Option("Of --style: more has more of the style.", before=0.1)] = 0.1
+    weights: Annotated[
+        Path | None,
+        Option("Of --style: a file of VGG-16's weights. [the package's or the hub's]", NETWORK, before=None),
+    ] = None
+
+
+@dataclass(frozen=True)
+class AdaptOptions(RunOptions):
+    """What the adaptation of a generator has beside what every run has; the rest is the generator's."""
+
+    batch: Annotated[int, Option("Pictures drawn per step, over all devices.")] = 16
+    steps: Annotated[int, Option("Steps in all; the learning rate falls over them.")] = 300
+    sample_every: Annotated[int, Option("Steps between what is written to RUN/samples.")] = 100
+    generator: Annotated[
+        Path | None, Option("The folder of a trained run that makes pictures: gan, vae, student. Needed.", NETWORK)
+    ] = None
+    weights: Annotated[
+        Path | None, Option("A file of VGG-16's weights, which compare pictures. [the package's or the hub's]", NETWORK)
+    ] = None
+    content_weight: Annotated[float, Option("More keeps more of what the generator draws: 0.02 little, 0.05 much.")] = (
+        0.03
+    )
+    style_weight: Annotated[float, Option("More has more of the painting's style.")] = 1.0
+    learning_rate: Annotated[float, Option("Learning rate of Adam; it rises briefly, then falls to 0 by a cosine.")] = (
+        1e-3
+    )
+    half_life: Annotated[
+        float, Option("Pictures after which the average of the weights, from which pictures are made, forgets half.")
+    ] = 500
 
 
 @dataclass(frozen=True)

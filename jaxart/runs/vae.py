@@ -8,13 +8,13 @@ import optax
 from jaxart import data as shelf
 from jaxart import models
 from jaxart.arrays import Key, PyTree
-from jaxart.runs import pictures
+from jaxart.runs import painting, pictures
 from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.runs.options import VaeOptions
 from jaxart.tasks import generate as task
 from jaxart.training import Recipe
 
-load, facts = pictures.load, pictures.facts
+load, facts, frozen = pictures.load, painting.facts, painting.frozen
 
 
 def recipe(options: VaeOptions, facts: Facts) -> Recipe:
@@ -22,7 +22,10 @@ def recipe(options: VaeOptions, facts: Facts) -> Recipe:
 
     Args:
         options: of the run.
-        facts: the names of the classes.
+        facts: the names of the classes, and what a painting is known by.
+
+    Raises:
+        ValueError: another painting than the one the run began with.
     """
     rate = optax.cosine_decay_schedule(options.learning_rate, options.steps, alpha=0.1)
     return task.vae(
@@ -32,6 +35,7 @@ def recipe(options: VaeOptions, facts: Facts) -> Recipe:
         optimizer=optax.adam(rate),
         half_life=options.half_life,
         transform=pictures.transform_of(options),
+        style=painting.asked(options, facts),
     )
 
 

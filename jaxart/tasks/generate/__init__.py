@@ -16,7 +16,7 @@ from jaxart.tasks.generate.evaluate import (
 )
 from jaxart.tasks.generate.flow_file import FlowModel, as_network, load_flow
 from jaxart.tasks.generate.flow_matching import FlowInfo, FlowState, between, flow
-from jaxart.tasks.generate.game import AdaptiveInfo, Info, State
+from jaxart.tasks.generate.game import AdaptiveInfo, Info, State, StyledInfo
 from jaxart.tasks.generate.guide import TowardStyle, keep_outside
 from jaxart.tasks.generate.integrate import Adjust, Solver, flow_of
 from jaxart.tasks.generate.regularization import Adapt, Penalties, overfitting, path_penalty
@@ -31,12 +31,22 @@ from jaxart.tasks.generate.sample import (
     slerp,
     walk,
 )
-from jaxart.tasks.generate.variational import VAEInfo, VAEState, evidence, pca_log_likelihood, vae
+from jaxart.tasks.generate.styled import (
+    AdaptedInfo,
+    AdaptedState,
+    StyleTerm,
+    adapted_generator,
+    style_arrays,
+    style_distance,
+)
+from jaxart.tasks.generate.variational import StyledVAEInfo, VAEInfo, VAEState, evidence, pca_log_likelihood, vae
 
 __all__ = [
     "PLATFORMS",
     "VGG_LAYERS",
     "Adapt",
+    "AdaptedInfo",
+    "AdaptedState",
     "AdaptiveInfo",
     "Adjust",
     "Examples",
@@ -51,9 +61,13 @@ __all__ = [
     "Solver",
     "State",
     "StudentInfo",
+    "StyleTerm",
+    "StyledInfo",
+    "StyledVAEInfo",
     "TowardStyle",
     "VAEInfo",
     "VAEState",
+    "adapted_generator",
     "as_network",
     "between",
     "decoder_of",
@@ -77,6 +91,8 @@ __all__ = [
     "score_spectrum",
     "slerp",
     "student",
+    "style_arrays",
+    "style_distance",
     "vae",
     "vgg_judge",
     "walk",

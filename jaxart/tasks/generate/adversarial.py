@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxart.arrays import Array, Key
+from jaxart.arrays import Array, Key, PyTree
 from jaxart.data import start_adaptive
 from jaxart.image import signed
 from jaxart.losses import RELATIVISTIC, AdversarialLoss
@@ -23,14 +23,17 @@ from jaxart.tasks.generate.game import (
     Game,
     Info,
     State,
+    StyledInfo,
     devices_of,
     train_discriminator,
     train_generator,
 )
 from jaxart.tasks.generate.regularization import Adapt, Penalties, adapted, check_adapt
+from jaxart.tasks.generate.styled import StyleTerm, check_style
 from jaxart.training import Recipe, example_keys
 
 ADAM = optax.adam(2e-4, b1=0.0, b2=0.99)
+_Told = Info | AdaptiveInfo | StyledInfo
 
 
 def gan(
@@ -53,6 +56,7 @@ def gan(
     adapt: Adapt | None = None,
     path_length: float = 0.0,
     path_length_every: int = 4,
+    style: StyleTerm | None = None,
     axis_name: str | None = None,
 ) -> Recipe:
     """Return the recipe of a generator and a discriminator that play against each other.
@@ -80,6 +84,8 @@ def gan(
         path_length: weight of the penalty on path lengths, 2 in the paper; the generator must have the methods `styles` and `paint`, see
             `path_penalty`. It looks at half a batch.
         path_length_every: steps between penalties on path lengths, which are multiplied by it.
+        style: term of the generator's loss, which draws its pictures to a painting's style; they must be pictures of 1 or 3 channels. The
+            recipe's `frozen`, from `style_arrays`, is then needed: ``recipe._replace(frozen=...)``.
         axis_name: of the mapped axis under `by_shard_map` and `by_pmap`; the networks must have the same. None for the global batch.
 
     Raises:
@@ -99,6 +105,8 @@ def gan(
             raise ValueError(f"gan: expected {name} of at least 1, got {value}.")
     if min(r1, r2, gradient_penalty, path_length) < 0 or half_life <= 0:
         raise ValueError("gan: expected penalties of at least 0 and a half-life above 0.")
+    if style is not None:
+        check_style("gan", style)
     if adapt is not None:
         check_adapt(adapt)
         if augment is not None:
@@ -120,6 +128,7 @@ def gan(
         adapt=adapt,
         path_length=0.0,
         tracks_paths=path_length > 0,
+        style=style,
         axis_name=axis_name,
     )
     init = functools.partial(_init, game, tuple(shape))
@@ -160,9 +169,8 @@ def _init(game: Game, shape: tuple[int, ...], key: Key) -> State:
 
 
 @functools.lru_cache(maxsize=32)
-def _make_step(game: Game) -> Callable[[Key, State, dict[str, Array], None], tuple[State, Info | AdaptiveInfo]]:
-    def step(key: Key, state: State, batch: dict[str, Array], frozen: None) -> tuple[State, Info | AdaptiveInfo]:
-        del frozen
+def _make_step(game: Game) -> Callable[[Key, State, dict[str, Array], PyTree], tuple[State, _Told]]:
+    def step(key: Key, state: State, batch: dict[str, Array], frozen: PyTree) -> tuple[State, _Told]:
         turns = game.discriminator_steps
         *keys, key_generator, key_transform = jax.random.split(key, turns + 2)
         images = signed(batch["image"])
@@ -173,23 +181,25 @@ def _make_step(game: Game) -> Callable[[Key, State, dict[str, Array], None], tup
         for turn in range(turns):
             state, judged, sign = train_discriminator(game, keys[turn], state, images[:, turn], labels[:, turn])
             signs.append(sign)
-        state, made = train_generator(game, key_generator, state, images[:, -1], labels[:, -1])
+        state, made = train_generator(game, key_generator, state, images[:, -1], labels[:, -1], frozen)
         state, sign = state._replace(step=state.step + 1), jnp.mean(jnp.stack(signs))
         if game.adapt is not None:
             count = len(images) * turns * devices_of(game)
             state = state._replace(adaptive=adapted(game.adapt, state.adaptive, sign, count, state.step))
-        return state, _told(state, Info(made["loss"], **judged, generator_gradient=made["gradient"]), sign)
+        info = Info(made["loss"], **judged, generator_gradient=made["gradient"])
+        return state, _told(state, info, sign, made["style"])
 
     return step
 
 
-def _told(state: State, info: Info, sign: jax.Array) -> Info | AdaptiveInfo:
-    """Return what is told of a step: of recipes that keep neither a probability nor a path length, just the game."""
-    if state.adaptive is None and state.path_length is None:
+def _told(state: State, info: Info, sign: jax.Array, style: jax.Array | None) -> _Told:
+    """Return what is told of a step: of recipes that keep neither a probability nor a path length and have no style, just the game."""
+    if state.adaptive is None and state.path_length is None and style is None:
         return info
-    return AdaptiveInfo(
+    adaptive = AdaptiveInfo(
         *info,
         overfitting=sign,
         augment_probability=jnp.float32(0) if state.adaptive is None else state.adaptive.probability,
         path_length=jnp.float32(0) if state.path_length is None else state.path_length,
     )
+    return adaptive if style is None else StyledInfo(*adaptive, style=style)

@@ -11,6 +11,7 @@ import optax
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.losses import AdversarialLoss, deinterleave, interleave
 from jaxart.tasks.generate.regularization import Adapt, Judge, Penalties, overfitting, path_penalty, slope_penalty
+from jaxart.tasks.generate.styled import StyleTerm, style_distance
 from jaxart.training import (
     apply_train,
     example_keys,
@@ -78,6 +79,22 @@ class AdaptiveInfo(NamedTuple):
     path_length: jax.Array
 
 
+class StyledInfo(NamedTuple):
+    """As `AdaptiveInfo`, of recipes with a style term: besides, `style`, the distance to the painting before weighting."""
+
+    generator: jax.Array
+    discriminator: jax.Array
+    penalty: jax.Array
+    real: jax.Array
+    fake: jax.Array
+    generator_gradient: jax.Array
+    discriminator_gradient: jax.Array
+    overfitting: jax.Array
+    augment_probability: jax.Array
+    path_length: jax.Array
+    style: jax.Array
+
+
 class Game(NamedTuple):
     """The arguments of a recipe that its step needs; hashable, so that equal games share a compiled program."""
 
@@ -95,6 +112,7 @@ class Game(NamedTuple):
     adapt: Adapt | None
     path_length: float
     tracks_paths: bool
+    style: StyleTerm | None
     axis_name: str | None
 
 
@@ -138,8 +156,13 @@ def train_discriminator(game: Game, key: Key, state: State, real: Array, label: 
     return state, judged, sign
 
 
-def train_generator(game: Game, key: Key, state: State, real: Array, label: Array) -> tuple[State, dict]:
-    """Take the generator's step against examples ``[B, ...]``; return the state and its loss and norm of the gradient."""
+def train_generator(
+    game: Game, key: Key, state: State, real: Array, label: Array, frozen: PyTree = None
+) -> tuple[State, dict]:
+    """Take the generator's step against examples ``[B, ...]``; return the state and its loss, norm of the gradient, and style or None.
+
+    `frozen` are the arrays of the game's style term.
+    """
     key_latent, key_augment, *key_path = jax.random.split(key, 3 if game.path_length else 2)
     z = _latents(game, key_latent, len(real))
     shown = _shown(game, state, key_augment, len(real))
@@ -153,9 +176,12 @@ def train_generator(game: Game, key: Key, state: State, real: Array, label: Arra
             logits = (game.discriminator.apply(state.discriminator, made, label, train=False),) * 2
         penalty, length = _path(game, state, params, label, key_path)
         loss = jnp.mean(game.loss.generator(*logits))
-        return loss + penalty, (variables, loss, length)
+        if game.style is None:
+            return loss + penalty, (variables, loss, length, None)
+        style = jnp.mean(style_distance(game.style, frozen, (fake + 1) / 2))
+        return loss + penalty + game.style.weight * style, (variables, loss, length, style)
 
-    params, opt_state, _, (variables, loss, length), gradient = gradient_update(
+    params, opt_state, _, (variables, loss, length, style), gradient = gradient_update(
         objective,
         game.generator_optimizer,
         state.generator["params"],
@@ -172,7 +198,8 @@ def train_generator(game: Game, key: Key, state: State, real: Array, label: Arra
         average=exponential_average(state.average, params, decay=decay),
         path_length=length,
     )
-    return state, {"loss": mean_over(loss, game.axis_name), "gradient": optax.tree.norm(gradient)}
+    loss, style = mean_over((loss, style), game.axis_name)
+    return state, {"loss": loss, "gradient": optax.tree.norm(gradient), "style": style}
 
 
 def _path(game: Game, state: State, params: PyTree, label: Array, key: list[Key]) -> tuple[jax.Array, Any]:

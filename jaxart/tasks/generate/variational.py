@@ -11,6 +11,7 @@ import optax
 
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.losses import gaussian_log_likelihood, kl_to_standard_normal
+from jaxart.tasks.generate.styled import StyleTerm, check_style, style_distance
 from jaxart.training import (
     Recipe,
     example_keys,
@@ -44,12 +45,28 @@ class VAEInfo(NamedTuple):
     gradient: jax.Array
 
 
+class StyledVAEInfo(NamedTuple):
+    """As `VAEInfo`, of recipes with a style term: besides, `style`, the distance to the painting before weighting."""
+
+    bound: jax.Array
+    log_likelihood: jax.Array
+    divergence: jax.Array
+    std: jax.Array
+    gradient: jax.Array
+    style: jax.Array
+
+
+_Told = VAEInfo | StyledVAEInfo
+
+
 class _Model(NamedTuple):
     encoder: Any
     decoder: Any
+    latent: int
     optimizer: optax.GradientTransformation
     half_life: float
     transform: Transform | None
+    style: StyleTerm | None
     axis_name: str | None
 
 
@@ -62,6 +79,7 @@ def vae(
     optimizer: optax.GradientTransformation = ADAM,
     half_life: float = 10_000,
     transform: Transform | None = None,
+    style: StyleTerm | None = None,
     axis_name: str | None = None,
 ) -> Recipe:
     """Return the recipe of a variational autoencoder; a batch is a dict of ``image [B, H, W, C]``, uint8 or in [0, 1], and ``label [B]``.
@@ -77,17 +95,27 @@ def vae(
         optimizer: any Optax transformation.
         half_life: of the average of the params, in images.
         transform: of the pictures, in [0, 1], part of what is learned: ``(keys [B], images) -> images``.
+        style: term of the decoder's loss, in nats per number of a picture, so that it weighs alike at all sizes; pictures have 1 or 3
+            channels. It is taken of pictures decoded from standard normal latents, as they are drawn later, and changes the decoder alone.
+            The recipe's `frozen`, from `style_arrays`, is then needed: ``recipe._replace(frozen=...)``.
         axis_name: as in `gan`.
+
+    Raises:
+        ValueError: a style term out of its range.
 
     Reference: Kingma and Welling 2014; the learned variance is Rybkin et al., Simple and Effective VAE Training with Calibrated Decoders,
     2021.
     """
+    if style is not None:
+        check_style("vae", style)
     model = _Model(
         encoder=encoder,
         decoder=decoder,
+        latent=latent,
         optimizer=optimizer,
         half_life=half_life,
         transform=transform,
+        style=style,
         axis_name=axis_name,
     )
     return Recipe(functools.partial(_init, model, tuple(shape), latent), _make_step(model))
@@ -105,9 +133,8 @@ def _init(model: _Model, shape: tuple[int, ...], latent: int, key: Key) -> VAESt
 
 
 @functools.lru_cache(maxsize=32)
-def _make_step(model: _Model) -> Callable[[Key, VAEState, dict[str, Array], None], tuple[VAEState, VAEInfo]]:
-    def step(key: Key, state: VAEState, batch: dict[str, Array], frozen: None) -> tuple[VAEState, VAEInfo]:
-        del frozen
+def _make_step(model: _Model) -> Callable[[Key, VAEState, dict[str, Array], PyTree], tuple[VAEState, _Told]]:
+    def step(key: Key, state: VAEState, batch: dict[str, Array], frozen: PyTree) -> tuple[VAEState, _Told]:
         keys = example_keys(key, len(batch["image"]), axis_name=model.axis_name)
         keys = jax.vmap(lambda each: jax.random.split(each, 3))(keys)
         images = _dequantized(keys[:, 0], batch["image"])
@@ -116,22 +143,36 @@ def _make_step(model: _Model) -> Callable[[Key, VAEState, dict[str, Array], None
         def objective(params):
             terms = evidence(model.encoder, model.decoder, params, keys[:, 2], images, batch["label"])
             likelihood, divergence = (jnp.mean(term) for term in terms)
-            return divergence - likelihood, (likelihood, divergence)
+            if model.style is None:
+                return divergence - likelihood, (likelihood, divergence, None)
+            style = _style(model, model.style, params, keys[:, 2], batch["label"], frozen)
+            weight = model.style.weight * np.prod(images.shape[1:])
+            return divergence - likelihood + weight * style, (likelihood, divergence, style)
 
         params, opt_state, loss, terms, gradient = gradient_update(
             objective, model.optimizer, state.params, state.opt_state, axis_name=model.axis_name
         )
-        likelihood, divergence = mean_over(terms, model.axis_name)
+        likelihood, divergence, style = mean_over(terms, model.axis_name)
         batch_size = len(batch["image"]) * (1 if model.axis_name is None else jax.lax.axis_size(model.axis_name))
-        images = state.images + batch_size
-        decay = half_life_decay(batch_size, images, half_life=model.half_life)
+        seen = state.images + batch_size
+        decay = half_life_decay(batch_size, seen, half_life=model.half_life)
         average = exponential_average(state.average, params, decay=decay)
         info = VAEInfo(
             -loss, likelihood, divergence, jnp.exp(state.params["log_variance"] / 2), optax.tree.norm(gradient)
         )
-        return VAEState(state.step + 1, images, params, opt_state, average), info
+        state = VAEState(state.step + 1, seen, params, opt_state, average)
+        if style is None:
+            return state, info
+        return state, StyledVAEInfo(*info._replace(bound=likelihood - divergence), style)
 
     return step
+
+
+def _style(model: _Model, term: StyleTerm, params: PyTree, keys: Key, label: Array, frozen: PyTree) -> jax.Array:
+    """Return the mean style distance of pictures decoded from standard normal latents, one for each of the keys ``[B]``."""
+    z = jax.vmap(lambda each: jax.random.normal(jax.random.fold_in(each, 0), (model.latent,)))(keys)
+    decoded = model.decoder.apply({"params": params["decoder"]}, z, label)
+    return jnp.mean(style_distance(term, frozen, decoded))
 
 
 def evidence(
