@@ -26,12 +26,16 @@ from jaxart.runs.options import (
 )
 
 if TYPE_CHECKING:
+    from jaxart.runs.film import FILMS, check_film, write_film
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
-    from jaxart.runs.results import export, export_network, generator, newest_state, sample, score, walk
+    from jaxart.runs.latents import read_latent, write_latent
+    from jaxart.runs.results import export, export_network, generator, newest_state, sample, score
     from jaxart.runs.run import Run, begin, open_run, prepare, with_data, write
+    from jaxart.runs.steer import Projected, directions, edit, latent_of_seed, mix, paint, project, walk
     from jaxart.runs.trainer import DryRun, Program, dry_run, train
 
 __all__ = [
+    "FILMS",
     "KINDS",
     "AnyStyleOptions",
     "DryRun",
@@ -45,6 +49,7 @@ __all__ = [
     "LockedError",
     "Option",
     "Program",
+    "Projected",
     "Run",
     "RunOptions",
     "StudentOptions",
@@ -54,14 +59,22 @@ __all__ = [
     "TranslateOptions",
     "VaeOptions",
     "begin",
+    "check_film",
+    "directions",
     "dry_run",
+    "edit",
     "export",
     "export_network",
     "find",
     "generator",
+    "latent_of_seed",
+    "mix",
     "newest_state",
     "open_run",
+    "paint",
     "prepare",
+    "project",
+    "read_latent",
     "sample",
     "saved_steps",
     "score",
@@ -70,13 +83,27 @@ __all__ = [
     "walk",
     "with_data",
     "write",
+    "write_film",
+    "write_latent",
 ]
 
 
 _HOMES = {
+    "film": ("FILMS", "check_film", "write_film"),
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
-    "results": ("export", "export_network", "generator", "newest_state", "sample", "score", "walk"),
+    "latents": ("read_latent", "write_latent"),
+    "results": ("export", "export_network", "generator", "newest_state", "sample", "score"),
     "run": ("Run", "begin", "open_run", "prepare", "with_data", "write"),
+    "steer": (
+        "Projected",
+        "directions",
+        "edit",
+        "latent_of_seed",
+        "mix",
+        "paint",
+        "project",
+        "walk",
+    ),
     "trainer": ("DryRun", "Program", "dry_run", "train"),
 }
 

@@ -1,0 +1,351 @@
+"""Steering a trained generator: projecting a picture into its latent space, moving there, mixing, walking."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart import data as shelf
+from jaxart import io, models, training
+from jaxart import weights as sets
+from jaxart.arrays import Image, check_choice
+from jaxart.runs.pictures import draw, make
+from jaxart.runs.points import (
+    Points,
+    Steered,
+    latents_of,
+    painted,
+    picture_shape,
+    points_of,
+    random_points,
+    stacked,
+    steered_of,
+)
+from jaxart.runs.run import Run
+from jaxart.tasks import generate as task
+
+METHODS = ("principal", "factorized")
+_DRAWN = 2048  # latents whose styles tell directions and their deviations
+_LOOKED_AT = 512  # pictures that tell directions where there are no styles
+
+
+class Projected(NamedTuple):
+    """What a projection found.
+
+    Fields:
+        latent: for `write_latent`, `edit` and `walk`.
+        picture: of it, ``[H, W, C]`` in [0, 1].
+        target: the picture that was asked for, as the run sees it.
+        error: root mean square of the difference of their pixels.
+        distance: of their features, as it was minimized; None for flows, which are inverted.
+        usual: the median distance of random pictures from the target.
+    """
+
+    latent: task.Latent
+    picture: np.ndarray
+    target: np.ndarray
+    error: float
+    distance: float | None = None
+    usual: float | None = None
+
+
+def project(
+    run: Run,
+    picture: Image,
+    *,
+    space: Literal["w", "w+", "z"] | None = None,
+    steps: int = 500,
+    seed: int = 0,
+    label: str | None = None,
+    weights: str = "vgg16",
+    hooks: tuple[training.Hook, ...] = (),
+    stop: Callable[[], bool] | None = None,
+) -> Projected:
+    """Look for the latent of which a run's generator makes a picture.
+
+    With styles by optimizing w and the noise, else z, toward the features that VGG-16 sees in the picture; a flow is integrated backwards.
+
+    Args:
+        run: of a kind with a generator.
+        picture: ``[H, W, 3]`` in [0, 1] of any size; it is brought to the run's as its data was.
+        space: "w" (one style for all layers) and "w+" (one for each: nearer, harder to edit) for generators with styles; "z" for others.
+            By default the first that fits.
+        steps: of the optimization.
+        seed: of what is drawn.
+        label: class of the picture; by default the first.
+        weights: "vgg16" or a file of its weights.
+        hooks: called ``hook(state, info)`` as by `training.fit`.
+        stop: as in `training.fit`; what was found until then is returned.
+
+    Raises:
+        ValueError: a kind without a generator, no checkpoint, an unknown label or a space that the generator has not.
+        weights.WeightsNotFound: no weights of VGG-16.
+    """
+    steered = steered_of(run)
+    space, target = _space(run, steered, space), _target(run, steered, picture)
+    number = int(draw(steered.generator, seed, 1, label)[1][0])
+    if _invertible(steered.generator.generate):
+        z = task.invert(steered.generator.generate, target[None], np.full(1, number, np.int32))
+        latent = task.Latent("z", z, None, number, steered.digest)
+        return _projected(steered, latent, target)
+    features = models.VGG(depth=16, layers=task.PROJECTION_LAYERS)
+    variables = features.freeze(sets.load(weights))
+    key_start, key_fit = jax.random.split(jax.random.key(seed))
+    known: Any = {"steps": steps, "label": number, "latent": steered.generator.latent, "key": key_start}
+    if steered.styled is not None:
+        recipe = task.project_styles(steered.styled, features, variables, target, space=space, **known)
+    else:
+        recipe = task.project_latent(steered.generator.generate, features, variables, target, **known)
+    state, _ = training.fit(recipe, key=key_fit, steps=steps, hooks=hooks, stop=stop)
+    found = _projected(steered, task.projected(recipe, state, run=steered.digest), target)
+    random = painted(steered, random_points(steered, seed, 16, None, None))
+    distance, *others = task.distances(features, variables, np.concatenate([found.picture[None], random]), target)
+    return found._replace(distance=float(distance), usual=float(np.median(others)))
+
+
+def latent_of_seed(run: Run, seed: int, *, label: str | None = None, truncation: float | None = None) -> task.Latent:
+    """Return the latent of the first picture that `sample` makes with this seed.
+
+    Args:
+        run: of a kind with a generator.
+        seed: any.
+        label: its class; by default the first.
+        truncation: for generators with styles, see `models.truncated`.
+
+    Raises:
+        ValueError: a kind without a generator, no checkpoint, an unknown label, truncation without styles.
+    """
+    steered = steered_of(run)
+    return latents_of(steered, random_points(steered, seed, 1, label, truncation))[0]
+
+
+def paint(run: Run, latents: Sequence[task.Latent]) -> np.ndarray:
+    """Return the pictures of latents.
+
+    Args:
+        run: whose latents they are.
+        latents: at least one.
+
+    Returns:
+        float32 ``[N, H, W, C]`` in [0, 1].
+
+    Raises:
+        ValueError: latents of another run, or of weights that were trained on since.
+    """
+    steered = steered_of(run)
+    return painted(steered, points_of(run, steered, latents))
+
+
+def directions(
+    run: Run,
+    count: int,
+    *,
+    method: Literal["principal", "factorized"] = "principal",
+    layers: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Find directions in which a run's generator changes its pictures most, without labels.
+
+    Args:
+        run: of a kind with a generator whose latents are vectors.
+        count: how many, the strongest first.
+        method: "principal": in which styles vary, or, without styles, pictures. "factorized": to which the first products answer.
+        layers: (first, last) of the styles that count for "factorized".
+        seed: of the latents that are looked at.
+
+    Returns:
+        ``[count, D]``, each as long as random latents deviate along it, so that a strength of 2 is seldom and one of 5 is never seen.
+
+    Raises:
+        ValueError: more than there are, an unknown method, or a flow, whose latents are noise and have none.
+    """
+    return _directions(run, steered_of(run), count, method, layers, seed)
+
+
+def edit(
+    run: Run,
+    latent: task.Latent,
+    direction: int,
+    strengths: Sequence[float],
+    *,
+    method: Literal["principal", "factorized"] = "principal",
+    layers: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> list[task.Latent]:
+    """Move a latent along one of a run's directions.
+
+    Args:
+        run: whose latent it is.
+        latent: from `project`, `read_latent` or `latent_of_seed`.
+        direction: its number, from 1, of `directions`.
+        strengths: how far: in deviations of random latents.
+        method: as in `directions`.
+        layers: (first, last) of the styles that move, both from 0 and included; all by default. First ones are coarse.
+        seed: as in `directions`.
+
+    Returns:
+        A latent for each strength, for `paint`.
+
+    Raises:
+        ValueError: as `directions` and `paint`; layers of a generator without styles, or that it does not have.
+    """
+    steered = steered_of(run)
+    points = points_of(run, steered, [latent])
+    if layers is not None and steered.styled is None:
+        raise ValueError(f"layers: the generator of {run.folder} has no styles; a direction moves its whole latent.")
+    if direction < 1:
+        raise ValueError(f"direction: they are counted from 1, got {direction}.")
+    found = _directions(run, steered, direction, method, layers, seed)[-1]
+    moved = [task.edited(points.code, found, strength, layers=layers) for strength in strengths]
+    noise = points.noise and tuple(jnp.repeat(each, len(moved), axis=0) for each in points.noise)
+    return latents_of(steered, Points(jnp.concatenate(moved), noise, np.repeat(points.label, len(moved))))
+
+
+def mix(run: Run, rows: Sequence[task.Latent], columns: Sequence[task.Latent], *, crossover: int = 4) -> np.ndarray:
+    """Paint a table of pictures with the coarse styles of their row and the fine ones of their column.
+
+    Args:
+        run: of a generator with styles.
+        rows: latents; their pictures stand at the left.
+        columns: latents; their pictures stand at the top.
+        crossover: number of first layers that are the rows'.
+
+    Returns:
+        float32 ``[(R + 1) (K + 1), H, W, C]``, for ``io.grid(pictures, columns=K + 1)``.
+
+    Raises:
+        ValueError: as `paint`; a generator without styles.
+    """
+    steered = steered_of(run)
+    if steered.styled is None:
+        raise ValueError(f"{run.folder}: its generator has no styles to mix; --model stylegan2 has.")
+    codes = [points_of(run, steered, each).code for each in (rows, columns)]
+    return task.mixing_grid(steered.styled, *codes, crossover=crossover)
+
+
+def walk(
+    run: Run,
+    *,
+    stops: int = 8,
+    frames: int = 12,
+    seed: int = 0,
+    label: str | None = None,
+    seeds: Sequence[int] = (),
+    latents: Sequence[task.Latent] = (),
+    truncation: float | None = None,
+    loop: bool = True,
+    ease: bool = True,
+) -> np.ndarray:
+    """Make a walk through what a run's generator can make, from key frame to key frame.
+
+    Key frames are `latents`, then the pictures of `seeds`; without either, `stops` random pictures. Between them styles go straight, and
+    latents and noise on the great circle.
+
+    Args:
+        run: of a kind with a generator.
+        stops: random pictures that it passes.
+        frames: from one to the next.
+        seed: of the stops.
+        label: class of the random pictures; by default the first.
+        seeds: of key frames, see `latent_of_seed`.
+        latents: key frames.
+        truncation: of random pictures, for generators with styles.
+        loop: return to the first.
+        ease: slow down at each key frame.
+
+    Returns:
+        float32 ``[F, H, W, C]`` in [0, 1]: ``stops * frames``, or ``(stops - 1) * frames + 1`` without a loop.
+
+    Raises:
+        ValueError: as `paint` and `latent_of_seed`; latents of several classes, or numbers below 1.
+    """
+    if stops < 1 or frames < 1:
+        raise ValueError(f"stops, frames: expected at least 1, got {stops} and {frames}.")
+    steered = steered_of(run)
+    given = list(latents)
+    for each in seeds:
+        given += latents_of(steered, random_points(steered, each, 1, label, truncation))
+    if given:
+        points = points_of(run, steered, given)
+    else:
+        points = random_points(steered, seed, stops, label, truncation)
+        points = points._replace(label=np.full(stops, points.label[0]))
+    return painted(steered, _walked(points, frames=frames, loop=loop, ease=ease, styles=steered.styled is not None))
+
+
+def _walked(points: Points, *, styles: bool, **how: Any) -> Points:
+    if len(set(np.asarray(points.label).tolist())) > 1:
+        raise ValueError("latents: expected key frames of one class, got several; there is nothing between classes.")
+
+    def walked(stops: Any, between: Callable[..., Any]) -> Any:
+        path = task.walk(jnp.asarray(stops).reshape(len(stops), -1), between=between, **how)
+        return path.reshape(-1, *stops.shape[1:])
+
+    code = walked(points.code, task.straight if styles else task.slerp)
+    noise = points.noise and tuple(walked(each, task.slerp) for each in points.noise)
+    return Points(code, noise, np.full(len(code), points.label[0]))
+
+
+def _invertible(generate: task.Generate) -> bool:
+    return isinstance(generate.network, task.Solver) and generate.network.heun
+
+
+def _space(run: Run, steered: Steered, space: str | None) -> Any:
+    known = ("z",) if steered.styled is None else ("w", "w+")
+    if space is not None and check_choice("space", space, task.SPACES) not in known:
+        has = "no styles, so its space is" if known == ("z",) else "styles, so its spaces are"
+        raise ValueError(f"space: the generator of {run.folder} has {has} {' and '.join(known)}, got {space}.")
+    return space or known[0]
+
+
+def _target(run: Run, steered: Steered, picture: Image) -> np.ndarray:
+    """Return a picture of the generator's size and channels, float32 in [0, 1]."""
+    size, _, channels = picture_shape(steered.generator)
+    shape = shelf.Shape(size, channels, getattr(run.options, "fit", "crop"))
+    return shelf.shaped(io.Picture(np.asarray(picture)), shape).astype(np.float32) / 255
+
+
+def _projected(steered: Steered, latent: task.Latent, target: np.ndarray) -> Projected:
+    made = painted(steered, stacked(steered, [latent]))[0]
+    return Projected(latent, made, target, float(np.sqrt(np.mean((made - target) ** 2))))
+
+
+def _directions(
+    run: Run, steered: Steered, count: int, method: str, layers: tuple[int, int] | None, seed: int
+) -> np.ndarray:
+    check_choice("method", method, METHODS)
+    if isinstance(steered.generator.generate.network, task.Solver):
+        raise ValueError(f"{run.folder}: a flow's latent is noise and has no directions; a GAN and a VAE have.")
+    if steered.styled is None:
+        return np.asarray(_plain_directions(steered, count, method, seed))
+    z = task.draw_latents(jax.random.key(seed), _DRAWN, latent=steered.generator.latent)
+    label = np.arange(_DRAWN, dtype=np.int32) % max(1, len(steered.generator.classes))
+    w = task.styles_of(steered.styled, z, label)[:, 0]
+    most = steered.styled.network.dimensions
+    _check_count(count, most)
+    if method == "principal":
+        found = task.principal_directions(jnp.asarray(w), count)
+    else:
+        params = steered.styled.variables["params"]
+        found = task.factorized_directions(params, count, latent=most, layers=layers)
+    vectors = np.asarray(found.vectors)
+    return vectors * np.std(w @ vectors.T, axis=0)[:, None]
+
+
+def _plain_directions(steered: Steered, count: int, method: str, seed: int) -> Any:
+    """Return directions of latents, which deviate by 1 along each."""
+    latent = steered.generator.latent
+    _check_count(count, min(latent, _LOOKED_AT))
+    if method == "factorized":
+        params = steered.generator.generate.variables["params"]
+        return task.factorized_directions(params, count, latent=latent).vectors
+    z = task.draw_latents(jax.random.key(seed), _LOOKED_AT, latent=latent)
+    made = make(steered.generator, z, np.zeros(_LOOKED_AT, np.int32))
+    return task.visible_directions(z, jnp.asarray(made), count).vectors
+
+
+def _check_count(count: int, most: int) -> None:
+    if not 1 <= count <= most:
+        raise ValueError(f"direction: this generator has 1 to {most}, got {count}.")
