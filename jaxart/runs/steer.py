@@ -84,7 +84,7 @@ def project(
         weights.WeightsNotFound: no weights of VGG-16.
     """
     steered = steered_of(run)
-    space, target = _space(run, steered, space), _target(run, steered, picture)
+    chosen, target = _space(run, steered, space), _target(run, steered, picture)
     number = int(draw(steered.generator, seed, 1, label)[1][0])
     if _invertible(steered.generator.generate):
         z = task.invert(steered.generator.generate, target[None], np.full(1, number, np.int32))
@@ -95,7 +95,7 @@ def project(
     key_start, key_fit = jax.random.split(jax.random.key(seed))
     known: Any = {"steps": steps, "label": number, "latent": steered.generator.latent, "key": key_start}
     if steered.styled is not None:
-        recipe = task.project_styles(steered.styled, features, variables, target, space=space, **known)
+        recipe = task.project_styles(steered.styled, features, variables, target, space=chosen, **known)
     else:
         recipe = task.project_latent(steered.generator.generate, features, variables, target, **known)
     state, _ = training.fit(recipe, key=key_fit, steps=steps, hooks=hooks, stop=stop)
@@ -321,7 +321,7 @@ def _directions(
     if steered.styled is None:
         return np.asarray(_plain_directions(steered, count, method, seed))
     z = task.draw_latents(jax.random.key(seed), _DRAWN, latent=steered.generator.latent)
-    label = np.arange(_DRAWN, dtype=np.int32) % max(1, len(steered.generator.classes))
+    label = jnp.arange(_DRAWN, dtype=jnp.int32) % max(1, len(steered.generator.classes))
     w = task.styles_of(steered.styled, z, label)[:, 0]
     most = steered.styled.network.dimensions
     _check_count(count, most)

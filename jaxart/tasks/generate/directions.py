@@ -84,7 +84,7 @@ def factorized_directions(
     if not kernels:
         known = "layers of styles in that range" if "synthesis" in params else 'a first layer "dense"'
         raise ValueError(f"factorized_directions: expected params with {known}, got {', '.join(params)}.")
-    return _leading(sum(kernel @ kernel.T for kernel in kernels), count)
+    return _leading(jnp.sum(jnp.stack([kernel @ kernel.T for kernel in kernels]), axis=0), count)
 
 
 def labeled_direction(codes: Array, labels: Array, *, ridge: float = 0.01) -> jax.Array:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxart.arrays import Array, Key, PyTree, keys_of_bits
+from jaxart.arrays import Array, Image, Key, PyTree, keys_of_bits
 from jaxart.tasks.generate.flow_matching import between
 from jaxart.tasks.generate.sample import Generate
 from jaxart.training import apply_in_batches
@@ -75,7 +75,7 @@ def flow_of(solver: Solver, params: PyTree, *, start: Array | None = None, adjus
     return Generate(_draw, solver, jax.tree.map(jnp.asarray, variables))
 
 
-def invert(generate: Generate, picture: Array, label: Array, *, corrections: int = 3) -> np.ndarray:
+def invert(generate: Generate, picture: Image, label: Array | np.ndarray, *, corrections: int = 3) -> np.ndarray:
     """Return the latents of pictures to a flow, by integrating it from the picture back to noise.
 
     Args:
@@ -91,9 +91,16 @@ def invert(generate: Generate, picture: Array, label: Array, *, corrections: int
         ValueError: no flow, a student of one, or one that begins at a picture or is adjusted.
     """
     solver = generate.network
-    if not isinstance(solver, Solver) or not solver.heun or solver.adjust or solver.start_time:
+    plain = isinstance(solver, Solver) and solver.heun and solver.repeats == 1 and not solver.start_time
+    if not plain or solver.adjust:
         raise ValueError("invert: expected a flow of Heun's method, from noise and unguided; project others.")
-    return apply_in_batches(_program_backward(corrections), *generate[1:], picture, label, batch=min(16, len(picture)))
+    return apply_in_batches(
+        _program_backward(corrections),
+        *generate[1:],
+        jnp.asarray(picture),
+        jnp.asarray(label),
+        batch=min(16, len(picture)),
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jaxart import losses
-from jaxart.arrays import Array, Key, PyTree, check_choice
+from jaxart.arrays import Array, Image, Key, PyTree, check_choice
 from jaxart.tasks.generate.sample import Generate, Styled, draw_latents, pictures, styles_of
 from jaxart.training import Recipe, apply_in_batches
 
@@ -95,7 +95,7 @@ def project_styles(
     styled: Styled,
     features: Any,
     variables: PyTree,
-    picture: Array,
+    picture: Image,
     *,
     steps: int,
     space: Literal["w", "w+"] = "w",
@@ -130,7 +130,7 @@ def project_styles(
     """
     check_choice("space", space, SPACES[:2])
     z = draw_latents(key, _DRAWN, latent=latent)
-    drawn = styles_of(styled, z, np.full(_DRAWN, label, np.int32))  # [N, layers, D]
+    drawn = styles_of(styled, z, jnp.full(_DRAWN, label, jnp.int32))  # [N, layers, D]
     layers, dimensions = drawn.shape[1:]
     center = drawn[:, 0].mean(axis=0, keepdims=True)  # [1, D]
     deviation = np.sqrt(np.mean(np.sum((drawn[:, 0] - center) ** 2, axis=-1)))
@@ -144,7 +144,7 @@ def project_latent(
     generate: Generate,
     features: Any,
     variables: PyTree,
-    picture: Array,
+    picture: Image,
     *,
     steps: int,
     latent: int,
@@ -168,7 +168,7 @@ def project_latent(
         ValueError: no steps, or a picture of another shape.
     """
     z = draw_latents(key, _CANDIDATES, latent=latent)
-    made = pictures(generate, z, np.full(_CANDIDATES, label, np.int32))
+    made = pictures(generate, z, jnp.full(_CANDIDATES, label, jnp.int32))
     nearest = int(np.argmin(distances(features, variables, made, picture)))
     model = _Model((generate.apply, generate.network), features, "z", (1, latent), 1)
     frozen = {"variables": generate.variables, "center": z[nearest][None], "label": np.full(1, label, np.int32)}
@@ -189,7 +189,7 @@ def projected(recipe: Recipe, state: ProjectionState, *, run: str = "") -> Laten
     return Latent("w" if len(code) == 1 else "w+", code, tuple(map(np.asarray, jax.tree.leaves(state.noise))), 0, run)
 
 
-def distances(features: Any, variables: PyTree, images: Array, picture: Array) -> np.ndarray:
+def distances(features: Any, variables: PyTree, images: Image, picture: Image) -> np.ndarray:
     """Return how far each picture of a batch is from another, as a projection measures it (features alone).
 
     Args:
@@ -202,7 +202,7 @@ def distances(features: Any, variables: PyTree, images: Array, picture: Array) -
     """
     target = _described_alone(features, variables, picture)
     arrays = {"features": variables, "target": target}
-    return apply_in_batches(_distance, features, arrays, images, batch=min(16, len(images)))
+    return apply_in_batches(_distance, features, arrays, jnp.asarray(images), batch=min(16, len(images)))
 
 
 def noise_correlation(maps: PyTree) -> jax.Array:
@@ -229,7 +229,7 @@ def noise_correlation(maps: PyTree) -> jax.Array:
 
 
 def _recipe(
-    model: _Model, frozen: dict[str, Any], variables: PyTree, picture: Array, steps: int, weights: ProjectionWeights
+    model: _Model, frozen: dict[str, Any], variables: PyTree, picture: Image, steps: int, weights: ProjectionWeights
 ) -> Recipe:
     if steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}.")
@@ -249,8 +249,8 @@ def _recipe(
 
 
 def _check_picture(model: _Model, frozen: dict[str, Any], shape: tuple[int, ...]) -> None:
-    code = jax.ShapeDtypeStruct((1, *model.shape), jnp.float32) if model.space != "z" else frozen["center"]
-    made = jax.eval_shape(functools.partial(_made, model), frozen, code, frozen["variables"].get("noise", {}))
+    noise = frozen["variables"].get("noise", {})
+    made = jax.eval_shape(functools.partial(_made, model), frozen, frozen["center"], noise)
     if shape != made.shape[1:]:
         raise ValueError(f"picture: expected the generator's shape {made.shape[1:]}, got {shape}.")
 
@@ -314,13 +314,14 @@ def _whitened(maps: PyTree) -> PyTree:
 
 
 def _made(model: _Model, frozen: PyTree, code: Array, noise: PyTree) -> jax.Array:
-    """Return the picture of a code, ``[1, H, W, C]``."""
+    """Return the picture of a code, ``[1, H, W, C]``, clipped as it will be shown; the derivative is that of what is not."""
     if model.space == "z":
         apply, network = model.generator
-        return apply(network, frozen["variables"], code, frozen["label"])
-    w = jnp.broadcast_to(code, (model.layers, code.shape[-1]))[None]
-    made = model.generator.apply({**frozen["variables"], "noise": noise}, w, method="paint")
-    return (made + 1) / 2
+        made = apply(network, frozen["variables"], code, frozen["label"])
+    else:
+        w = jnp.broadcast_to(code, (model.layers, code.shape[-1]))[None]
+        made = (model.generator.apply({**frozen["variables"], "noise": noise}, w, method="paint") + 1) / 2
+    return made + jax.lax.stop_gradient(jnp.clip(made, 0, 1) - made)
 
 
 def _described(features: Any, variables: PyTree, images: Array) -> dict[str, jax.Array]:
@@ -329,8 +330,8 @@ def _described(features: Any, variables: PyTree, images: Array) -> dict[str, jax
     return {name: each * jax.lax.rsqrt(jnp.mean(each**2, -1, keepdims=True) + 1e-6) for name, each in found.items()}
 
 
-def _described_alone(features: Any, variables: PyTree, picture: Array) -> dict[str, np.ndarray]:
-    return apply_in_batches(_described, features, variables, np.asarray(picture, np.float32)[None], batch=1)
+def _described_alone(features: Any, variables: PyTree, picture: Image) -> dict[str, np.ndarray]:
+    return apply_in_batches(_described, features, variables, jnp.asarray(picture, jnp.float32)[None], batch=1)
 
 
 def _distance(features: Any, arrays: PyTree, images: Array) -> jax.Array:

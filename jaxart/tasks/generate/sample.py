@@ -87,7 +87,7 @@ def styles_of(styled: Styled, z: Array, label: Array, *, truncation: float = 1.0
     Returns:
         w, float32 ``[N, layers, D]``.
     """
-    amounts = np.full(len(z), truncation, np.float32)
+    amounts = jnp.full(len(z), truncation, jnp.float32)
     return apply_in_batches(_apply_styles, *styled, z, label, amounts, batch=max(1, min(batch, len(z))))
 
 
@@ -95,7 +95,7 @@ def _apply_styles(network: Any, variables: PyTree, z: Array, label: Array, amoun
     return network.apply(variables, z, label, truncation=amount[:, None, None], method="styles")
 
 
-def paintings(styled: Styled, w: Array, *, noise: PyTree = None, batch: int = 64) -> np.ndarray:
+def paintings(styled: Styled, w: Array | np.ndarray, *, noise: PyTree = None, batch: int = 64) -> np.ndarray:
     """Paint styles in batches of one size, as `pictures` does latents.
 
     Args:
@@ -108,7 +108,7 @@ def paintings(styled: Styled, w: Array, *, noise: PyTree = None, batch: int = 64
         float32 ``[N, H, W, C]`` in [0, 1].
     """
     given = [] if noise is None else jax.tree.leaves(noise)
-    made = apply_in_batches(_apply_paint, *styled, w, *given, batch=max(1, min(batch, len(w))))
+    made = apply_in_batches(_apply_paint, *styled, jnp.asarray(w), *given, batch=max(1, min(batch, len(w))))
     return np.clip(made, 0, 1)
 
 
