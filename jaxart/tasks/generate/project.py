@@ -314,14 +314,13 @@ def _whitened(maps: PyTree) -> PyTree:
 
 
 def _made(model: _Model, frozen: PyTree, code: Array, noise: PyTree) -> jax.Array:
-    """Return the picture of a code, ``[1, H, W, C]``, clipped as it will be shown; the derivative is that of what is not."""
+    """Return the picture of a code, ``[1, H, W, C]``; not clipped, or where it is too bright nothing would pull it back."""
     if model.space == "z":
         apply, network = model.generator
-        made = apply(network, frozen["variables"], code, frozen["label"])
-    else:
-        w = jnp.broadcast_to(code, (model.layers, code.shape[-1]))[None]
-        made = (model.generator.apply({**frozen["variables"], "noise": noise}, w, method="paint") + 1) / 2
-    return made + jax.lax.stop_gradient(jnp.clip(made, 0, 1) - made)
+        return apply(network, frozen["variables"], code, frozen["label"])
+    w = jnp.broadcast_to(code, (model.layers, code.shape[-1]))[None]
+    made = model.generator.apply({**frozen["variables"], "noise": noise}, w, method="paint")
+    return (made + 1) / 2
 
 
 def _described(features: Any, variables: PyTree, images: Array) -> dict[str, jax.Array]:
