@@ -24,10 +24,8 @@ FEATURES = models.VGG(depth=16, layers=("relu1_1", "relu2_1"))
 def varied(network):
     """Return variables in which no parameter is where training starts."""
     variables = jax.jit(network.init)(KEY, jnp.zeros((2, LATENT)))
-    leaves, tree = jax.tree.flatten(variables)
-    keys = jax.random.split(KEY, len(leaves))
-    moved = [leaf + 0.2 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(tree, moved)
+    rng = np.random.default_rng(7)
+    return jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.2 * rng.normal(size=leaf.shape)), variables)
 
 
 @functools.cache
@@ -180,10 +178,10 @@ class TestDirections:
         assert (aligned(found.vectors, basis[:3]) > 0.97).all()
         np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(3), atol=1e-5)
 
-    def test_factorized_ones_are_singular_vectors(self):
-        params = varied(models.DCGANGenerator(size=8, width=4, classes=0))["params"]
-        found = generate.factorized_directions(params, 3, latent=LATENT)
-        left, singular, _ = np.linalg.svd(params["dense"]["kernel"], full_matrices=False)
+    def test_factorized_ones_are_singular_vectors(self, rng):
+        kernel = rng.normal(size=(6, 40)).astype(np.float32)  # of which two rows are a class's
+        found = generate.factorized_directions({"dense": {"kernel": jnp.asarray(kernel)}}, 3, latent=4)
+        left, singular, _ = np.linalg.svd(kernel[:4], full_matrices=False)
         np.testing.assert_allclose(aligned(found.vectors, left.T[:3]), 1, atol=1e-4)
         np.testing.assert_allclose(found.values, singular[:3] ** 2, rtol=1e-4)
 
@@ -267,7 +265,11 @@ class TestEdits:
 
     def test_noise_of_each_picture_is_its_own(self):
         w = drawn()[0][:1].repeat(2, 0)
-        maps = [jax.random.normal(KEY, (2, *each.shape[1:])) for each in jax.tree.leaves(styled().variables["noise"])]
+        rng = np.random.default_rng(1)
+        maps = [
+            rng.normal(size=(2, *each.shape[1:])).astype(np.float32)
+            for each in jax.tree.leaves(styled().variables["noise"])
+        ]
         both = generate.paintings(styled(), w, noise=maps)
         alone = generate.paintings(styled(), w[:1], noise=[each[1:] for each in maps])
         np.testing.assert_allclose(both[1], alone[0], atol=1e-5)
@@ -313,7 +315,7 @@ def begun(data, folder, kind, options):
     state = jax.jit(recipe_of(run).init)(key)._replace(step=jnp.int32(1))
     saved.save(1, state, {"key": key_words(key), "rollbacks": 0})
     saved.close()
-    return run
+    return run, runs.steered_of(run)
 
 
 @pytest.fixture(scope="module")
@@ -385,12 +387,12 @@ class TestFiles:
             runs.write_latent(tmp_path / "a.png", self.LATENT)
 
     def test_those_of_another_run_are_refused(self, styles_run):
-        mine = runs.latent_of_seed(styles_run, 3)
+        mine = runs.latent_of_seed(styles_run[1], 3)
         with pytest.raises(ValueError, match="belongs to other weights"):
-            runs.paint(styles_run, [mine._replace(run="abc")])
+            runs.paint(styles_run[1], [mine._replace(run="abc")])
         for wrong in (mine._replace(code=mine.code[:, :5]), mine._replace(label=1), mine._replace(noise=())):
             with pytest.raises(ValueError, match="damaged"):
-                runs.paint(styles_run, [wrong])
+                runs.paint(styles_run[1], [wrong])
 
 
 class TestCommands:
@@ -402,7 +404,7 @@ class TestCommands:
     def test_project_edit_and_interpolate_with_styles(self, styles_run, vgg_file, photo, tmp_path, command):
         io.write(tmp_path / "photo.png", photo)
         latent, pair = tmp_path / "photo.safetensors", tmp_path / "pair.png"
-        line = ("project", styles_run.folder, tmp_path / "photo.png", "--features", vgg_file, "--steps", 3)
+        line = ("project", styles_run[0].folder, tmp_path / "photo.png", "--features", vgg_file, "--steps", 3)
         code, told = command(*line, "-o", latent, "--preview", pair)
         assert code == 0, told
         assert "48 x 40, brought to the run's 8 x 8" in told
@@ -410,79 +412,91 @@ class TestCommands:
         assert io.read(pair).shape == (8, 18, 3)
         found = runs.read_latent(latent)
         assert found.space == "w"
-        np.testing.assert_allclose(runs.paint(styles_run, [found])[0], io.read(pair)[:, 10:], atol=0.003)
+        np.testing.assert_allclose(runs.paint(styles_run[1], [found])[0], io.read(pair)[:, 10:], atol=0.003)
 
         edits, moved = tmp_path / "edits.png", tmp_path / "moved.safetensors"
-        line = ("edit", styles_run.folder, latent, "--direction", 1, 2, "--strength", "-2", "0", "2")
+        line = ("edit", styles_run[0].folder, latent, "--direction", 1, 2, "--strength", "-2", "0", "2")
         assert command(*line, "--layers", 0, 1, "-o", edits, "--save", moved)[0] == 0
         assert io.read(edits).shape == (18, 28, 3)
         assert runs.read_latent(moved).space == "w+"
-        still = runs.edit(styles_run, found, 1, [0.0, 1.0], method="factorized")
+        still = runs.edit(styles_run[1], found, 1, [0.0, 1.0], method="factorized")
         np.testing.assert_array_equal(still[0].code, found.code)
         assert still[1].space == "w"
 
         film = tmp_path / "walk.webp"
-        line = ("interpolate", styles_run.folder, "--latents", latent, moved, "--seeds", 5, "--frames", 3, "--scale", 1)
+        line = (
+            "interpolate",
+            styles_run[0].folder,
+            "--latents",
+            latent,
+            moved,
+            "--seeds",
+            5,
+            "--frames",
+            3,
+            "--scale",
+            1,
+        )
         code, told = command(*line, "--no-loop", "--truncation", 0.5, "-o", film)
         assert (code, "7 frames" in told) == (0, True), told
 
     def test_frames_pass_the_key_frames(self, styles_run, plain_run):
-        for run in (styles_run, plain_run):
+        for opened, run in (styles_run, plain_run):
             frames = runs.walk(run, seeds=[4, 9], frames=3, loop=False)
             for place, seed in ((0, 4), (3, 9)):
-                np.testing.assert_allclose(frames[place], runs.sample(run, 1, seed=seed)[0], atol=1e-5)
+                np.testing.assert_allclose(frames[place], runs.sample(opened, 1, seed=seed)[0], atol=1e-5)
             assert runs.walk(run, stops=2, frames=2).shape == (4, 8, 8, 3)
 
     def test_styles_mix(self, styles_run):
-        latents = [runs.latent_of_seed(styles_run, seed) for seed in range(3)]
-        assert runs.mix(styles_run, latents[:1], latents[1:], crossover=1).shape == (6, 8, 8, 3)
+        latents = [runs.latent_of_seed(styles_run[1], seed) for seed in range(3)]
+        assert runs.mix(styles_run[1], latents[:1], latents[1:], crossover=1).shape == (6, 8, 8, 3)
 
     def test_truncated_to_nothing_all_are_alike(self, styles_run, plain_run, tmp_path, command):
-        made = runs.sample(styles_run, 3, truncation=0.0)
+        made = runs.sample(styles_run[0], 3, truncation=0.0)
         np.testing.assert_allclose(made[0], made[2], atol=1e-5)
-        line = ("generate", styles_run.folder, "-n", 2, "--truncation", 0.7, "-o", tmp_path / "a.png")
+        line = ("generate", styles_run[0].folder, "-n", 2, "--truncation", 0.7, "-o", tmp_path / "a.png")
         assert command(*line)[0] == 0
-        code, told = command("generate", plain_run.folder, "--truncation", 0.7, "-o", tmp_path / "a.png")
+        code, told = command("generate", plain_run[0].folder, "--truncation", 0.7, "-o", tmp_path / "a.png")
         assert (code, "no styles" in told) == (2, True)
 
     def test_a_run_without_styles(self, plain_run, vgg_file, photo, tmp_path, command):
-        found = runs.project(plain_run, photo, steps=2, weights=str(vgg_file))
+        found = runs.project(plain_run[1], photo, steps=2, weights=str(vgg_file))
         assert found.latent.space == "z"
         assert found.picture.shape == found.target.shape == (8, 8, 3)
         assert found.error == pytest.approx(np.sqrt(np.mean((found.picture - found.target) ** 2)))
         for method in ("principal", "factorized"):
-            vectors = runs.directions(plain_run, 3, method=method)
+            vectors = runs.directions(plain_run[1], 3, method=method)
             np.testing.assert_allclose(vectors @ vectors.T, np.eye(3), atol=1e-5)
-        code, told = command("edit", plain_run.folder, 7, "--strength", 1, "-o", tmp_path / "a.png")
+        code, told = command("edit", plain_run[0].folder, 7, "--strength", 1, "-o", tmp_path / "a.png")
         assert (code, "1 x 1 pictures" in told) == (0, True), told
-        code, told = command("edit", plain_run.folder, 7, "--layers", 0, 1, "-o", tmp_path / "a.png")
+        code, told = command("edit", plain_run[0].folder, 7, "--layers", 0, 1, "-o", tmp_path / "a.png")
         assert (code, "has no styles" in told) == (2, True)
         with pytest.raises(ValueError, match="its space is z, got w"):
-            runs.project(plain_run, photo, space="w", weights=str(vgg_file))
+            runs.project(plain_run[1], photo, space="w", weights=str(vgg_file))
 
     def test_a_flow_is_run_backwards(self, flow_run, tmp_path, command):
-        io.write(tmp_path / "own.png", runs.sample(flow_run, 1, seed=2)[0])
-        code, told = command("project", flow_run.folder, tmp_path / "own.png", "-o", tmp_path / "own.safetensors")
+        io.write(tmp_path / "own.png", runs.sample(flow_run[0], 1, seed=2)[0])
+        code, told = command("project", flow_run[0].folder, tmp_path / "own.png", "-o", tmp_path / "own.safetensors")
         assert (code, "run backwards" in told) == (0, True), told
         latent = runs.read_latent(tmp_path / "own.safetensors")
-        np.testing.assert_allclose(runs.paint(flow_run, [latent])[0], io.read(tmp_path / "own.png"), atol=0.02)
+        np.testing.assert_allclose(runs.paint(flow_run[1], [latent])[0], io.read(tmp_path / "own.png"), atol=0.02)
         with pytest.raises(ValueError, match="a flow's latent is noise"):
-            runs.edit(flow_run, latent, 1, [1.0])
+            runs.edit(flow_run[1], latent, 1, [1.0])
 
     def test_what_cannot_be_is_one_clear_line(self, styles_run, plain_run, data, photo, tmp_path, command):
         latent, out = tmp_path / "a.safetensors", tmp_path / "a.png"
-        runs.write_latent(latent, runs.latent_of_seed(plain_run, 0))
+        runs.write_latent(latent, runs.latent_of_seed(plain_run[1], 0))
         io.write(tmp_path / "photo.png", photo)
         other = runs.begin("translate", {name: data / f"{name}.npy" for name in ("a", "b")}, tmp_path / "other")
         for line, expected in (
-            (("edit", styles_run.folder, latent, "-o", out), "belongs to other weights"),
-            (("edit", plain_run.folder, latent, "--direction", 5, "-o", out), "this generator has 1 to 4, got 5"),
-            (("edit", styles_run.folder, 1, "--direction", 0, "-o", out), "counted from 1"),
-            (("interpolate", styles_run.folder, "--latents", latent, "-o", tmp_path / "a.gif"), "other weights"),
-            (("interpolate", styles_run.folder, "-o", tmp_path / "a.avi"), "writable: .gif .webp .mp4"),
+            (("edit", styles_run[0].folder, latent, "-o", out), "belongs to other weights"),
+            (("edit", plain_run[0].folder, latent, "--direction", 5, "-o", out), "this generator has 1 to 4, got 5"),
+            (("edit", styles_run[0].folder, 1, "--direction", 0, "-o", out), "counted from 1"),
+            (("interpolate", styles_run[0].folder, "--latents", latent, "-o", tmp_path / "a.gif"), "other weights"),
+            (("interpolate", styles_run[0].folder, "-o", tmp_path / "a.avi"), "writable: .gif .webp .mp4"),
             (("project", other.folder, tmp_path / "photo.png", "-o", latent), "makes no pictures from latents"),
-            (("project", styles_run.folder, tmp_path / "photo.png", "-o", out), "writable: .safetensors"),
-            (("project", styles_run.folder, tmp_path / "none.png", "-o", latent), "no such file"),
+            (("project", styles_run[0].folder, tmp_path / "photo.png", "-o", out), "writable: .safetensors"),
+            (("project", styles_run[0].folder, tmp_path / "none.png", "-o", latent), "no such file"),
         ):
             code, told = command(*line)
             assert (code, expected in told, "Traceback" in told) == (2, True, False), told

@@ -10,7 +10,7 @@ from jaxart.cli.progress import Bar
 from jaxart.cli.terminal import format_duration, interruptible, say
 
 if TYPE_CHECKING:
-    from jaxart.runs import Projected, Run
+    from jaxart.runs import Projected, Run, Steered
     from jaxart.tasks.generate import Latent
 
 _FRAMES = Group("Key frames", sort_key=1)
@@ -138,7 +138,7 @@ def edit(
     if not direction or not strength:
         raise ValueError("--direction, --strength: expected at least one number each.")
     keep_compiled_programs()
-    opened = runs.open_run(run)
+    opened = runs.steered_of(runs.open_run(run))
     given = _latent(opened, latent, label)
     moved = [
         each
@@ -154,7 +154,7 @@ def edit(
     return 0
 
 
-def _latent(run: "Run", given: str, label: str | None) -> "Latent":
+def _latent(run: "Steered", given: str, label: str | None) -> "Latent":
     from jaxart import runs
 
     if given.lstrip("-").isdigit() and not Path(given).exists():

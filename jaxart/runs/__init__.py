@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jaxart.runs.film import FILMS, check_film, write_film
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
     from jaxart.runs.latents import read_latent, write_latent
+    from jaxart.runs.points import Steered, steered_of
     from jaxart.runs.results import export, export_network, generator, newest_state, sample, score
     from jaxart.runs.run import Run, begin, open_run, prepare, with_data, write
     from jaxart.runs.steer import Projected, directions, edit, latent_of_seed, mix, paint, project, walk
@@ -52,6 +53,7 @@ __all__ = [
     "Projected",
     "Run",
     "RunOptions",
+    "Steered",
     "StudentOptions",
     "StyleOptions",
     "Summary",
@@ -78,6 +80,7 @@ __all__ = [
     "sample",
     "saved_steps",
     "score",
+    "steered_of",
     "summarize",
     "train",
     "walk",
@@ -92,6 +95,7 @@ _HOMES = {
     "film": ("FILMS", "check_film", "write_film"),
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
     "latents": ("read_latent", "write_latent"),
+    "points": ("Steered", "steered_of"),
     "results": ("export", "export_network", "generator", "newest_state", "sample", "score"),
     "run": ("Run", "begin", "open_run", "prepare", "with_data", "write"),
     "steer": (

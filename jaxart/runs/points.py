@@ -1,6 +1,7 @@
 """Places in a generator's latent space: of seeds, of files, and painted. What is read from a file is checked here."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +17,18 @@ from jaxart.tasks import generate as task
 
 
 class Steered(NamedTuple):
-    """A generator, its styles if it has any, and the digest of its weights."""
+    """A run's generator as it stands, read once: what steers a run takes it instead.
 
+    Fields:
+        folder: of the run.
+        fit: "crop" or "pad", how pictures are brought to its size.
+        generator: of latents.
+        styled: the same by its styles, if it has any.
+        digest: of its weights.
+    """
+
+    folder: Path
+    fit: str
     generator: Generator
     styled: task.Styled | None
     digest: str
@@ -31,16 +42,22 @@ class Points(NamedTuple):
     label: Any
 
 
-def steered_of(run: Run) -> Steered:
-    """Return what a run is steered by, as it stands.
+def steered_of(run: Run | Steered) -> Steered:
+    """Return what a run is steered by.
+
+    Args:
+        run: any; what is steered already is returned as it is.
 
     Raises:
         ValueError: runs of its kind make no pictures, or it has no checkpoint.
     """
+    if isinstance(run, Steered):
+        return run
     make_generator = ability_of(run, "generator", NO_PICTURES)
     trained = trained_of(run)
     found = make_generator(trained)
-    return Steered(found, styled_of(run, trained), metrics.content_hash(found.generate.variables))
+    fit, digest = getattr(run.options, "fit", "crop"), metrics.content_hash(found.generate.variables)
+    return Steered(run.folder, fit, found, styled_of(run, trained), digest)
 
 
 def picture_shape(generator: Generator) -> tuple[int, int, int]:
@@ -51,6 +68,7 @@ def picture_shape(generator: Generator) -> tuple[int, int, int]:
 
 
 def random_points(steered: Steered, seed: int, count: int, label: str | None, truncation: float | None) -> Points:
+    """Return those of a seed: `count` of them, of one class or of each in turn; truncation is for styles."""
     z, labels = draw(steered.generator, seed, count, label)
     if steered.styled is None:
         if truncation is not None:
@@ -71,14 +89,14 @@ def latents_of(steered: Steered, points: Points) -> list[task.Latent]:
     return found
 
 
-def points_of(run: Run, steered: Steered, latents: Sequence[task.Latent]) -> Points:
+def points_of(steered: Steered, latents: Sequence[task.Latent]) -> Points:
     """Return latents together, once it is sure that they are this run's."""
     if not latents:
         raise ValueError("latents: expected at least one.")
     for latent in latents:
         if latent.run != steered.digest:
             raise ValueError(
-                f"latent: it belongs to other weights than those of {run.folder}: to another run, or this one was trained on since. "
+                f"latent: it belongs to other weights than those of {steered.folder}: to another run, or this one was trained on since. "
                 "Project the picture again."
             )
         _check_shapes(steered, latent)
@@ -99,6 +117,7 @@ def _check_shapes(steered: Steered, latent: task.Latent) -> None:
 
 
 def stacked(steered: Steered, latents: Sequence[task.Latent]) -> Points:
+    """Return latents of this generator together."""
     labels = np.array([latent.label for latent in latents], np.int32)
     if steered.styled is None:
         return Points(np.concatenate([latent.code for latent in latents]), None, labels)
@@ -112,6 +131,7 @@ def stacked(steered: Steered, latents: Sequence[task.Latent]) -> Points:
 
 
 def painted(steered: Steered, points: Points) -> np.ndarray:
+    """Return the pictures of points, ``[N, H, W, C]`` in [0, 1]."""
     if steered.styled is None:
         return make(steered.generator, points.code, points.label)
     return task.paintings(steered.styled, points.code, noise=points.noise)

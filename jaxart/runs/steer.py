@@ -1,5 +1,6 @@
 """Steering a trained generator: projecting a picture into its latent space, moving there, mixing, walking."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -52,7 +53,7 @@ class Projected(NamedTuple):
 
 
 def project(
-    run: Run,
+    run: Run | Steered,
     picture: Image,
     *,
     space: Literal["w", "w+", "z"] | None = None,
@@ -68,7 +69,7 @@ def project(
     With styles by optimizing w and the noise, else z, toward the features that VGG-16 sees in the picture; a flow is integrated backwards.
 
     Args:
-        run: of a kind with a generator.
+        run: of a kind with a generator; or what `steered_of` made of it, which saves reading it again.
         picture: ``[H, W, 3]`` in [0, 1] of any size; it is brought to the run's as its data was.
         space: "w" (one style for all layers) and "w+" (one for each: nearer, harder to edit) for generators with styles; "z" for others.
             By default the first that fits.
@@ -84,7 +85,7 @@ def project(
         weights.WeightsNotFound: no weights of VGG-16.
     """
     steered = steered_of(run)
-    chosen, target = _space(run, steered, space), _target(run, steered, picture)
+    chosen, target = _space(steered, space), _target(steered, picture)
     number = int(draw(steered.generator, seed, 1, label)[1][0])
     if _invertible(steered.generator.generate):
         z = task.invert(steered.generator.generate, target[None], np.full(1, number, np.int32))
@@ -105,7 +106,9 @@ def project(
     return found._replace(distance=float(distance), usual=float(np.median(others)))
 
 
-def latent_of_seed(run: Run, seed: int, *, label: str | None = None, truncation: float | None = None) -> task.Latent:
+def latent_of_seed(
+    run: Run | Steered, seed: int, *, label: str | None = None, truncation: float | None = None
+) -> task.Latent:
     """Return the latent of the first picture that `sample` makes with this seed.
 
     Args:
@@ -121,7 +124,7 @@ def latent_of_seed(run: Run, seed: int, *, label: str | None = None, truncation:
     return latents_of(steered, random_points(steered, seed, 1, label, truncation))[0]
 
 
-def paint(run: Run, latents: Sequence[task.Latent]) -> np.ndarray:
+def paint(run: Run | Steered, latents: Sequence[task.Latent]) -> np.ndarray:
     """Return the pictures of latents.
 
     Args:
@@ -135,11 +138,11 @@ def paint(run: Run, latents: Sequence[task.Latent]) -> np.ndarray:
         ValueError: latents of another run, or of weights that were trained on since.
     """
     steered = steered_of(run)
-    return painted(steered, points_of(run, steered, latents))
+    return painted(steered, points_of(steered, latents))
 
 
 def directions(
-    run: Run,
+    run: Run | Steered,
     count: int,
     *,
     method: Literal["principal", "factorized"] = "principal",
@@ -161,11 +164,11 @@ def directions(
     Raises:
         ValueError: more than there are, an unknown method, or a flow, whose latents are noise and have none.
     """
-    return _directions(run, steered_of(run), count, method, layers, seed)
+    return _directions(steered_of(run), count, method, layers, seed)
 
 
 def edit(
-    run: Run,
+    run: Run | Steered,
     latent: task.Latent,
     direction: int,
     strengths: Sequence[float],
@@ -192,18 +195,22 @@ def edit(
         ValueError: as `directions` and `paint`; layers of a generator without styles, or that it does not have.
     """
     steered = steered_of(run)
-    points = points_of(run, steered, [latent])
+    points = points_of(steered, [latent])
     if layers is not None and steered.styled is None:
-        raise ValueError(f"layers: the generator of {run.folder} has no styles; a direction moves its whole latent.")
+        raise ValueError(
+            f"layers: the generator of {steered.folder} has no styles; a direction moves its whole latent."
+        )
     if direction < 1:
         raise ValueError(f"direction: they are counted from 1, got {direction}.")
-    found = _directions(run, steered, direction, method, layers, seed)[-1]
-    moved = [task.edited(points.code, found, strength, layers=layers) for strength in strengths]
-    noise = points.noise and tuple(jnp.repeat(each, len(moved), axis=0) for each in points.noise)
-    return latents_of(steered, Points(jnp.concatenate(moved), noise, np.repeat(points.label, len(moved))))
+    found = _directions(steered, direction, method, layers, seed)[-1]
+    moved = [task.edited(np.asarray(points.code), found, strength, layers=layers) for strength in strengths]
+    noise = points.noise and tuple(np.repeat(each, len(moved), axis=0) for each in points.noise)
+    return latents_of(steered, Points(np.concatenate(moved), noise, np.repeat(points.label, len(moved))))
 
 
-def mix(run: Run, rows: Sequence[task.Latent], columns: Sequence[task.Latent], *, crossover: int = 4) -> np.ndarray:
+def mix(
+    run: Run | Steered, rows: Sequence[task.Latent], columns: Sequence[task.Latent], *, crossover: int = 4
+) -> np.ndarray:
     """Paint a table of pictures with the coarse styles of their row and the fine ones of their column.
 
     Args:
@@ -220,13 +227,13 @@ def mix(run: Run, rows: Sequence[task.Latent], columns: Sequence[task.Latent], *
     """
     steered = steered_of(run)
     if steered.styled is None:
-        raise ValueError(f"{run.folder}: its generator has no styles to mix; --model stylegan2 has.")
-    codes = [points_of(run, steered, each).code for each in (rows, columns)]
+        raise ValueError(f"{steered.folder}: its generator has no styles to mix; --model stylegan2 has.")
+    codes = [points_of(steered, each).code for each in (rows, columns)]
     return task.mixing_grid(steered.styled, *codes, crossover=crossover)
 
 
 def walk(
-    run: Run,
+    run: Run | Steered,
     *,
     stops: int = 8,
     frames: int = 12,
@@ -268,42 +275,46 @@ def walk(
     for each in seeds:
         given += latents_of(steered, random_points(steered, each, 1, label, truncation))
     if given:
-        points = points_of(run, steered, given)
+        points = points_of(steered, given)
     else:
         points = random_points(steered, seed, stops, label, truncation)
         points = points._replace(label=np.full(stops, points.label[0]))
     return painted(steered, _walked(points, frames=frames, loop=loop, ease=ease, styles=steered.styled is not None))
 
 
-def _walked(points: Points, *, styles: bool, **how: Any) -> Points:
+def _walked(points: Points, *, styles: bool, frames: int, loop: bool, ease: bool) -> Points:
     if len(set(np.asarray(points.label).tolist())) > 1:
         raise ValueError("latents: expected key frames of one class, got several; there is nothing between classes.")
+    code, noise = _paths(points.code, points.noise, styles=styles, frames=frames, loop=loop, ease=ease)
+    return Points(code, noise, np.full(len(code), points.label[0]))
 
+
+@functools.partial(jax.jit, static_argnames=("styles", "frames", "loop", "ease"))
+def _paths(code: Any, noise: Any, *, styles: bool, **how: Any) -> tuple[Any, Any]:
     def walked(stops: Any, between: Callable[..., Any]) -> Any:
-        path = task.walk(jnp.asarray(stops).reshape(len(stops), -1), between=between, **how)
+        path = task.walk(stops.reshape(len(stops), -1), between=between, **how)
         return path.reshape(-1, *stops.shape[1:])
 
-    code = walked(points.code, task.straight if styles else task.slerp)
-    noise = points.noise and tuple(walked(each, task.slerp) for each in points.noise)
-    return Points(code, noise, np.full(len(code), points.label[0]))
+    maps = noise and tuple(walked(each, task.slerp) for each in noise)
+    return walked(code, task.straight if styles else task.slerp), maps
 
 
 def _invertible(generate: task.Generate) -> bool:
     return isinstance(generate.network, task.Solver) and generate.network.heun
 
 
-def _space(run: Run, steered: Steered, space: str | None) -> Any:
+def _space(steered: Steered, space: str | None) -> Any:
     known = ("z",) if steered.styled is None else ("w", "w+")
     if space is not None and check_choice("space", space, task.SPACES) not in known:
         has = "no styles, so its space is" if known == ("z",) else "styles, so its spaces are"
-        raise ValueError(f"space: the generator of {run.folder} has {has} {' and '.join(known)}, got {space}.")
+        raise ValueError(f"space: the generator of {steered.folder} has {has} {' and '.join(known)}, got {space}.")
     return space or known[0]
 
 
-def _target(run: Run, steered: Steered, picture: Image) -> np.ndarray:
+def _target(steered: Steered, picture: Image) -> np.ndarray:
     """Return a picture of the generator's size and channels, float32 in [0, 1]."""
     size, _, channels = picture_shape(steered.generator)
-    shape = shelf.Shape(size, channels, getattr(run.options, "fit", "crop"))
+    shape = shelf.Shape(size, channels, steered.fit)
     return shelf.shaped(io.Picture(np.asarray(picture)), shape).astype(np.float32) / 255
 
 
@@ -312,12 +323,10 @@ def _projected(steered: Steered, latent: task.Latent, target: np.ndarray) -> Pro
     return Projected(latent, made, target, float(np.sqrt(np.mean((made - target) ** 2))))
 
 
-def _directions(
-    run: Run, steered: Steered, count: int, method: str, layers: tuple[int, int] | None, seed: int
-) -> np.ndarray:
+def _directions(steered: Steered, count: int, method: str, layers: tuple[int, int] | None, seed: int) -> np.ndarray:
     check_choice("method", method, METHODS)
     if isinstance(steered.generator.generate.network, task.Solver):
-        raise ValueError(f"{run.folder}: a flow's latent is noise and has no directions; a GAN and a VAE have.")
+        raise ValueError(f"{steered.folder}: a flow's latent is noise and has no directions; a GAN and a VAE have.")
     if steered.styled is None:
         return np.asarray(_plain_directions(steered, count, method, seed))
     z = task.draw_latents(jax.random.key(seed), _DRAWN, latent=steered.generator.latent)
@@ -326,7 +335,7 @@ def _directions(
     most = steered.styled.network.dimensions
     _check_count(count, most)
     if method == "principal":
-        found = task.principal_directions(jnp.asarray(w), count)
+        found = jax.jit(task.principal_directions, static_argnums=1)(w, count)
     else:
         params = steered.styled.variables["params"]
         found = task.factorized_directions(params, count, latent=most, layers=layers)
@@ -343,7 +352,7 @@ def _plain_directions(steered: Steered, count: int, method: str, seed: int) -> A
         return task.factorized_directions(params, count, latent=latent).vectors
     z = task.draw_latents(jax.random.key(seed), _LOOKED_AT, latent=latent)
     made = make(steered.generator, z, np.zeros(_LOOKED_AT, np.int32))
-    return task.visible_directions(z, jnp.asarray(made), count).vectors
+    return jax.jit(task.visible_directions, static_argnums=2)(z, made, count).vectors
 
 
 def _check_count(count: int, most: int) -> None:

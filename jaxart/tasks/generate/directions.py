@@ -116,7 +116,7 @@ def labeled_direction(codes: Array, labels: Array, *, ridge: float = 0.01) -> ja
     return found / jnp.linalg.norm(found)
 
 
-def edited(codes: Array, direction: Array, strength: float | Array, *, layers: tuple[int, int] | None = None) -> Array:
+def edited(codes: Any, direction: Any, strength: float | Array, *, layers: tuple[int, int] | None = None) -> Any:
     """Move codes along a direction: ``code + strength direction``.
 
     Args:
@@ -128,15 +128,15 @@ def edited(codes: Array, direction: Array, strength: float | Array, *, layers: t
     Raises:
         ValueError: layers that the codes do not have.
     """
-    moved = codes + strength * jnp.asarray(direction).reshape((1,) * (codes.ndim - 1) + (-1,))
+    change = strength * direction.reshape((1,) * (codes.ndim - 1) + (-1,))
     if layers is None:
-        return moved
+        return codes + change
     first, last = layers
     if not 0 <= first <= last < codes.shape[-2]:
         raise ValueError(f"layers: expected first and last of 0 to {codes.shape[-2] - 1}, got {first} and {last}.")
     number = np.arange(codes.shape[-2])
-    chosen = ((number >= first) & (number <= last)).reshape((1,) * (codes.ndim - 2) + (-1, 1))
-    return jnp.where(chosen, moved, codes)
+    chosen = np.float32((number >= first) & (number <= last)).reshape((1,) * (codes.ndim - 2) + (-1, 1))
+    return codes + chosen * change
 
 
 def mixed(coarse: Array, fine: Array, *, crossover: int) -> Array:
