@@ -104,13 +104,15 @@ def edit(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="The result.")],
     direction: Annotated[
-        tuple[int, ...], Parameter(consume_multiple=True, help="Its number, from 1, the strongest; several make rows.")
+        tuple[int, ...],
+        Parameter(consume_multiple=True, show_default=False, help="From 1, the strongest; several make rows. [1]"),
     ] = (1,),
     strength: Annotated[
         tuple[float, ...],
         Parameter(
             consume_multiple=True,
-            help="How far, in deviations; several make a row of pictures.",
+            show_default=False,
+            help="How far, in deviations; several make a row of pictures. [-3 -1.5 0 1.5 3]",
         ),
     ] = (-3.0, -1.5, 0.0, 1.5, 3.0),
     method: Annotated[
@@ -169,10 +171,15 @@ def interpolate(
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="A .gif or .webp, or .mp4 with jaxart[video].")],
     latents: Annotated[
         tuple[Path, ...],
-        Parameter(group=_FRAMES, consume_multiple=True, help="Files of `jaxart project`, `edit --save`."),
+        Parameter(
+            group=_FRAMES, consume_multiple=True, show_default=False, help="Files of `jaxart project`, `edit --save`."
+        ),
     ] = (),
     seeds: Annotated[
-        tuple[int, ...], Parameter(group=_FRAMES, consume_multiple=True, help="Of random pictures, after the latents.")
+        tuple[int, ...],
+        Parameter(
+            group=_FRAMES, consume_multiple=True, show_default=False, help="Of random pictures, after the latents."
+        ),
     ] = (),
     stops: Annotated[int, Parameter(group=_FRAMES, help="Without both: how many random pictures.")] = 8,
     seed: Annotated[int, Parameter(group=_FRAMES, help="Without both: which random pictures.")] = 0,

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
     from jaxart.runs.latents import read_latent, write_latent
     from jaxart.runs.points import Steered, steered_of
+    from jaxart.runs.projection import Projected, project
     from jaxart.runs.results import export, export_network, generator, newest_state, sample, score
     from jaxart.runs.run import Run, begin, open_run, prepare, with_data, write
-    from jaxart.runs.steer import Projected, directions, edit, latent_of_seed, mix, paint, project, walk
+    from jaxart.runs.steer import directions, edit, latent_of_seed, mix, paint, walk
     from jaxart.runs.trainer import DryRun, Program, dry_run, train
 
 __all__ = [
@@ -96,16 +97,15 @@ _HOMES = {
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
     "latents": ("read_latent", "write_latent"),
     "points": ("Steered", "steered_of"),
+    "projection": ("Projected", "project"),
     "results": ("export", "export_network", "generator", "newest_state", "sample", "score"),
     "run": ("Run", "begin", "open_run", "prepare", "with_data", "write"),
     "steer": (
-        "Projected",
         "directions",
         "edit",
         "latent_of_seed",
         "mix",
         "paint",
-        "project",
         "walk",
     ),
     "trainer": ("DryRun", "Program", "dry_run", "train"),
