@@ -85,7 +85,7 @@ def rival(variables: Any, images: np.ndarray, moves: np.ndarray, slope: Callable
 
     function = torch.compile(penalty) if compiled else penalty
 
-    def run() -> tuple[Any, list[Any]]:
+    def run() -> tuple[Any, tuple[Any, ...]]:
         value = function()
         return value.detach(), torch.autograd.grad(value, list(network.parameters()), allow_unused=True)
 

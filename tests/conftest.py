@@ -5,6 +5,7 @@ same compiler. ``XLA_FLAGS= python -m pytest`` runs the tests on programs as use
 """
 
 import atexit
+import gc
 import importlib.metadata
 import os
 import shutil
@@ -29,16 +30,26 @@ import pytest
 from helpers import random_torchvision
 from safetensors.numpy import save_file
 
-from jaxart import ops, weights
+from jaxart import memory, ops, weights
 from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+_MOST_RESIDENT = 3 * 2**30  # bytes
 collect_ignore = ["kill_at.py", "toy_kind.py"]  # programs that tests run
 
 
 def pytest_configure(config):
     """Compile anew, without a warning, where another process is just writing the program to the cache, or was killed while it did."""
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry")
+
+
+@pytest.fixture(autouse=True)
+def _programs_fit():
+    """Forget compiled programs where a worker has too many: each maps memory, of which a process may have 65 530 pieces."""
+    yield
+    if memory.resident() > _MOST_RESIDENT:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

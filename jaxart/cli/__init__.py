@@ -4,7 +4,7 @@ import sys
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from jaxart.cli import data, instant, plan, runs, sheet, stylize, system, translate, weights
+from jaxart.cli import data, instant, plan, runs, sheet, steer, stylize, system, translate, weights
 from jaxart.cli.renamed import with_new_names
 from jaxart.cli.terminal import fail
 from jaxart.version import __version__
@@ -15,7 +15,7 @@ def _commands() -> dict[str, tuple]:
     return {
         "Paint": (stylize.stylize, instant.styles, sheet.sheet, plan.plan, stylize.demo),
         "Train": (runs.train_app(), runs.resume, runs.score, runs.export, runs.runs),
-        "Generate": (runs.generate, runs.interpolate, translate.translate),
+        "Generate": (runs.generate, steer.project, steer.edit, steer.interpolate, translate.translate),
         "Look at data": (data.app,),
         "System": (system.info, weights.app),
     }

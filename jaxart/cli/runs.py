@@ -1,4 +1,4 @@
-"""The commands about runs: train, resume, generate, interpolate, score, export, runs. Flags and printing; the work is in `jaxart.runs`."""
+"""The commands about runs: train, resume, generate, score, export, runs. Flags and printing; the work is in `jaxart.runs`."""
 
 import dataclasses
 import typing
@@ -203,6 +203,10 @@ def generate(
     seed: Annotated[int, Parameter(help="Picture i depends on the seed and i alone.")] = 0,
     label: Annotated[str | None, Parameter(help="One class; by default a row of each.")] = None,
     separate: Annotated[bool, Parameter(help="Write each picture to its own file in the folder OUTPUT.")] = False,
+    truncation: Annotated[
+        float | None,
+        Parameter(help="With styles (stylegan2): 1 changes nothing, 0.7 makes likelier and more alike pictures. [1]"),
+    ] = None,
     guide: Annotated[Guide, Parameter(name="*")] = Guide(),
 ) -> int:
     """Make pictures with a trained generator, on one sheet or as files.
@@ -217,7 +221,9 @@ def generate(
     keep_compiled_programs()
     if not separate:
         io.check_writable(output)
-    images = runs.sample(_opened(run), count, seed=seed, label=label, guidance=_guidance(guide))
+    images = runs.sample(
+        runs.opened(run), count, seed=seed, label=label, guidance=_guidance(guide), truncation=truncation
+    )
     if separate:
         output.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
@@ -226,13 +232,6 @@ def generate(
         io.write(output, io.grid(images, columns=8))
     say(f"{output}: {count} pictures")
     return 0
-
-
-def _opened(run: Path) -> "Run | Path":
-    """Return a run, or the file as it is."""
-    from jaxart import runs
-
-    return run if run.is_file() else runs.open_run(run)
 
 
 def _guidance(guide: Guide) -> "Guidance | None":
@@ -256,32 +255,6 @@ def _guidance(guide: Guide) -> "Guidance | None":
         style=style,
         style_strength=guide.style_strength,
     )
-
-
-def interpolate(
-    run: Generated,
-    /,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="A .gif or .webp that loops.")],
-    stops: Annotated[int, Parameter(help="Random pictures that it passes.")] = 8,
-    frames: Annotated[int, Parameter(help="Frames from one of them to the next.")] = 12,
-    fps: Annotated[int, Parameter(help="Frames per second.")] = 12,
-    scale: Annotated[int, Parameter(help="Enlarge by this factor.")] = 4,
-    seed: Annotated[int, Parameter(help="Which random pictures it passes.")] = 0,
-    label: Annotated[str | None, Parameter(help="One class; by default the first.")] = None,
-) -> int:
-    """Walk through what a generator can make."""
-    from jaxart import io, runs
-    from jaxart.cli.devices import keep_compiled_programs
-
-    keep_compiled_programs()
-    if fps < 1 or scale < 1:
-        raise ValueError(f"--fps, --scale: expected at least 1, got {fps} and {scale}.")
-    io.check_writable(output, suffixes=io.ANIMATIONS)
-    images = runs.walk(_opened(run), stops=stops, frames=frames, seed=seed, label=label)
-    io.write_animation(output, images.repeat(scale, axis=1).repeat(scale, axis=2), fps=fps)
-    say(f"{output}: {len(images)} frames")
-    return 0
 
 
 def score(

@@ -27,12 +27,18 @@ from jaxart.runs.options import (
 )
 
 if TYPE_CHECKING:
+    from jaxart.runs.film import FILMS, check_film, write_film
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
-    from jaxart.runs.results import export, export_network, generator, newest_state, sample, score, walk
-    from jaxart.runs.run import Run, begin, open_run, prepare, with_data, write
+    from jaxart.runs.latents import read_latent, write_latent
+    from jaxart.runs.points import Steered, steered_of
+    from jaxart.runs.projection import Projected, project
+    from jaxart.runs.results import export, export_network, generator, newest_state, sample, score
+    from jaxart.runs.run import Run, begin, open_run, opened, prepare, with_data, write
+    from jaxart.runs.steer import directions, edit, latent_of_seed, mix, paint, walk
     from jaxart.runs.trainer import DryRun, Program, dry_run, train
 
 __all__ = [
+    "FILMS",
     "KINDS",
     "AdaptOptions",
     "AnyStyleOptions",
@@ -47,8 +53,10 @@ __all__ = [
     "LockedError",
     "Option",
     "Program",
+    "Projected",
     "Run",
     "RunOptions",
+    "Steered",
     "StudentOptions",
     "StyleOptions",
     "Summary",
@@ -56,29 +64,53 @@ __all__ = [
     "TranslateOptions",
     "VaeOptions",
     "begin",
+    "check_film",
+    "directions",
     "dry_run",
+    "edit",
     "export",
     "export_network",
     "find",
     "generator",
+    "latent_of_seed",
+    "mix",
     "newest_state",
     "open_run",
+    "opened",
+    "paint",
     "prepare",
+    "project",
+    "read_latent",
     "sample",
     "saved_steps",
     "score",
+    "steered_of",
     "summarize",
     "train",
     "walk",
     "with_data",
     "write",
+    "write_film",
+    "write_latent",
 ]
 
 
 _HOMES = {
+    "film": ("FILMS", "check_film", "write_film"),
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
-    "results": ("export", "export_network", "generator", "newest_state", "sample", "score", "walk"),
-    "run": ("Run", "begin", "open_run", "prepare", "with_data", "write"),
+    "latents": ("read_latent", "write_latent"),
+    "points": ("Steered", "steered_of"),
+    "projection": ("Projected", "project"),
+    "results": ("export", "export_network", "generator", "newest_state", "sample", "score"),
+    "run": ("Run", "begin", "open_run", "opened", "prepare", "with_data", "write"),
+    "steer": (
+        "directions",
+        "edit",
+        "latent_of_seed",
+        "mix",
+        "paint",
+        "walk",
+    ),
     "trainer": ("DryRun", "Program", "dry_run", "train"),
 }
 

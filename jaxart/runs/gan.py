@@ -98,6 +98,12 @@ def generator(trained: Trained) -> Generator:
     return Generator(task.generator_of(network, variables), trained.options.latent, classes)
 
 
+def styled(trained: Trained) -> task.Styled | None:
+    """Return the averaged generator by its styles, where the model has them."""
+    _, network, variables = generator(trained).generate
+    return task.Styled(network, variables) if hasattr(network, "styles") else None
+
+
 sample, score, export = pictures.uses_of(generator)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jaxart.arrays import Image, Key, PyTree
     from jaxart.data import Batch, Dataset
     from jaxart.metrics import ScoreCard
-    from jaxart.tasks.generate import Generate
+    from jaxart.tasks.generate import Generate, Styled
     from jaxart.training import Recipe
     from jaxart.weights import Network
 
@@ -100,6 +100,7 @@ class Kind(NamedTuple):
         network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
         guided: ``(Trained, Guidance) -> Generator``, for those whose drawing can be guided; or None.
+        styled: ``Trained -> Styled``: the generator by its styles, None where this one has none; or None.
     """
 
     summary: str
@@ -119,6 +120,7 @@ class Kind(NamedTuple):
     network: "Callable[[Trained], Network] | None" = None
     generator: Callable[[Trained], Generator] | None = None
     guided: Callable[[Trained, Guidance], Generator] | None = None
+    styled: "Callable[[Trained], Styled | None] | None" = None
 
 
 _NEEDED = ("load", "facts", "recipe", "batches", "parameters")
@@ -154,7 +156,7 @@ KINDS: dict[str, Kind] = {
 
         Example: `jaxart train gan drawings/ -o run --size 64 --diff-augment color translation cutout`
         """,
-        abilities=(*_ABILITIES_OF_GENERATORS, "frozen"),
+        abilities=(*_ABILITIES_OF_GENERATORS, "frozen", "styled"),
     ),
     "vae": _ours(
         "jaxart.runs.vae",

@@ -16,8 +16,9 @@ from jaxart.runs.options import RunOptions
 from jaxart.runs.pictures import draw, make
 from jaxart.runs.run import Paths, Run, by_source, checkpoints_of, keys_of, recipe_of, with_data
 from jaxart.tasks import stylize
-from jaxart.tasks.generate import PLATFORMS, load_flow
-from jaxart.tasks.generate import walk as latent_walk
+from jaxart.tasks.generate import PLATFORMS, Styled, load_flow, paintings, styles_of
+
+NO_PICTURES = "makes no pictures from latents; expected one of `jaxart train gan`, `flow`, `student` or `vae`"
 
 
 def newest_state(run: Run) -> Any:
@@ -47,16 +48,18 @@ def generator(run: Run | Path) -> Generator:
         weights.WeightsError: a file that holds no flow.
     """
     if isinstance(run, Path):
-        return _of_file(run, None)
-    return _ability(run, "generator", "makes no pictures")(_trained(run))
-
-
-def _of_file(path: Path, guidance: Guidance | None) -> Generator:
-    return flow.generator_of(load_flow(path), guidance)
+        return flow.generator_of(load_flow(run))
+    return ability_of(run, "generator", NO_PICTURES)(trained_of(run))
 
 
 def sample(
-    run: Run | Path, count: int = 64, *, seed: int = 0, label: str | None = None, guidance: Guidance | None = None
+    run: Run | Path,
+    count: int = 64,
+    *,
+    seed: int = 0,
+    label: str | None = None,
+    guidance: Guidance | None = None,
+    truncation: float | None = None,
 ) -> np.ndarray:
     """Make pictures with a run's generator.
 
@@ -66,47 +69,45 @@ def sample(
         seed: picture i depends on the seed and i alone.
         label: one class; by default eight of each class, in turn.
         guidance: what guides it, for kinds that can be guided (flows).
+        truncation: for generators with styles: 1 changes nothing, less gives likelier and less varied pictures, 0 their average.
 
     Returns:
         float32 ``[count, H, W, C]`` in [0, 1]; ``io.grid(pictures, columns=8)`` puts them side by side.
 
     Raises:
-        ValueError: as `generator`; an unknown label; guidance that its kind does not know, or that does not fit.
+        ValueError: as `generator`; an unknown label; guidance that its kind does not know, or that does not fit; truncation without
+            styles.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}.")
-    found = generator(run) if guidance is None else _guided(run, guidance)
-    return make(found, *draw(found, seed, count, label))
+    found, styled = _drawn_by(run, guidance)
+    z, labels = draw(found, seed, count, label)
+    if truncation is None:
+        return make(found, z, labels)
+    if styled is None:
+        raise ValueError("truncation: this generator has no styles to pull to their average; stylegan2 has.")
+    return paintings(styled, styles_of(styled, z, labels, truncation=truncation))
 
 
-def _guided(run: Run | Path, guidance: Guidance) -> Generator:
+def _drawn_by(run: Run | Path, guidance: Guidance | None) -> tuple[Generator, Styled | None]:
+    """Return a generator, guided where it was asked for, and the same by its styles."""
     if isinstance(run, Path):
-        return _of_file(run, guidance)
-    return _ability(run, "guided", "cannot be guided; a flow can")(_trained(run), guidance)
+        return flow.generator_of(load_flow(run), guidance), None
+    if guidance is not None:
+        return ability_of(run, "guided", "cannot be guided; a flow can")(trained_of(run), guidance), None
+    trained = trained_of(run)
+    return ability_of(run, "generator", NO_PICTURES)(trained), styled_of(run, trained)
 
 
-def walk(run: Run | Path, *, stops: int = 8, frames: int = 12, seed: int = 0, label: str | None = None) -> np.ndarray:
-    """Make a looping walk through what a run's generator can make.
+def styled_of(run: Run, trained: Trained) -> Styled | None:
+    """Return the generator of a run by its styles; None where it has none.
 
     Args:
-        run: of a kind with a generator, or a flow's file.
-        stops: random pictures that it passes.
-        frames: from one to the next.
-        seed: of the stops.
-        label: one class; by default the first.
-
-    Returns:
-        float32 ``[stops * frames, H, W, C]`` in [0, 1].
-
-    Raises:
-        ValueError: as `sample`.
+        run: any.
+        trained: what it has come to.
     """
-    if stops < 1 or frames < 1:
-        raise ValueError(f"stops, frames: expected at least 1, got {stops} and {frames}.")
-    found = generator(run)
-    z, names = draw(found, seed, stops, label)
-    path = latent_walk(z, frames=frames)
-    return make(found, path, np.full(len(path), names[0]))
+    found = KINDS[run.kind].styled
+    return None if found is None else found(trained)
 
 
 def score(
@@ -134,12 +135,12 @@ def score(
     Raises:
         ValueError: runs of its kind have no scores, the data was seen in training, no checkpoint.
     """
-    judge, kind = _ability(run, "score", "has no scores"), KINDS[run.kind]
+    judge, kind = ability_of(run, "score", "has no scores"), KINDS[run.kind]
     path = Path(output or run.folder / "scores.json")
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}.")
     _check_folder(path)
-    trained, run, options = _trained(run), with_data(run), options or run.options
+    trained, run, options = trained_of(run), with_data(run), options or run.options
     held_out = {name: kind.load(options, name, path) for name, path in by_source(run.kind, kind, data).items()}
     for name, dataset in held_out.items():
         if shelf.digest(dataset) == shelf.digest(run.data[name]):
@@ -168,14 +169,14 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
     """
     form = _form(output)
     if form is not None:
-        make = _ability(run, form, f"has no form {Path(output).suffix}: choose another suffix")
+        make = ability_of(run, form, f"has no form {Path(output).suffix}: choose another suffix")
         _check_folder(Path(output))
-        made = make(_trained(run))
+        made = make(trained_of(run))
         return _written(Path(output), weights.network_bytes(made) if form == "network" else made)
-    serialize = _ability(run, "export", "cannot be exported")
+    serialize = ability_of(run, "export", "cannot be exported")
     _check_folder(Path(output))
     _check_platforms(platforms)
-    return _written(Path(output), serialize(_trained(run), tuple(platforms)))
+    return _written(Path(output), serialize(trained_of(run), tuple(platforms)))
 
 
 def export_network(source: str | Path, output: str | Path, *, platforms: tuple[str, ...] = PLATFORMS) -> Path:
@@ -227,11 +228,22 @@ def _check_folder(path: Path) -> None:
         raise ValueError(f"{path}: no such folder as {path.parent}.")
 
 
-def _trained(run: Run) -> Trained:
+def trained_of(run: Run) -> Trained:
+    """Return what a run has come to."""
     return Trained(run.options, run.facts, newest_state(run))
 
 
-def _ability(run: Run, name: str, lacking: str) -> Any:
+def ability_of(run: Run, name: str, lacking: str) -> Any:
+    """Return a function of a run's kind.
+
+    Args:
+        run: any.
+        name: of the field of `Kind`.
+        lacking: what to say of kinds that have none.
+
+    Raises:
+        ValueError: the kind has none.
+    """
     found = getattr(KINDS[run.kind], name)
     if found is None:
         raise ValueError(f"{run.folder}: a run of the kind {run.kind} {lacking}.")

@@ -143,6 +143,18 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder, found.kind, options, found.sources, found.facts, {}, found.began_as)
 
 
+def opened(source: str | Path) -> Run | Path:
+    """Return the run of a folder; a file as it is, which stands for its generator.
+
+    Args:
+        source: folder of a run, or a flow's .safetensors.
+
+    Raises:
+        ValueError: as `open_run`.
+    """
+    return Path(source) if Path(source).is_file() else open_run(source)
+
+
 def with_data(run: Run, data: Paths | None = None) -> Run:
     """Return the run with its data read.
 

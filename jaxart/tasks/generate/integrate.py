@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxart.arrays import Array, Key, PyTree, keys_of_bits
+from jaxart.arrays import Array, Image, Key, PyTree, keys_of_bits
 from jaxart.tasks.generate.flow_matching import between
 from jaxart.tasks.generate.sample import Generate
+from jaxart.training import apply_in_batches
 
 Adjust = Callable[[PyTree, Array, Array], Array]  # arrays, aimed pictures [B, H, W, C] in [-1, 1], time -> pictures
 
@@ -71,6 +73,58 @@ def flow_of(solver: Solver, params: PyTree, *, start: Array | None = None, adjus
         )
     variables = {"params": params, "start": start, "adjust": adjust}
     return Generate(_draw, solver, jax.tree.map(jnp.asarray, variables))
+
+
+def invert(generate: Generate, picture: Image, label: Array | np.ndarray, *, corrections: int = 3) -> np.ndarray:
+    """Return the latents of pictures to a flow, by integrating it from the picture back to noise.
+
+    Args:
+        generate: from `flow_of`, unguided.
+        picture: ``[B, H, W, C]`` in [0, 1].
+        label: ``[B]`` int32.
+        corrections: how often each step backwards is corrected toward the one that drawing takes; 0 is Heun's method, backwards.
+
+    Returns:
+        z, float32 ``[B, H W C]``; drawing them gives about the pictures.
+
+    Raises:
+        ValueError: no flow, a student of one, or one that begins at a picture or is adjusted.
+    """
+    solver = generate.network
+    plain = isinstance(solver, Solver) and solver.heun and solver.repeats == 1 and not solver.start_time
+    if not plain or solver.adjust:
+        raise ValueError("invert: expected a flow of Heun's method, from noise and unguided; project others.")
+    return apply_in_batches(
+        _program_backward(corrections),
+        *generate[1:],
+        jnp.asarray(picture),
+        jnp.asarray(label),
+        batch=min(16, len(picture)),
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _program_backward(corrections: int) -> Callable:
+    return functools.partial(_backward, corrections=corrections)
+
+
+def _backward(solver: Solver, variables: PyTree, picture: Array, label: Array, *, corrections: int) -> jax.Array:
+    """Return the noise, flattened, of which drawing makes about these pictures in [0, 1]."""
+    times = jnp.linspace(0.0, 1.0, solver.steps + 1)
+    aim = functools.partial(_aim, solver, variables, label)
+    slope = functools.partial(_velocity, solver, variables["params"], label=label)
+
+    def step(x, now, after, advance):
+        first = slope(x, after)
+        before = x - (after - now) * (first + slope(x - (after - now) * first, now)) / 2
+        return jax.lax.fori_loop(0, corrections, lambda _, each: each + x - advance(aim, each, now, after), before)
+
+    def inner(number, x):
+        return step(x, times[solver.steps - 2 - number], times[solver.steps - 1 - number], _heun)
+
+    x = step(2 * picture - 1, times[-2], times[-1], _euler)  # drawing's last step is Euler's
+    x = jax.lax.fori_loop(0, solver.steps - 1, inner, x)
+    return x.reshape(len(x), -1)
 
 
 def _draw(solver: Solver, variables: PyTree, z: Array, label: Array) -> jax.Array:

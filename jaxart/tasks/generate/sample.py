@@ -61,6 +61,62 @@ def _apply_decoder(network: Any, variables: PyTree, z: Array, label: Array) -> j
     return network.apply(variables, z, label)
 
 
+class Styled(NamedTuple):
+    """A trained generator that paints from styles: z -> w -> pictures. What steers it moves w.
+
+    Fields:
+        network: module with the methods ``styles(z, label, truncation) -> w [B, layers, D]`` and ``paint(w) -> pictures`` in [-1, 1], such
+            as `models.StyleGANGenerator`.
+        variables: "params", "average" (of w) and "noise", whose maps ``[1, h, w, 1]`` are added at each layer.
+    """
+
+    network: Any
+    variables: PyTree
+
+
+def styles_of(styled: Styled, z: Array, label: Array, *, truncation: float = 1.0, batch: int = 256) -> np.ndarray:
+    """Return the styles of latents.
+
+    Args:
+        styled: a generator with styles.
+        z: ``[N, L]``.
+        label: ``[N]`` int32.
+        truncation: 1 changes nothing, 0 gives the average; see `models.truncated`.
+        batch: latents at a time.
+
+    Returns:
+        w, float32 ``[N, layers, D]``.
+    """
+    amounts = jnp.full(len(z), truncation, jnp.float32)
+    return apply_in_batches(_apply_styles, *styled, z, label, amounts, batch=max(1, min(batch, len(z))))
+
+
+def _apply_styles(network: Any, variables: PyTree, z: Array, label: Array, amount: Array) -> jax.Array:
+    return network.apply(variables, z, label, truncation=amount[:, None, None], method="styles")
+
+
+def paintings(styled: Styled, w: Array | np.ndarray, *, noise: PyTree = None, batch: int = 64) -> np.ndarray:
+    """Paint styles in batches of one size, as `pictures` does latents.
+
+    Args:
+        styled: a generator with styles.
+        w: ``[N, layers, D]``.
+        noise: maps ``[N, h, w, 1]`` in the order of ``styled.variables["noise"]``; by default those that are stored, for all pictures.
+        batch: pictures at a time.
+
+    Returns:
+        float32 ``[N, H, W, C]`` in [0, 1].
+    """
+    given = [] if noise is None else jax.tree.leaves(noise)
+    made = apply_in_batches(_apply_paint, *styled, jnp.asarray(w), *given, batch=max(1, min(batch, len(w))))
+    return np.clip(made, 0, 1)
+
+
+def _apply_paint(network: Any, variables: PyTree, w: Array, *maps: Array) -> jax.Array:
+    noise = jax.tree.unflatten(jax.tree.structure(variables["noise"]), maps) if maps else variables["noise"]
+    return (network.apply({**variables, "noise": noise}, w, method="paint") + 1) / 2
+
+
 def draw_latents(key: Key, count: int, *, latent: int, first: int = 0) -> jax.Array:
     """Draw standard normal ``[count, latent]``; row i depends on the key and `first` + i alone, so more rows change none.
 
@@ -116,18 +172,47 @@ def slerp(start: Array, end: Array, share: Array) -> jax.Array:
     return left[..., None] * start + right[..., None] * end
 
 
-def walk(stops: Array, *, frames: int) -> jax.Array:
-    """Return a closed walk through latents: ``[S * frames, L]`` from ``[S, L]``, `frames` from each stop to the next.
+def straight(start: Array, end: Array, share: Array) -> jax.Array:
+    """Interpolate on the straight line: ``(1 - t) a + t b``, as between styles.
+
+    Args:
+        start, end: ``[..., L]``.
+        share: t in [0, 1], ``[...]``.
+    """
+    return start + share[..., None] * (end - start)
+
+
+def eased(share: Array) -> Array:
+    """Return shares of a way that starts and ends smoothly: ``t^2 (3 - 2 t)``.
+
+    >>> eased(np.array([0.0, 0.25, 0.5, 1.0])).tolist()
+    [0.0, 0.15625, 0.5, 1.0]
+    """
+    return share**2 * (3 - 2 * share)
+
+
+def walk(
+    stops: Array, *, frames: int, loop: bool = True, ease: bool = False, between: Callable[..., Array] = slerp
+) -> jax.Array:
+    """Return a walk through latents, `frames` from each stop to the next.
 
     Args:
         stops: latents ``[S, L]``.
         frames: from one stop to the next, the first stop included.
+        loop: return to the first stop; else end at the last.
+        ease: start and end smoothly at each stop, see `eased`.
+        between: `slerp`, or `straight` for styles.
+
+    Returns:
+        ``[S * frames, L]``, or ``[(S - 1) * frames + 1, L]`` without a loop.
     """
+    ways = len(stops) if loop else len(stops) - 1
     shares = jnp.arange(frames) / frames
-    after = jnp.roll(stops, -1, axis=0)
-    shape = (len(stops), frames, stops.shape[1])
-    starts, ends = (jnp.broadcast_to(each[:, None], shape) for each in (stops, after))
-    return slerp(starts, ends, jnp.broadcast_to(shares, shape[:2])).reshape(-1, stops.shape[1])
+    shape = (ways, frames, stops.shape[1])
+    starts, ends = (jnp.broadcast_to(each[:ways, None], shape) for each in (stops, jnp.roll(stops, -1, axis=0)))
+    path = between(starts, ends, jnp.broadcast_to(eased(shares) if ease else shares, shape[:2]))
+    path = path.reshape(-1, stops.shape[1])
+    return path if loop else jnp.concatenate([path, stops[-1:]])
 
 
 def export(generate: Generate, *, latent: int, platforms: Sequence[str] = PLATFORMS) -> bytes:
