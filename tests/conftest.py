@@ -34,7 +34,8 @@ from jaxart import memory, ops, weights
 from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-_MOST_RESIDENT = 3 * 2**30  # bytes
+_GROWTH = 3 * 2**30  # bytes
+_most_resident = [_GROWTH]
 collect_ignore = ["kill_at.py", "toy_kind.py"]  # programs that tests run
 
 
@@ -45,11 +46,12 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def _programs_fit():
-    """Forget compiled programs where a worker has too many: each maps memory, of which a process may have 65 530 pieces."""
+    """Forget compiled programs when a worker has grown much: each maps memory, of which a process may have 65 530 pieces."""
     yield
-    if memory.resident() > _MOST_RESIDENT:
+    if memory.resident() > _most_resident[0]:
         jax.clear_caches()
         gc.collect()
+        _most_resident[0] = memory.resident() + _GROWTH
 
 
 @pytest.fixture

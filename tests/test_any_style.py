@@ -13,6 +13,7 @@ import pytest
 from jaxart import cli, io, losses, models, runs, weights
 from jaxart.image import resize
 from jaxart.models import stylenet
+from jaxart.models.blocks import depth_to_space, space_to_depth
 from jaxart.runs import any_style as kind
 from jaxart.runs import style as runs_style
 from jaxart.tasks import stylize
@@ -413,13 +414,13 @@ def test_colors_are_normalized_as_at_full_size(rng):
     module = stylenet.StyleColors()
     params = module.init(jax.random.key(0), x, style)
     layers = {name: np.asarray(leaf["kernel"]) for name, leaf in params["params"].items()}
-    whole = np.asarray(stylenet._doubled(x), np.float64)
+    whole = np.asarray(depth_to_space(x), np.float64)
     assert whole.shape == (2, 10, 12, 3)
-    np.testing.assert_array_equal(stylenet._halved(stylenet._doubled(x)), x)
+    np.testing.assert_array_equal(space_to_depth(depth_to_space(x)), x)
     normal = (whole - whole.mean((1, 2), keepdims=True)) / np.sqrt(whole.var((1, 2), keepdims=True) + 1e-5)
     matrix = np.eye(3) + (style @ layers["matrix"]).reshape(-1, 3, 3)
     expected = np.einsum("bhwc,bcd->bhwd", normal, matrix) + (style @ layers["shift"])[:, None, None]
-    np.testing.assert_allclose(stylenet._doubled(module.apply(params, x, style)), expected, atol=1e-4)
+    np.testing.assert_allclose(depth_to_space(module.apply(params, x, style)), expected, atol=1e-4)
 
 
 def test_a_network_of_many_styles_can_begin_as_one_of_any(folders, options, vgg_file, tmp_path, monkeypatch, params):

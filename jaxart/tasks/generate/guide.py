@@ -39,9 +39,7 @@ class TowardStyle(NamedTuple):
         layer_weights: one for each layer of the targets.
         style_loss: that prepared the targets.
 
-    Example:
-        >>> toward = TowardStyle(models.VGG(layers=STYLE_LAYERS), strength=0.5)
-        >>> arrays = {"variables": vgg, "targets": losses.targets_of_layers(toward.features.apply(vgg, painting))}
+    Its arrays are "variables" of the features and "targets", from `losses.targets_of_layers` of a painting's.
 
     Reference: Yu et al., FreeDoM: Training-Free Energy-Guided Conditional Diffusion Model, 2023, section 4, with the style distance as the
     energy. Departure: steps of a given length, since the gradient's own length says little early on the path.
