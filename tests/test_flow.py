@@ -163,7 +163,7 @@ class TestStudent:
         start = jax.jit(network.init)(KEY, jnp.zeros((1, 4, 4, 3)), jnp.zeros(1))["params"]
         options = {"features": self.FEATURES, "shape": (4, 4, 3), "looks": 2, "half_life": 300}
         recipe = generate.student(network, optimizer=optax.adam(3e-3), start=lambda: start, **options)
-        begun = jax.jit(recipe.init)(KEY)
+        begun = recipe.begin(jax.jit(recipe.init)(KEY))
         for a, b in zip(jax.tree.leaves(begun.average), jax.tree.leaves(start), strict=True):
             np.testing.assert_array_equal(a, b)
         state, info = fit(recipe._replace(frozen=variables), self.pairs, key=KEY, steps=200)

@@ -142,10 +142,15 @@ def _beginning(run: _Run, state: Any, donate: bool) -> tuple[Any, int]:
     """Return the state to start from, in buffers of its own, and how often the run has been rolled back."""
     if state is None and run.checkpoints is not None and run.checkpoints.steps():
         return _restored(run, run.checkpoints)
-    state = jax.jit(run.recipe.init)(run.key) if state is None else state
+    state = _first(run.recipe, run.key) if state is None else state
     if donate and run.mesh is None:
         return state, 0
     return jax.tree.map(jnp.copy, state if run.mesh is None else replicate(state, run.mesh)), 0
+
+
+def _first(recipe: Recipe, key: Key) -> Any:
+    state = jax.jit(recipe.init)(key)
+    return state if recipe.begin is None else recipe.begin(state)
 
 
 def _restored(run: _Run, checkpoints: Checkpoints) -> tuple[Any, int]:

@@ -22,6 +22,8 @@ class Recipe(NamedTuple):
             applies wins. So a term that acts every k-th step costs nothing in between: each is a separate program, chosen on the host.
         short_run: whether its programs run only a few hundred steps: on a CPU they are then compiled in less time and memory, and a step
             takes a few percent longer.
+        begin: ``state -> state``, of the first state of a run alone, on the host and outside of compiled programs: what begins with arrays
+            that are read from a file puts them in there. Shapes of a state can be had without it.
     """
 
     init: Callable[[Key], Any]
@@ -29,6 +31,7 @@ class Recipe(NamedTuple):
     frozen: PyTree = None
     lazy: tuple[tuple[int, Step], ...] = ()
     short_run: bool = False
+    begin: Callable[[Any], Any] | None = None
 
     def step_at(self, done: int) -> tuple[Step, int]:
         """Return the step to run after `done` steps, and the count up to which it is the one to run."""

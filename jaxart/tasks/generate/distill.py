@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxart import losses
@@ -64,7 +63,7 @@ def student(
         shape: of one picture.
         looks: 1 or 2, or more.
         pixel_weight: of the mean absolute error of pixels.
-        start: called when the state is begun, on the host: returns params to begin with, such as the teacher's average.
+        start: called when a run is begun, on the host: returns params to begin with, such as the teacher's average.
         optimizer: any Optax transformation.
         half_life: of the average of the params, in images.
         axis_name: as in `gan`.
@@ -81,16 +80,21 @@ def student(
             f"student: expected looks of at least 1 and pixel_weight of at least 0, got {looks} and {pixel_weight}."
         )
     model = _Model(network, features, looks, pixel_weight, optimizer, half_life, axis_name)
-    return Recipe(functools.partial(_init, model, tuple(shape), start), _make_step(model))
+    begin = None if start is None else functools.partial(_begun, start)
+    return Recipe(functools.partial(_init, model, tuple(shape)), _make_step(model), begin=begin)
 
 
-def _init(model: _Model, shape: tuple[int, ...], start: Callable[[], PyTree] | None, key: Key) -> FlowState:
+def _init(model: _Model, shape: tuple[int, ...], key: Key) -> FlowState:
     label = jnp.zeros((2,), jnp.int32)
     params = model.network.init(key, jnp.zeros((2, *shape)), jnp.zeros(2), label)["params"]
-    if start is not None:  # a callback, so that shapes can be had without it
-        params = jax.pure_callback(lambda: jax.tree.map(np.asarray, start()), params)
     average = jax.tree.map(jnp.copy, params)
     return FlowState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), average)
+
+
+def _begun(start: Callable[[], PyTree], state: FlowState) -> FlowState:
+    given = start()
+    params, average = (jax.tree.map(jnp.array, given) for _ in range(2))  # buffers of their own
+    return state._replace(params=params, average=average)
 
 
 @functools.lru_cache(maxsize=32)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxart import losses
@@ -167,7 +166,7 @@ def adapted_generator(
         content_layers: of the features, whose distance to what the generator drew of the same latent is the content term.
         content_weight: more keeps more of what it drew.
         classes: that the generator can be asked for; 0 for none.
-        start: called when the state is begun, on the host: returns the variables to begin with; by default those of `generate`.
+        start: called when a run is begun, on the host: returns the variables to begin with; by default those of `generate`.
         optimizer: any Optax transformation.
         half_life: of the average of the params, in images.
         axis_name: as in `gan`.
@@ -196,16 +195,27 @@ def adapted_generator(
         half_life=half_life,
         axis_name=axis_name,
     )
-    return Recipe(functools.partial(_init, model, generate.variables, start), _make_step(model))
+    begin = None if start is None else functools.partial(_begun, start)
+    return Recipe(functools.partial(_init, model, generate.variables), _make_step(model), begin=begin)
 
 
-def _init(model: _Model, variables: PyTree, start: Callable[[], PyTree] | None, key: Key) -> AdaptedState:
+def _init(model: _Model, variables: PyTree, key: Key) -> AdaptedState:
     del key  # nothing is random in the beginning
-    if start is not None:  # a callback, so that shapes can be had without it
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), variables)
-        variables = jax.pure_callback(lambda: jax.tree.map(np.asarray, start()), shapes)
-    original, params, average = (jax.tree.map(jnp.copy, each) for each in (variables, *2 * (variables["params"],)))
+    variables = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf, variables
+    )
+    original, params, average = _copies(variables)
     return AdaptedState(jnp.int32(0), jnp.float32(0), params, model.optimizer.init(params), average, original)
+
+
+def _begun(start: Callable[[], PyTree], state: AdaptedState) -> AdaptedState:
+    original, params, average = _copies(start())
+    return state._replace(params=params, average=average, original=original)
+
+
+def _copies(variables: PyTree) -> list[PyTree]:
+    """Return variables and their params twice, in buffers of their own."""
+    return [jax.tree.map(jnp.array, each) for each in (variables, *2 * (variables["params"],))]
 
 
 @functools.lru_cache(maxsize=32)
