@@ -10,8 +10,11 @@ NEEDED = (
     r"jaxart/py\.typed",
     r"jaxart/samples/.*\.(jpg|png)",
     r"jaxart/samples/SOURCES\.md",
-    r"jaxart/weights/shipped/styles\.safetensors",
-    r"jaxart/weights/shipped/styles\.md",
+    *(
+        rf"jaxart/weights/shipped/{name}\.{suffix}"
+        for name in ("styles", "any_style", "icons")
+        for suffix in ("safetensors", "md")
+    ),
     r"jaxart/ops/cpu/convolution\.cc",
     r"jaxart/ops/cpu/winograd\.h",
     r"jaxart-[^/]*\.dist-info/licenses/LICENSE",

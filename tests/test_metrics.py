@@ -255,6 +255,48 @@ class TestOriginality:
             metrics.originality(KEY, normal(0, 5, 2), normal(1, 5, 3), normal(2, 5, 2))
 
 
+class TestNearestPictures:
+    @pytest.fixture
+    def known(self, rng):
+        smooth = rng.random((60, 5, 5, 3)).repeat(6, axis=1).repeat(6, axis=2)
+        return np.rint(255 * smooth).astype(np.uint8)
+
+    def test_it_is_that_of_all_pairs(self, known, rng):
+        made = rng.random((3, 30, 30, 3))
+        found = metrics.nearest_pictures(made, known, chunk=7)
+
+        def thumbnail(picture):
+            fine = picture.mean(-1).repeat(16, axis=0).repeat(16, axis=1)  # 16 x 16 parts of 30 x 30 fine pixels
+            return fine.reshape(16, 30, 16, 30).mean((1, 3))
+
+        for row, picture in enumerate(made):
+            views = [np.rot90(each, turns) for each in (picture, picture[::-1]) for turns in range(4)]
+            distances = [
+                min(np.linalg.norm(thumbnail(view) - thumbnail(each / 255)) for view in views) for each in known
+            ]
+            assert found.index[row] == np.argmin(distances)
+            near = np.sort(distances)[:51]
+            assert found.ratio[row] == pytest.approx(near[0] / near[1:].mean(), rel=1e-3)
+
+    def test_copies_are_found_and_others_are_not(self, known, rng):
+        picture = known[4]
+        noisy = np.clip(picture + rng.normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
+        made = np.stack([picture, picture[:, ::-1], np.rot90(picture), picture[..., ::-1], noisy])
+        found = metrics.nearest_pictures(made, known)
+        np.testing.assert_array_equal(found.index, 4)
+        assert found.verdicts() == ["copy"] * 5
+        assert metrics.nearest_pictures(known[:9], known[9:]).verdicts() == ["original"] * 9
+        mixed = np.rint(0.7 * picture + 0.3 * known[7]).astype(np.uint8)[None]
+        assert metrics.nearest_pictures(mixed, known).verdicts() == ["near"]
+
+    def test_a_blank_set_is_a_copy_and_others_are_refused(self, known):
+        blank = np.zeros((3, 16, 16, 1))
+        assert metrics.nearest_pictures(blank[:1], blank).verdicts() == ["copy"]
+        for made, others in ((known[:1, :20], known), (known[:1], known[:1]), (known[:0], known), (known[0], known[0])):
+            with pytest.raises(ValueError, match="expected made and at least 2 known pictures"):
+                metrics.nearest_pictures(made, others)
+
+
 class TestJackknife:
     def test_equals_the_known_error_of_a_mean_and_keeps_pairs_together(self):
         x = normal(21, 401)

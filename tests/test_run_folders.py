@@ -123,6 +123,9 @@ def test_a_flow_resumes_and_draws(flow, data, tmp_path):
     for a, b in zip(*(jax.tree.leaves(runs.newest_state(each)) for each in (flow, half)), strict=True):
         np.testing.assert_array_equal(a, b)
     assert (flow.folder / "samples" / "step0000020.png").is_file()
+    told = json.loads((flow.folder / "samples" / "step0000020.json").read_text())["pictures"]
+    assert {each["verdict"] for each in told} <= {"copy", "near", "original"}
+    assert len(told) == 64
     drawn = runs.sample(flow, 3, label="1")
     assert drawn.shape == (3, 8, 8, 1)
     assert runs.walk(flow, stops=2, frames=2).shape == (4, 8, 8, 1)
@@ -141,6 +144,8 @@ def test_a_flow_is_a_file_too(flow, tmp_path, monkeypatch, capsys):
     drawn = runs.sample(file, 2, guidance=runs.Guidance(picture=picture, strength=0.05))
     assert np.abs(drawn - shelf.shaped(io.Picture(picture), shelf.Shape(8, 1, "crop")) / 255).mean() < 0.1
     assert command(monkeypatch, capsys, "generate", file, "-o", tmp_path / "sheet.png", "-n", 2)[0] == 0
+    code, told = command(monkeypatch, capsys, "generate", file, "-o", tmp_path / "sheet.png", "--nearest")
+    assert (code, "no set of pictures" in told) == (2, True)
     for change, said in (({"width": 5}, "layers"), ({"factors": "x"}, "factors"), ({"steps": 10**9}, "steps")):
         network = weights.read_network(file, kind="flow")
         (tmp_path / "odd.safetensors").write_bytes(
@@ -148,6 +153,31 @@ def test_a_flow_is_a_file_too(flow, tmp_path, monkeypatch, capsys):
         )
         with pytest.raises(weights.WeightsError, match=said):
             runs.sample(tmp_path / "odd.safetensors", 1)
+
+
+def test_each_picture_stands_beside_the_nearest_it_learned_from(flow, tmp_path, monkeypatch, capsys):
+    sheet = tmp_path / "sheet.png"
+    code, told = command(monkeypatch, capsys, "generate", flow.folder, "-o", sheet, "-n", 6, "--seed", 3, "--nearest")
+    assert (code, "original" in told) == (0, True), told
+    about = json.loads(sheet.with_suffix(".json").read_text())
+    assert about["seed"] == 3
+    known = runs.known_pictures(flow).column("image")
+    pairs, made = io.read(tmp_path / "sheet-nearest.png"), runs.sample(flow, 6, seed=3)
+    assert pairs.shape == (18, 78, 3)
+    np.testing.assert_allclose(pairs[10:, 20:28], made[5].repeat(3, -1), atol=0.003)
+    np.testing.assert_allclose(pairs[10:, 30:38, :1], known[about["pictures"][5]["nearest"]] / 255, atol=0.003)
+
+
+def test_without_a_run_the_flow_in_the_package_draws(tmp_path, monkeypatch, capsys):
+    (tmp_path / "icons").mkdir()  # somebody's data
+    monkeypatch.chdir(tmp_path)
+    line = ("generate", "-o", "sheet.png", "-n", 2, "--steps", 2)
+    assert command(monkeypatch, capsys, *line)[0] == 0
+    made = runs.sample(runs.opened(), 2, guidance=runs.Guidance(steps=2))
+    np.testing.assert_allclose(io.read(tmp_path / "sheet.png"), io.grid(made, columns=8)[:, :130], atol=0.003)
+    assert command(monkeypatch, capsys, "generate", "icons", *line[1:])[0] == 2  # the folder, which holds no run
+    (tmp_path / "icons").rmdir()
+    assert command(monkeypatch, capsys, "generate", "icons", *line[1:])[0] == 0
 
 
 def test_a_flow_varies_and_fills_pictures_of_any_size(flow, tmp_path, monkeypatch, capsys):
@@ -507,3 +537,25 @@ class TestRefusals:
     def test_scores_need_data_that_was_not_seen(self, folder, data):
         with pytest.raises(ValueError, match="scores need examples that it has not seen"):
             runs.score(runs.open_run(folder), data / "bars.npz", count=100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("gan", runs.GanOptions(diff_augment=("color",), augment=("rotate",))),
+        ("vae", runs.VaeOptions(augment=("rotate",))),
+        ("flow", runs.FlowOptions()),
+        ("translate", runs.TranslateOptions()),
+        ("style", runs.StyleOptions()),
+        ("any-style", runs.AnyStyleOptions()),
+    ],
+)
+def test_equal_options_share_their_programs(kind, options):
+    facts = {"classes": [], "scale": 0.5, "paintings": ["a"], "styles": ["a"], "start": None}
+    one, other, longer = (
+        runs.KINDS[kind].recipe(each, facts)
+        for each in (options, dataclasses.replace(options), dataclasses.replace(options, steps=options.steps + 1))
+    )
+    assert one.step is other.step
+    assert [step for _, step in one.lazy] == [step for _, step in other.lazy]
+    assert one.step is not longer.step  # whose rate falls more slowly

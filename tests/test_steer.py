@@ -447,15 +447,51 @@ class TestCommands:
                 np.testing.assert_allclose(frames[place], runs.sample(opened, 1, seed=seed)[0], atol=1e-5)
             assert runs.walk(run, stops=2, frames=2).shape == (4, 8, 8, 3)
 
-    def test_styles_mix(self, styles_run):
-        latents = [runs.latent_of_seed(styles_run[1], seed) for seed in range(3)]
-        assert runs.mix(styles_run[1], latents[:1], latents[1:], crossover=1).shape == (6, 8, 8, 3)
+    def test_styles_mix(self, styles_run, plain_run, tmp_path, command):
+        latents = [runs.latent_of_seed(styles_run[1], seed) for seed in (4, 5, 6)]
+        table, path = runs.mix(styles_run[1], latents[:1], latents[1:], crossover=1), tmp_path / "table.png"
+        assert table.shape == (6, 8, 8, 3)
+        line = ("mix", styles_run[0].folder, "--rows", 4, "--columns", 5, 6, "--crossover", 1, "-o", path)
+        assert command(*line)[0] == 0
+        np.testing.assert_allclose(io.read(path), io.grid(table, columns=3), atol=0.003)
+        assert command("mix", plain_run[0].folder, "-o", path)[0] == 2
+
+    def test_sorted_pictures_teach_a_direction(self, styles_run, plain_run, tmp_path, command):
+        for opened, run in (styles_run, plain_run):
+            made = runs.sample(opened, 64, seed=3)
+            found = runs.labeled_direction(run, dict(enumerate(made.mean((1, 2, 3)).tolist())), seed=3)
+            dark, bright = runs.paint(run, runs.edit(run, runs.latent_of_seed(run, 99), found, [-2.0, 2.0]))
+            assert bright.mean() > dark.mean()
+        folder, sides = plain_run[0].folder, (tmp_path / "away", tmp_path / "toward")
+        assert command("generate", folder, "-n", 8, "--separate", "-o", tmp_path / "all")[0] == 0
+        for number in (2, 7, 5):
+            side = sides[number % 2]
+            side.mkdir(exist_ok=True)
+            (tmp_path / "all" / f"{number:05d}.png").rename(side / f"{number:05d}.png")
+        line = ("edit", folder, 1, "--strength", 1, 2, "-o", tmp_path / "edits.png")
+        code, told = command(*line, "--away", sides[0], "--toward", sides[1])
+        assert (code, "1 x 2 pictures" in told) == (0, True), told
+        expected = runs.labeled_direction(plain_run[1], {2: 0, 5: 1, 7: 1})
+        moved = runs.edit(plain_run[1], runs.latent_of_seed(plain_run[1], 1), expected, [1, 2])
+        np.testing.assert_allclose(
+            io.read(tmp_path / "edits.png")[:, 10:], runs.paint(plain_run[1], moved)[1], atol=0.003
+        )
+        for wrong, message in (
+            (("--toward", sides[1]), "belong together"),
+            (("--toward", sides[1], "--away", sides[1]), "in the other folder too"),
+            (("--toward", sides[1], "--away", tmp_path), "expected pictures of"),
+        ):
+            code, told = command(*line, *wrong)
+            assert (code, message in told) == (2, True), told
 
     def test_truncated_to_nothing_all_are_alike(self, styles_run, plain_run, tmp_path, command):
         made = runs.sample(styles_run[0], 3, truncation=0.0)
         np.testing.assert_allclose(made[0], made[2], atol=1e-5)
-        line = ("generate", styles_run[0].folder, "-n", 2, "--truncation", 0.7, "-o", tmp_path / "a.png")
+        line = ("generate", styles_run[0].folder, "-n", 2, "--truncation", 0, 0.7, 1, "-o", tmp_path / "a.png")
         assert command(*line)[0] == 0
+        sweep = io.read(tmp_path / "a.png")
+        assert sweep.shape == (18, 28, 3)
+        np.testing.assert_array_equal(sweep[:8, :8], sweep[10:, :8])
         code, told = command("generate", plain_run[0].folder, "--truncation", 0.7, "-o", tmp_path / "a.png")
         assert (code, "no styles" in told) == (2, True)
 

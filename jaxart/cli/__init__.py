@@ -15,7 +15,7 @@ def _commands() -> dict[str, tuple]:
     return {
         "Paint": (stylize.stylize, instant.styles, sheet.sheet, plan.plan, stylize.demo),
         "Train": (runs.train_app(), runs.resume, runs.score, runs.export, runs.runs),
-        "Generate": (runs.generate, steer.project, steer.edit, steer.interpolate, translate.translate),
+        "Generate": (runs.generate, steer.project, steer.edit, steer.mix, steer.interpolate, translate.translate),
         "Look at data": (data.app,),
         "System": (system.info, weights.app),
     }

@@ -25,7 +25,13 @@ _GUIDE = Group("Guiding a flow", sort_key=len(_GROUPS) + 2)
 _PLACE = Group("Devices", sort_key=len(_GROUPS) + 1)
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
-Generated = Annotated[Path, Parameter(name="RUN", help="The folder of a run, or a flow's .safetensors of `export`.")]
+Generated = Annotated[
+    Path | None,
+    Parameter(
+        name="RUN",
+        help="The folder of a run, or a flow's .safetensors of `export`. [icons, the flow in the package]",
+    ),
+]
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The result.")]
 
 
@@ -102,8 +108,14 @@ def _flags(options: type[RunOptions]) -> type:
         kind, option = typing.get_args(hint)
         many = typing.get_origin(kind) is tuple
         group = _GROUPS.setdefault(option.group, Group(option.group, sort_key=len(_GROUPS)))
-        parameter = Parameter(name=option.flag, group=group, help=option.help, consume_multiple=True if many else None)
         default = next(field.default for field in dataclasses.fields(options) if field.name == name)
+        parameter = Parameter(
+            name=option.flag,
+            negative=f"--no-{name.replace('_', '-')}" if default is True else (),
+            group=group,
+            help=option.help,
+            consume_multiple=True if many else None,
+        )
         fields.append((name, Annotated[kind, parameter], dataclasses.field(default=default)))
     made = dataclasses.make_dataclass(options.__name__, fields, frozen=True)
     made.__module__ = __name__  # or it passes for one of Python's own types, which have no flags
@@ -195,7 +207,7 @@ def _print_dry_run(run: "Run") -> int:
 
 
 def generate(
-    run: Generated,
+    run: Generated = None,
     /,
     *,
     output: Output,
@@ -204,33 +216,56 @@ def generate(
     label: Annotated[str | None, Parameter(help="One class; by default a row of each.")] = None,
     separate: Annotated[bool, Parameter(help="Write each picture to its own file in the folder OUTPUT.")] = False,
     truncation: Annotated[
-        float | None,
-        Parameter(help="With styles (stylegan2): 1 changes nothing, 0.7 makes likelier and more alike pictures. [1]"),
-    ] = None,
+        tuple[float, ...],
+        Parameter(
+            consume_multiple=True,
+            help="With styles (stylegan2): 1 changes nothing, 0.7 makes likelier and more alike pictures; several make a row of "
+            "each picture. [1]",
+        ),
+    ] = (),
+    nearest: Annotated[
+        bool,
+        Parameter(
+            help="Write OUTPUT-nearest.png too, each picture beside that of the run's data which is most like it, and OUTPUT.json, "
+            "which says what is a copy.",
+        ),
+    ] = False,
     guide: Annotated[Guide, Parameter(name="*")] = Guide(),
 ) -> int:
     """Make pictures with a trained generator, on one sheet or as files.
 
-    A flow can be guided: by a picture that it varies (--like), by one that it fills (--fill, --mask), toward a painting's style (--style).
+    Without a run the flow in the package draws icons. A flow can be guided: by a picture that it varies (--like), by one that it fills
+    (--fill, --mask), toward a painting's style (--style).
 
     Example: `jaxart generate RUN -o filled.png --fill torn.jpg --mask hole.png -n 8`
     """
+    import numpy as np
+
     from jaxart import io, runs
     from jaxart.cli.devices import keep_compiled_programs
 
     keep_compiled_programs()
     if not separate:
         io.check_writable(output)
-    images = runs.sample(
-        runs.opened(run), count, seed=seed, label=label, guidance=_guidance(guide), truncation=truncation
-    )
+    opened, guidance = runs.opened(run), _guidance(guide)
+    known = runs.known_pictures(opened) if nearest else None
+    sweep = [
+        runs.sample(opened, count, seed=seed, label=label, guidance=guidance, truncation=each)
+        for each in truncation or (None,)
+    ]
+    images = np.stack(sweep, axis=1).reshape(-1, *sweep[0].shape[1:])
     if separate:
         output.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
             io.write(output / f"{number:05d}.png", io.grid(image[None], columns=1))
     else:
-        io.write(output, io.grid(images, columns=8))
-    say(f"{output}: {count} pictures")
+        io.write(output, io.grid(images, columns=len(sweep) if len(sweep) > 1 else 8))
+    say(f"{output}: {len(images)} pictures")
+    if known is not None:
+        found = runs.write_origins(output.with_suffix(".json"), images, known, seed=seed)
+        io.write(output.with_name(f"{output.stem}-nearest.png"), runs.nearest_sheet(images, known, found))
+        verdicts = found.verdicts()
+        say(", ".join(f"{verdicts.count(each)} {each}" for each in ("copy", "near", "original")))
     return 0
 
 
@@ -319,7 +354,7 @@ def export(
     from jaxart.cli.devices import keep_compiled_programs
 
     keep_compiled_programs()
-    if source.is_file() or (str(source) in weights.SHIPPED and not source.exists()):
+    if weights.network_file(source, default="styles").is_file():
         path = runs.export_network(source, output, platforms=platforms)
     else:
         path = runs.export(runs.open_run(source), output, platforms=platforms)

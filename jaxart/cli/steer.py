@@ -1,4 +1,4 @@
-"""The commands that steer a trained generator: project, edit, interpolate. Flags and printing; the work is in `jaxart.runs`."""
+"""The commands that steer a trained generator: project, edit, mix, interpolate. Flags and printing; the work is in `jaxart.runs`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _FRAMES = Group("Key frames", sort_key=1)
 _FILM = Group("The film", sort_key=2)
+_LABELED = Group("A direction of your own", sort_key=1)
 
 RunFolder = Annotated[
     Path,
@@ -123,6 +124,15 @@ def edit(
         Literal["principal", "factorized"],
         Parameter(help="principal: in which pictures differ most. factorized: read off the weights."),
     ] = "principal",
+    toward: Annotated[
+        Path | None,
+        Parameter(
+            group=_LABELED,
+            help="In place of --direction: a folder of some pictures of `generate --separate`, named as they were, to go toward.",
+        ),
+    ] = None,
+    away: Annotated[Path | None, Parameter(group=_LABELED, help="Another such folder, to go away from.")] = None,
+    seed: Annotated[int, Parameter(group=_LABELED, help="With which these pictures were made.")] = 0,
     layers: Annotated[
         tuple[int, int] | None,
         Parameter(help="With styles: first and last layer that move, from 0: first ones form, last ones color. [all]"),
@@ -132,7 +142,8 @@ def edit(
 ) -> int:
     """Change a picture along directions that were found without labels: what one does, the pictures show.
 
-    Strengths up to 3 stay among what the generator knows; beyond, pictures come apart.
+    Or along one that you teach: sort pictures of `jaxart generate RUN -o pictures -n 200 --separate` into two folders, and name them
+    with --toward and --away. Strengths up to 3 stay among what the generator knows; beyond, pictures come apart.
 
     Example: `jaxart edit RUN face.safetensors --direction 1 2 3 --strength -3 0 3 -o edits.png`
     """
@@ -144,19 +155,74 @@ def edit(
     if not direction or not strength:
         raise ValueError("--direction, --strength: expected at least one number each.")
     keep_compiled_programs()
+    labels = _labels(toward, away)
     opened = runs.steered_of(runs.opened(run))
-    given = _latent(opened, latent, label)
+    given, chosen = _latent(opened, latent, label), direction
+    if labels:
+        chosen = (runs.labeled_direction(opened, labels, seed=seed),)
     moved = [
-        each
-        for number in direction
-        for each in runs.edit(opened, given, number, strength, method=method, layers=layers)
+        moved for each in chosen for moved in runs.edit(opened, given, each, strength, method=method, layers=layers)
     ]
     io.write(output, io.grid(runs.paint(opened, moved)[..., :3], columns=len(strength)))
     if save is not None:
         runs.write_latent(save, moved[-1])
-    say(
-        f"{output}: {len(direction)} x {len(strength)} pictures, strengths {' '.join(f'{each:g}' for each in strength)}"
-    )
+    say(f"{output}: {len(chosen)} x {len(strength)} pictures, strengths {' '.join(f'{each:g}' for each in strength)}")
+    return 0
+
+
+def _labels(toward: Path | None, away: Path | None) -> dict[int, float]:
+    """Return labels of pictures by the numbers in their files' names; none where no folder was told."""
+    if toward is None and away is None:
+        return {}
+    if toward is None or away is None:
+        raise ValueError("--toward and --away belong together: two folders of pictures that tell what is meant.")
+    found: dict[int, float] = {}
+    for folder, label in ((away, 0.0), (toward, 1.0)):
+        numbers = [int(path.stem) for path in folder.glob("*.png") if path.stem.isdecimal()]
+        if not numbers:
+            raise ValueError(
+                f"{folder}: expected pictures of `jaxart generate --separate`, such as 00012.png, got none."
+            )
+        if both := sorted(set(numbers) & set(found)):
+            raise ValueError(f"{folder}: {both[0]:05d}.png is in the other folder too.")
+        found |= dict.fromkeys(numbers, label)
+    return found
+
+
+def mix(
+    run: RunFolder,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="The table of pictures.")],
+    rows: Annotated[
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=True,
+            show_default=False,
+            help="What gives form: files of `jaxart project`, or seeds of random pictures. [0 1 2]",
+        ),
+    ] = ("0", "1", "2"),
+    columns: Annotated[
+        tuple[str, ...],
+        Parameter(consume_multiple=True, show_default=False, help="What gives color and grain. [3 4 5 6]"),
+    ] = ("3", "4", "5", "6"),
+    crossover: Annotated[int, Parameter(help="How many of the layers are the rows', from the coarsest.")] = 4,
+    label: Annotated[str | None, Parameter(help="Of seeds: the pictures' class; by default the first.")] = None,
+) -> int:
+    """Mix the styles of pictures in a table: the form of each row with the colors and grain of each column (stylegan2).
+
+    Example: `jaxart mix RUN -o table.png --rows face.safetensors 7 --columns 1 2 3 --crossover 6`
+    """
+    from jaxart import io, runs
+
+    io.check_writable(output)
+    if not rows or not columns:
+        raise ValueError("--rows, --columns: expected at least one each.")
+    keep_compiled_programs()
+    opened = runs.steered_of(runs.opened(run))
+    given = [[_latent(opened, each, label) for each in side] for side in (rows, columns)]
+    io.write(output, io.grid(runs.mix(opened, *given, crossover=crossover)[..., :3], columns=len(columns) + 1))
+    say(f"{output}: {len(rows)} x {len(columns)} pictures, the first {crossover} layers of the rows")
     return 0
 
 

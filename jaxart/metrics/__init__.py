@@ -10,6 +10,7 @@ from jaxart.metrics.card import (
     score_name,
     write_cards,
 )
+from jaxart.metrics.copies import Nearest, nearest_pictures
 from jaxart.metrics.distribution import FeatureMoments, feature_moments, frechet_distance, kernel_distance
 from jaxart.metrics.estimate import Estimate, FewExamplesWarning, jackknife
 from jaxart.metrics.label import (
@@ -30,6 +31,7 @@ __all__ = [
     "FeatureMoments",
     "FewExamplesWarning",
     "ModeCoverage",
+    "Nearest",
     "Originality",
     "PrecisionRecall",
     "ScoreCard",
@@ -44,6 +46,7 @@ __all__ = [
     "jackknife",
     "kernel_distance",
     "mode_coverage",
+    "nearest_pictures",
     "originality",
     "power_spectrum",
     "precision_recall",

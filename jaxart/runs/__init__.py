@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from jaxart.runs.film import FILMS, check_film, write_film
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
     from jaxart.runs.latents import read_latent, write_latent
+    from jaxart.runs.origins import known_pictures, nearest_sheet, write_origins
     from jaxart.runs.points import Steered, steered_of
     from jaxart.runs.projection import Projected, project
     from jaxart.runs.results import export, export_network, generator, newest_state, sample, score
     from jaxart.runs.run import Run, begin, open_run, opened, prepare, with_data, write
-    from jaxart.runs.steer import directions, edit, latent_of_seed, mix, paint, walk
+    from jaxart.runs.steer import directions, edit, labeled_direction, latent_of_seed, mix, paint, walk
     from jaxart.runs.trainer import DryRun, Program, dry_run, train
 
 __all__ = [
@@ -72,8 +73,11 @@ __all__ = [
     "export_network",
     "find",
     "generator",
+    "known_pictures",
+    "labeled_direction",
     "latent_of_seed",
     "mix",
+    "nearest_sheet",
     "newest_state",
     "open_run",
     "opened",
@@ -92,6 +96,7 @@ __all__ = [
     "write",
     "write_film",
     "write_latent",
+    "write_origins",
 ]
 
 
@@ -99,6 +104,7 @@ _HOMES = {
     "film": ("FILMS", "check_film", "write_film"),
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
     "latents": ("read_latent", "write_latent"),
+    "origins": ("known_pictures", "nearest_sheet", "write_origins"),
     "points": ("Steered", "steered_of"),
     "projection": ("Projected", "project"),
     "results": ("export", "export_network", "generator", "newest_state", "sample", "score"),
@@ -106,6 +112,7 @@ _HOMES = {
     "steer": (
         "directions",
         "edit",
+        "labeled_direction",
         "latent_of_seed",
         "mix",
         "paint",

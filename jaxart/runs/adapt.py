@@ -9,12 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxart import data as shelf
 from jaxart import io, metrics
 from jaxart.arrays import Key, PyTree
-from jaxart.runs import painting, pictures
+from jaxart.runs import painting, pictures, shared
 from jaxart.runs.kind import KINDS, Facts, Generator, Trained
 from jaxart.runs.options import AdaptOptions
 from jaxart.runs.results import generator as generator_of_run
@@ -72,9 +71,6 @@ def recipe(options: AdaptOptions, facts: Facts) -> Recipe:
         facts: of the generator.
     """
     made = _untrained(facts)
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, options.learning_rate, warmup_steps=min(_WARM_UP, options.steps // 10), decay_steps=options.steps
-    )
     return task.adapted_generator(
         made.generate,
         latent=made.latent,
@@ -83,7 +79,9 @@ def recipe(options: AdaptOptions, facts: Facts) -> Recipe:
         content_layers=CONTENT_LAYERS,
         content_weight=options.content_weight,
         start=functools.partial(_first_variables, options, facts["identity"]),
-        optimizer=optax.adam(rate, b2=0.99),
+        optimizer=shared.cosine_adam(
+            options.learning_rate, options.steps, warm_up=min(_WARM_UP, options.steps // 10), b2=0.99
+        ),
         half_life=options.half_life,
     )
 

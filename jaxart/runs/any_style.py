@@ -13,6 +13,7 @@ import numpy as np
 from jaxart import data as shelf
 from jaxart import io, models, samples, weights
 from jaxart.arrays import Array, Key, PyTree
+from jaxart.runs import shared
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import AnyStyleOptions
 from jaxart.runs.style import SHOWN, SMALLEST_CROP, check_options, digest, falling_adam, parts, pixels_of
@@ -73,7 +74,7 @@ def recipe(options: AnyStyleOptions, facts: Facts) -> Recipe:
         start=None if base is None else base.variables["params"],
         optimizer=falling_adam(options.learning_rate, options.steps),
         half_life=options.half_life,
-        transform=functools.partial(_seen, crop=options.crop, recolored=options.recolored),
+        transform=shared.partial(_seen, crop=options.crop, recolored=options.recolored),
         identity_chance=options.identity_chance,
         flicker_side=min(_FLICKER_SIDE, options.crop) if options.flicker_weight else 0,
     )

@@ -4,12 +4,11 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import optax
 
 from jaxart import data as shelf
 from jaxart import models, weights
 from jaxart.arrays import Key, PyTree
-from jaxart.runs import pictures
+from jaxart.runs import pictures, shared
 from jaxart.runs.guidance import with_guidance
 from jaxart.runs.kind import Facts, Generator, Guidance, Trained
 from jaxart.runs.options import FlowOptions
@@ -43,18 +42,13 @@ def recipe(options: FlowOptions, facts: Facts) -> Recipe:
         options: of the run.
         facts: the names of the classes.
     """
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0,
-        options.learning_rate,
-        warmup_steps=min(_WARM_UP, options.steps // 10),
-        decay_steps=options.steps,
-        end_value=options.learning_rate / 10,
-    )
     return task.flow(
         network_of(options, facts),
         shape=shape_of(options),
         classes=len(pictures.learned_classes(options, facts)),
-        optimizer=optax.adam(rate, b2=0.99),
+        optimizer=shared.cosine_adam(
+            options.learning_rate, options.steps, warm_up=min(_WARM_UP, options.steps // 10), end=0.1, b2=0.99
+        ),
         half_life=options.half_life,
         time_mean=options.time_mean,
         time_std=options.time_std,

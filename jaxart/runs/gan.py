@@ -1,15 +1,12 @@
 """Generative adversarial networks as a kind of run."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any
-
-import optax
 
 from jaxart import data as shelf
 from jaxart import losses, models
 from jaxart.arrays import Key, PyTree, check_choice
-from jaxart.runs import painting, pictures
+from jaxart.runs import painting, pictures, shared
 from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.runs.options import GanOptions
 from jaxart.tasks import generate as task
@@ -46,11 +43,7 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
         ValueError: options that exclude each other.
     """
     _check(options)
-    adam = optax.adam(
-        optax.cosine_decay_schedule(_learning_rate(options), options.steps, alpha=0.1),
-        b1=options.beta1,
-        b2=options.beta2,
-    )
+    adam = shared.cosine_adam(_learning_rate(options), options.steps, end=0.1, b1=options.beta1, b2=options.beta2)
     policies = tuple(check_choice("diff_augment", name, shelf.POLICIES) for name in options.diff_augment)
     return task.gan(
         *_networks(options, facts),
@@ -66,8 +59,8 @@ def recipe(options: GanOptions, facts: Facts) -> Recipe:
         discriminator_optimizer=adam,
         half_life=options.half_life,
         transform=pictures.transform_of(options),
-        augment=functools.partial(shelf.diff_augment, policy=policies) if policies else None,
-        adapt=task.Adapt(target=options.ada_target) if options.ada else None,
+        augment=shared.partial(shelf.diff_augment, policy=policies) if policies else None,
+        adapt=task.Adapt(target=options.ada_target, span=_ada_span(options)) if options.ada else None,
         path_length=options.path_length,
         path_length_every=options.path_length_every,
         style=painting.asked(options, facts),
@@ -125,9 +118,14 @@ def _learning_rate(options: GanOptions) -> float:
     return 2e-3 if options.model == "stylegan2" else 2e-4
 
 
+def _ada_span(options: GanOptions) -> float:
+    """Return the span that was asked for; by default the paper's, or less where a run is too short to get anywhere in it."""
+    return min(500_000, options.batch * options.steps / 4) if options.ada_span is None else options.ada_span
+
+
 def _networks(options: GanOptions, facts: Facts) -> tuple[Any, Any]:
     make_generator, make_discriminator = NETWORKS[check_choice("model", options.model, NETWORKS)]
-    shared: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
+    sizes: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
     form = {"smooth": options.smooth} if options.model in _SMOOTHED else {}
-    generator = make_generator(size=options.size, channels=options.channels, **form, **shared)
-    return generator, make_discriminator(**shared)
+    generator = make_generator(size=options.size, channels=options.channels, **form, **sizes)
+    return generator, make_discriminator(**sizes)

@@ -118,6 +118,13 @@ class GanOptions(GeneratorOptions):
             before=0.6,
         ),
     ] = 0.6
+    ada_span: Annotated[
+        float | None,
+        Option(
+            "Of --ada: pictures in which changes go from never to always at most. [a quarter of the run's, at most 500 000]",
+            before=500_000,
+        ),
+    ] = None
     path_length: Annotated[
         float,
         Option("Penalty on uneven steps through the styles, for models with styles alone; 2 in the paper.", before=0.0),

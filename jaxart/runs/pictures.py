@@ -13,6 +13,7 @@ import numpy as np
 from jaxart import data as shelf
 from jaxart import io, metrics, weights
 from jaxart.arrays import Key, check_choice
+from jaxart.runs import origins, shared
 from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.tasks import classify
 from jaxart.tasks import generate as task
@@ -71,7 +72,7 @@ def transform_of(options: Any) -> Callable | None:
     """Return the augmentation that was chosen."""
     names = [check_choice("augment", name, shelf.AUGMENTATIONS) for name in options.augment]
     chosen = tuple(shelf.AUGMENTATIONS[name] for name in names)
-    return functools.partial(shelf.augment, transforms=chosen) if chosen else None
+    return shared.partial(shelf.augment, transforms=chosen) if chosen else None
 
 
 def draw(generator: Generator, seed: int, count: int, label: str | None) -> tuple[jax.Array, jax.Array]:
@@ -106,15 +107,19 @@ def make(generator: Generator, z: Any, label: Any) -> np.ndarray:
     return task.pictures(generator.generate, z, label)
 
 
-def write_sheet(generator: Generator, path: Path) -> None:
-    """Write a sheet of pictures, a row of each class, to `path` with the suffix .png.
+def write_sheet(generator: Generator, path: Path, known: shelf.Dataset | None = None) -> None:
+    """Write a sheet of pictures, a row of each class, to `path` with the suffix .png; beside it, as .json, where they come from.
 
     Args:
         generator: trained.
         path: without a suffix.
+        known: what it learns from; without it there is no second file.
     """
     count = _COLUMNS * max(_COLUMNS, len(generator.classes))
-    io.write(path.with_suffix(".png"), io.grid(make(generator, *draw(generator, 0, count, None)), columns=_COLUMNS))
+    images = make(generator, *draw(generator, 0, count, None))
+    io.write(path.with_suffix(".png"), io.grid(images, columns=_COLUMNS))
+    if known is not None and known.count > 1:
+        origins.write_origins(path.with_suffix(".json"), images, known, seed=0)
 
 
 def uses_of(generator_of: Callable[[Trained], Generator]) -> tuple[Callable, Callable, Callable]:
@@ -125,7 +130,7 @@ def uses_of(generator_of: Callable[[Trained], Generator]) -> tuple[Callable, Cal
     """
 
     def sample(trained: Trained, path: Path) -> None:
-        write_sheet(generator_of(trained), path)
+        write_sheet(generator_of(trained), path, trained.data.get("data"))
 
     def score(
         trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxart import data as shelf
-from jaxart import training
+from jaxart import training, weights
 from jaxart.arrays import check_choice
 from jaxart.runs import folder as files
 from jaxart.runs import legacy
@@ -143,16 +143,17 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder, found.kind, options, found.sources, found.facts, {}, found.began_as)
 
 
-def opened(source: str | Path) -> Run | Path:
+def opened(source: str | Path | None = None) -> Run | Path:
     """Return the run of a folder; a file as it is, which stands for its generator.
 
     Args:
-        source: folder of a run, or a flow's .safetensors.
+        source: folder of a run, or a flow's .safetensors; by default the flow in the package, "icons".
 
     Raises:
         ValueError: as `open_run`.
     """
-    return Path(source) if Path(source).is_file() else open_run(source)
+    file = weights.network_file(source, default="icons")
+    return file if file.is_file() else open_run(file)
 
 
 def with_data(run: Run, data: Paths | None = None) -> Run:

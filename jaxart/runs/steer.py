@@ -1,7 +1,7 @@
 """Steering a trained generator: moving in its latent space, mixing, walking."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart.arrays import check_choice
+from jaxart.runs.kind import Generator
 from jaxart.runs.pictures import make
 from jaxart.runs.points import (
     Points,
@@ -89,22 +90,48 @@ def directions(
     return _directions(steered_of(run), count, method, layers, seed)
 
 
+def labeled_direction(run: Run | Path | Steered, labels: Mapping[int, float], *, seed: int = 0) -> np.ndarray:
+    """Find the direction along which a run's pictures change from one label to another.
+
+    Args:
+        run: of a kind with a generator whose latents are vectors.
+        labels: of some pictures of ``sample(run, ..., seed=seed)``, by their numbers: 0 and 1, or anything that was measured.
+        seed: of these pictures.
+
+    Returns:
+        ``[D]``, as long as random latents deviate along it, toward the higher labels.
+
+    Raises:
+        ValueError: labels that are all the same, a number below 0, or a flow, whose latents are noise and have no directions.
+    """
+    steered = steered_of(run)
+    _check_has_directions(steered)
+    if min(labels, default=-1) < 0:
+        raise ValueError(f"labels: expected numbers of pictures from 0, got {min(labels, default='none')}.")
+    code = np.asarray(random_points(steered, seed, max(labels) + 1, None, None).code)
+    code = code if steered.styled is None else code[:, 0]
+    found = task.labeled_direction(jnp.asarray(code[list(labels)]), jnp.asarray(list(labels.values())))
+    if steered.styled is None:
+        return np.asarray(found)
+    return np.asarray(found * _deviations(_random_styles(steered.styled, steered.generator, seed), found[None]))
+
+
 def edit(
     run: Run | Path | Steered,
     latent: task.Latent,
-    direction: int,
+    direction: int | np.ndarray,
     strengths: Sequence[float],
     *,
     method: Literal["principal", "factorized"] = "principal",
     layers: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> list[task.Latent]:
-    """Move a latent along one of a run's directions.
+    """Move a latent along a direction.
 
     Args:
         run: whose latent it is.
         latent: from `project`, `read_latent` or `latent_of_seed`.
-        direction: its number, from 1, of `directions`.
+        direction: its number, from 1, of `directions`; or itself, such as `labeled_direction` finds it.
         strengths: how far: in deviations of random latents.
         method: as in `directions`.
         layers: (first, last) of the styles that move, both from 0 and included; all by default. First ones are coarse.
@@ -122,9 +149,13 @@ def edit(
         raise ValueError(
             f"layers: the generator of {steered.folder} has no styles; a direction moves its whole latent."
         )
-    if direction < 1:
+    if isinstance(direction, np.ndarray):
+        _check_has_directions(steered)
+        found = direction
+    elif direction < 1:
         raise ValueError(f"direction: they are counted from 1, got {direction}.")
-    found = _directions(steered, direction, method, layers, seed)[-1]
+    else:
+        found = _directions(steered, direction, method, layers, seed)[-1]
     moved = [task.edited(np.asarray(points.code), found, strength, layers=layers) for strength in strengths]
     noise = points.noise and tuple(np.repeat(each, len(moved), axis=0) for each in points.noise)
     return latents_of(steered, Points(np.concatenate(moved), noise, np.repeat(points.label, len(moved))))
@@ -223,13 +254,10 @@ def _paths(code: Any, noise: Any, *, styles: bool, **how: Any) -> tuple[Any, Any
 
 def _directions(steered: Steered, count: int, method: str, layers: tuple[int, int] | None, seed: int) -> np.ndarray:
     check_choice("method", method, METHODS)
-    if isinstance(steered.generator.generate.network, task.Solver):
-        raise ValueError(f"{steered.folder}: a flow's latent is noise and has no directions; a GAN and a VAE have.")
+    _check_has_directions(steered)
     if steered.styled is None:
         return np.asarray(_plain_directions(steered, count, method, seed))
-    z = task.draw_latents(jax.random.key(seed), _DRAWN, latent=steered.generator.latent)
-    label = jnp.arange(_DRAWN, dtype=jnp.int32) % max(1, len(steered.generator.classes))
-    w = task.styles_of(steered.styled, z, label)[:, 0]
+    w = _random_styles(steered.styled, steered.generator, seed)
     most = steered.styled.network.dimensions
     _check_count(count, most)
     if method == "principal":
@@ -238,7 +266,24 @@ def _directions(steered: Steered, count: int, method: str, layers: tuple[int, in
         params = steered.styled.variables["params"]
         found = task.factorized_directions(params, count, latent=most, layers=layers)
     vectors = np.asarray(found.vectors)
-    return vectors * np.std(w @ vectors.T, axis=0)[:, None]
+    return vectors * _deviations(w, vectors)[:, None]
+
+
+def _check_has_directions(steered: Steered) -> None:
+    if isinstance(steered.generator.generate.network, task.Solver):
+        raise ValueError(f"{steered.folder}: a flow's latent is noise and has no directions; a GAN and a VAE have.")
+
+
+def _random_styles(styled: task.Styled, generator: Generator, seed: int) -> Any:
+    """Return w of many latents, ``[N, D]``, of all classes alike."""
+    z = task.draw_latents(jax.random.key(seed), _DRAWN, latent=generator.latent)
+    label = jnp.arange(_DRAWN, dtype=jnp.int32) % max(1, len(generator.classes))
+    return task.styles_of(styled, z, label)[:, 0]
+
+
+def _deviations(codes: Any, vectors: Any) -> Any:
+    """Return how far codes deviate along each of the vectors ``[K, D]``."""
+    return np.std(codes @ vectors.T, axis=0)
 
 
 def _plain_directions(steered: Steered, count: int, method: str, seed: int) -> Any:

@@ -11,13 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxart import data as shelf
 from jaxart import io, metrics, models, weights
 from jaxart.arrays import Key, PyTree
 from jaxart.cache import cache_folder
-from jaxart.runs import flow, pictures
+from jaxart.runs import flow, pictures, shared
 from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.runs.options import FlowOptions, StudentOptions
 from jaxart.runs.results import newest_state
@@ -71,9 +70,6 @@ def recipe(options: StudentOptions, facts: Facts) -> Recipe:
         facts: the teacher's.
     """
     taught = _of_teacher(facts)
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, options.learning_rate, warmup_steps=min(_WARM_UP, options.steps // 10), decay_steps=options.steps
-    )
     return task.student(
         flow.network_of(taught, facts),
         features=models.VGG(depth=16, layers=FEATURES),
@@ -81,7 +77,9 @@ def recipe(options: StudentOptions, facts: Facts) -> Recipe:
         looks=options.looks,
         pixel_weight=options.pixel_weight,
         start=functools.partial(_first_params, options, facts["drawings"]),
-        optimizer=optax.adam(rate, b2=0.99),
+        optimizer=shared.cosine_adam(
+            options.learning_rate, options.steps, warm_up=min(_WARM_UP, options.steps // 10), b2=0.99
+        ),
         half_life=options.half_life,
     )
 

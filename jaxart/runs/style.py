@@ -14,6 +14,7 @@ import optax
 from jaxart import data as shelf
 from jaxart import io, models, samples, weights
 from jaxart.arrays import Array, Key, PyTree, is_one_color
+from jaxart.runs import shared
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import AnyStyleOptions, StyleOptions
 from jaxart.tasks import stylize as task
@@ -103,7 +104,7 @@ def recipe(options: StyleOptions, facts: Facts) -> Recipe:
         start=start,
         optimizer=falling_adam(options.learning_rate, options.steps),
         half_life=options.half_life,
-        transform=functools.partial(parts, crop=options.crop),
+        transform=shared.partial(parts, crop=options.crop),
     )
 
 
@@ -243,7 +244,7 @@ def falling_adam(rate: float, steps: int) -> optax.GradientTransformation:
         steps: of the run.
     """
     warm_up = min(_WARM_UP, steps // 20)
-    return optax.adam(optax.warmup_cosine_decay_schedule(rate / (warm_up + 1), rate, warm_up, max(steps, warm_up + 1)))
+    return shared.cosine_adam(rate, steps, warm_up=warm_up, first=rate / (warm_up + 1))
 
 
 def parts(keys: Key, images: Array, *, crop: int) -> jax.Array:

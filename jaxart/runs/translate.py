@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from jaxart import data as shelf
 from jaxart import io, metrics, models, weights
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.data.pictures import open_pictures
+from jaxart.runs import shared
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import TranslateOptions
 from jaxart.tasks import generate
@@ -86,28 +86,24 @@ def recipe(options: TranslateOptions, facts: Facts) -> Recipe:
         facts: of its data.
     """
     del facts
-    return _recipe(options)
-
-
-@functools.lru_cache(maxsize=8)  # equal options share a step, and so its compiled program
-def _recipe(options: TranslateOptions) -> Recipe:
-    shared: dict[str, Any] = {
+    adam = shared.late_adam(options.learning_rate, options.steps)
+    common: dict[str, Any] = {
         "shape": (options.size, options.size, 3),
-        "translator_optimizer": _adam(options),
-        "discriminator_optimizer": _adam(options),
+        "translator_optimizer": adam,
+        "discriminator_optimizer": adam,
         "half_life": options.half_life,
-        "transform": functools.partial(_seen, side=options.size, flip=not options.no_flip),
+        "transform": shared.partial(_seen, side=options.size, flip=not options.no_flip),
     }
     networks = _translator(options), models.PatchDiscriminator(options.width, options.halvings, options.norm)
     if options.method == "pix2pix":
-        return task.pix2pix(*networks, pixel_weight=options.pixel_weight, **shared)
+        return task.pix2pix(*networks, pixel_weight=options.pixel_weight, **common)
     if options.method == "cyclic-vae":
-        shared |= {"cycle_weight": options.cycle_weight, "divergence_weight": options.divergence_weight}
-        return task.cyclic_vae(*networks, reconstruction_weight=options.reconstruction_weight, **shared)
-    shared["identity_weight"] = _identity_weight(options)
+        common |= {"cycle_weight": options.cycle_weight, "divergence_weight": options.divergence_weight}
+        return task.cyclic_vae(*networks, reconstruction_weight=options.reconstruction_weight, **common)
+    common["identity_weight"] = _identity_weight(options)
     if options.method == "cut":
-        return task.cut(*networks, contrast_weight=options.contrast_weight, patches=options.patches, **shared)
-    return task.cyclegan(*networks, cycle_weight=options.cycle_weight, pool=options.pool, **shared)
+        return task.cut(*networks, contrast_weight=options.contrast_weight, patches=options.patches, **common)
+    return task.cyclegan(*networks, cycle_weight=options.cycle_weight, pool=options.pool, **common)
 
 
 def batches(
@@ -259,13 +255,6 @@ def _translator(options: TranslateOptions) -> models.Translator:
 
 def _identity_weight(options: TranslateOptions) -> float:
     return _IDENTITY[options.method] if options.identity_weight is None else options.identity_weight
-
-
-def _adam(options: TranslateOptions) -> optax.GradientTransformation:
-    """Return Adam with a rate that stays for half of the steps and then falls to 0 on a line."""
-    half = options.steps // 2
-    rate = optax.linear_schedule(options.learning_rate, 0.0, max(1, options.steps - half), half)
-    return optax.adam(rate, b1=0.5, b2=0.999)
 
 
 def _seen(keys: Key, images: Array, *, side: int, flip: bool) -> jax.Array:

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import optax
-
 from jaxart import data as shelf
 from jaxart import models
 from jaxart.arrays import Key, PyTree
-from jaxart.runs import painting, pictures
+from jaxart.runs import painting, pictures, shared
 from jaxart.runs.kind import Facts, Generator, Trained
 from jaxart.runs.options import VaeOptions
 from jaxart.tasks import generate as task
@@ -27,12 +25,11 @@ def recipe(options: VaeOptions, facts: Facts) -> Recipe:
     Raises:
         ValueError: another painting than the one the run began with.
     """
-    rate = optax.cosine_decay_schedule(options.learning_rate, options.steps, alpha=0.1)
     return task.vae(
         *_networks(options, facts),
         shape=(options.size, options.size, options.channels),
         latent=options.latent,
-        optimizer=optax.adam(rate),
+        optimizer=shared.cosine_adam(options.learning_rate, options.steps, end=0.1),
         half_life=options.half_life,
         transform=pictures.transform_of(options),
         style=painting.asked(options, facts),
@@ -65,6 +62,6 @@ sample, score, export = pictures.uses_of(generator)
 
 
 def _networks(options: VaeOptions, facts: Facts) -> tuple[Any, Any]:
-    shared: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
-    encoder = models.VAEEncoder(latent=options.latent, **shared)
-    return encoder, models.VAEDecoder(size=options.size, channels=options.channels, **shared)
+    sizes: dict[str, Any] = {"width": options.width, "classes": len(pictures.learned_classes(options, facts))}
+    encoder = models.VAEEncoder(latent=options.latent, **sizes)
+    return encoder, models.VAEDecoder(size=options.size, channels=options.channels, **sizes)

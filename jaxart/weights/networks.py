@@ -13,7 +13,7 @@ from jaxart.arrays import PyTree
 from jaxart.weights.readers import WeightsError, in_one_order
 
 FORMAT = "jaxart network 1"
-SHIPPED = ("styles", "any_style")
+SHIPPED = ("styles", "any_style", "icons")
 
 
 class Network(NamedTuple):
@@ -34,14 +34,15 @@ def shipped(name: str) -> Path:
 
 
 def network_file(path: str | Path | None, *, default: str) -> Path:
-    """Return the file that a path speaks of: where it is none, a network of the package by its name.
+    """Return the file that a path speaks of: where nothing is there, a network of the package by its name.
 
     Args:
-        path: of a file, or a name; None for the default.
+        path: of a file, or one of `SHIPPED`; None for the default, whatever is there.
         default: one of `SHIPPED`.
     """
-    path = Path(default if path is None else path)
-    return shipped(path.name) if path.name in SHIPPED and not path.is_file() else path
+    if path is None:
+        return shipped(default)
+    return shipped(str(path)) if str(path) in SHIPPED and not Path(path).exists() else Path(path)
 
 
 def network_bytes(network: Network) -> bytes:
