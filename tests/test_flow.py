@@ -31,6 +31,10 @@ class Linear(NamedTuple):
     r: float
     shift: float = 0.0
 
+    @property
+    def scale(self):
+        return self.r
+
     def apply(self, variables, x, time, label):
         t = time.reshape(-1, 1, 1, 1)
         mean = jnp.where(label == 1, self.shift, 0.0).reshape(-1, 1, 1, 1)
@@ -229,6 +233,20 @@ class TestSolver:
             made = draw(solver, self.Z, [1, 1, 0, 2])  # 2 stands for none, which Linear takes for class 0
             np.testing.assert_allclose(made[:2].mean() - self.Z[:2].mean(), 0.2 * guidance, atol=0.02)
             np.testing.assert_allclose(made[2:].reshape(2, 16), self.Z[2:], atol=0.03)
+
+    def test_autoguidance_goes_beyond_the_linear_guess_in_the_second_half_of_the_way(self):
+        network, noise, labels = Linear(0.5, shift=0.4), self.Z.reshape(4, 4, 4, 1), np.ones(4, np.int32)
+
+        def velocity(x, time):
+            return network.apply({"params": 0.0}, x, jnp.full(4, time), labels)
+
+        half = noise + 0.5 * velocity(noise, 0.0)
+        guess = models.linear_velocity(half, jnp.full(4, 0.5), scale=0.5)
+        expected = half + 0.5 * (velocity(half, 0.5) + 0.7 * (velocity(half, 0.5) - guess))
+        solver = generate.Solver(network, (4, 4, 1), steps=2, heun=False, autoguidance=0.7)
+        np.testing.assert_allclose(draw(solver, self.Z, labels), expected, atol=1e-5)
+        exact = solver._replace(autoguidance=0.0)
+        np.testing.assert_allclose(draw(solver, self.Z), draw(exact, self.Z), atol=1e-5)  # nothing is missing in it
 
     def test_a_picture_depends_on_its_latent_alone(self):
         solver = generate.Solver(Linear(0.5), (4, 4, 1), 3, repeats=3, adjust=(generate.keep_outside,))

@@ -58,6 +58,9 @@ class Guide:
     guidance: Annotated[
         float | None, Parameter(group=_GUIDE, help="With classes: more draws what is more typical of them. [the run's]")
     ] = None
+    autoguidance: Annotated[
+        float | None, Parameter(group=_GUIDE, help="More draws clearer and less varied. [the run's]")
+    ] = None
     like: Annotated[Path | None, Parameter(group=_GUIDE, help="A picture to be varied.")] = None
     strength: Annotated[float, Parameter(group=_GUIDE, help="How much of it is made anew, above 0, up to 1.")] = 0.5
     fill: Annotated[Path | None, Parameter(group=_GUIDE, help="A picture to be filled where the mask is white.")] = None
@@ -283,6 +286,7 @@ def _guidance(guide: Guide) -> "Guidance | None":
     return runs.Guidance(
         steps=guide.steps,
         weight=guide.guidance,
+        autoguidance=guide.autoguidance,
         picture=picture,
         strength=guide.strength,
         mask=mask,

@@ -15,7 +15,7 @@ from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
 from jaxart.models.stylenet import ManyStyleNet
 from jaxart.models.translator import PatchDiscriminator, PatchHeads, Translator
-from jaxart.models.unet import UNet, VelocityNet
+from jaxart.models.unet import UNet, VelocityNet, linear_velocity
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
 
@@ -42,6 +42,7 @@ __all__ = [
     "VAEDecoder",
     "VAEEncoder",
     "VelocityNet",
+    "linear_velocity",
     "truncated",
     "vgg_depth",
     "vgg_halo",

@@ -220,10 +220,9 @@ class VelocityNet(nn.Module):
             dtype=self.dtype,
             name="unet",
         )
-        t, power = time.reshape(-1, 1, 1, 1), self.scale**2
-        noise = jax.lax.rsqrt((1 - t) ** 2 + t**2 * power)
+        noise = _inverse_deviation(time, self.scale)
         missing = network(x * noise, jax.nn.silu(self._condition(time, label)))
-        return (t * power - (1 - t)) * noise**2 * x + self.scale * noise * missing
+        return linear_velocity(x, time, scale=self.scale) + self.scale * noise * missing
 
     def _condition(self, time: Array, label: Array | None) -> jax.Array:
         inner = 4 * self.width
@@ -234,6 +233,23 @@ class VelocityNet(nn.Module):
             table = self.param("class", nn.initializers.normal(1.0), (self.classes + 1, inner))
             condition = condition + table[label]
         return Dense(inner, initializer=_LINEAR, name="time2")(jax.nn.silu(condition))
+
+
+def linear_velocity(x: Array, time: Array, *, scale: float) -> jax.Array:
+    """Return the best linear guess of where noisy pictures are heading, which knows nothing of them but their root mean square.
+
+    Args:
+        x: ``(1 - t) noise + t picture``, ``[B, S, S, C]``.
+        time: t, ``[B]`` in [0, 1].
+        scale: root mean square of pictures.
+    """
+    t = time.reshape(-1, 1, 1, 1)
+    return (t * scale**2 - (1 - t)) * _inverse_deviation(time, scale) ** 2 * x
+
+
+def _inverse_deviation(time: Array, scale: float) -> jax.Array:
+    t = time.reshape(-1, 1, 1, 1)
+    return jax.lax.rsqrt((1 - t) ** 2 + t**2 * scale**2)
 
 
 def time_waves(time: Array, count: int) -> jax.Array:

@@ -103,6 +103,7 @@ def model_of(trained: Trained) -> task.FlowModel:
         shape_of(options),
         steps=options.sampling_steps,
         guidance=options.guidance,
+        autoguidance=options.autoguidance,
         classes=len(classes),
     )
     return task.FlowModel(solver, trained.state.average, classes, options.fit)

@@ -28,6 +28,7 @@ def with_guidance(solver: task.Solver, params: PyTree, guidance: Guidance, *, fi
     solver = solver._replace(
         steps=solver.steps if guidance.steps is None else guidance.steps,
         guidance=solver.guidance if guidance.weight is None else guidance.weight,
+        autoguidance=solver.autoguidance if guidance.autoguidance is None else guidance.autoguidance,
     )
     adjusts: list[tuple[task.Adjust, Any]] = []
     start: Any = None

@@ -172,6 +172,12 @@ class FlowOptions(GeneratorOptions):
     guidance: Annotated[
         float, Option("With classes: 1 draws them as they are, more draws what is most typical of them.")
     ] = 1.5
+    autoguidance: Annotated[
+        float,
+        Option(
+            "How much clearer it draws than it has learned to, and less varied; 0 draws as it has learned.", before=0.0
+        ),
+    ] = 0.3
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,9 @@ def network(trained: Trained) -> weights.Network:
 def model_of(trained: Trained) -> task.FlowModel:
     """Return the flow of the averaged network, with the solver of a student."""
     model = flow.model_of(Trained(_of_teacher(trained.facts), trained.facts, trained.state))
-    return model._replace(solver=model.solver._replace(steps=trained.options.looks, guidance=1.0, heun=False))
+    return model._replace(
+        solver=model.solver._replace(steps=trained.options.looks, guidance=1.0, autoguidance=0.0, heun=False)
+    )
 
 
 sample, score, export = pictures.uses_of(generator)

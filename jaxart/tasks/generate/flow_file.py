@@ -52,6 +52,7 @@ def as_network(model: FlowModel) -> weights.Network:
         "fit": model.fit,
         "steps": solver.steps,
         "guidance": solver.guidance,
+        "autoguidance": solver.autoguidance,
         "heun": solver.heun,
     }
     return weights.Network(model.params, about)
@@ -85,7 +86,13 @@ def load_flow(path: str | Path) -> FlowModel:
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, like["params"]):
         raise weights.WeightsError(f"{name}: its layers are not those of the flow that it describes.")
     solver = Solver(
-        network, shape, about["steps"], guidance=about["guidance"], classes=len(about["classes"]), heun=about["heun"]
+        network,
+        shape,
+        about["steps"],
+        guidance=about["guidance"],
+        classes=len(about["classes"]),
+        autoguidance=about.get("autoguidance", 0.0),
+        heun=about["heun"],
     )
     return FlowModel(solver, params, tuple(about["classes"]), about["fit"])
 
@@ -101,6 +108,7 @@ def _check(name: str, about: dict[str, Any]) -> None:
         "classes": isinstance(named, list) and all(isinstance(each, str) for each in named),
         "scale": isinstance(about.get("scale"), float) and 0 < about["scale"] <= 1,
         "guidance": isinstance(about.get("guidance"), (int, float)),
+        "autoguidance": isinstance(about.get("autoguidance", 0.0), (int, float)),
         "heun": isinstance(about.get("heun"), bool),
         "fit": about.get("fit") in ("crop", "pad"),
     }
