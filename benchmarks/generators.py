@@ -61,6 +61,8 @@ def trained(name: str, arguments: argparse.Namespace) -> tuple[runs.Run, float]:
     else:
         kind, options = MODELS[name]
         shared = {"size": arguments.size, "conditional": arguments.conditional, "channels": arguments.channels}
+        if kind == "flow" and arguments.autoguidance is not None:
+            shared["autoguidance"] = arguments.autoguidance
         options = dataclasses.replace(options, **shared)
         each = seconds_per_step(kind, arguments.data, folder, options)
         steps = round(60 * arguments.minutes / each)
@@ -103,6 +105,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--count", type=int, default=1000, help="pictures made for the scores")
+    parser.add_argument("--autoguidance", type=float, help="of the flow, see autoguidance.py")
     parser.add_argument("--conditional", action="store_true")
     parser.add_argument("--only", nargs="*", default=list(MODELS), choices=list(MODELS))
     arguments = parser.parse_args()

@@ -59,7 +59,8 @@ class Guide:
         float | None, Parameter(group=_GUIDE, help="With classes: more draws what is more typical of them. [the run's]")
     ] = None
     autoguidance: Annotated[
-        float | None, Parameter(group=_GUIDE, help="More draws clearer and less varied. [the run's]")
+        float | None,
+        Parameter(group=_GUIDE, help="More draws clearer: 0.5 for drawings on white, less for paintings. [the run's]"),
     ] = None
     like: Annotated[Path | None, Parameter(group=_GUIDE, help="A picture to be varied.")] = None
     strength: Annotated[float, Parameter(group=_GUIDE, help="How much of it is made anew, above 0, up to 1.")] = 0.5

@@ -60,7 +60,7 @@ class Guidance(NamedTuple):
     Fields:
         steps: of the way from noise to a picture; None for the run's.
         weight: how much more a picture is of its class than of any; None for the run's.
-        autoguidance: how much clearer than the network says, and less varied; None for the run's.
+        autoguidance: how much clearer than the network says; None for the run's.
         picture: to be varied, or filled where `mask` says.
         strength: from 0 to 1, how much of `picture` is made anew; with a mask it is not looked at.
         mask: ``[H, W, 1]`` of the picture's shape: 1 where it is to be filled, 0 where it stays as it is.
