@@ -15,6 +15,7 @@ import optax
 import pytest
 
 from jaxart import cli, data, io, losses, metrics, models, runs, weights
+from jaxart.runs import shared
 from jaxart.runs import translate as kind
 from jaxart.tasks import generate
 from jaxart.tasks import translate as task
@@ -568,7 +569,7 @@ def test_a_pair_that_cannot_be_read_is_named(folders, tmp_path):
 
 
 def test_the_rate_stays_and_then_falls_to_nothing():
-    adam, params = kind._adam(dataclasses.replace(OPTIONS, steps=10, learning_rate=0.5)), jnp.zeros(())
+    adam, params = shared.late_adam(0.5, 10), jnp.zeros(())
     state, steps = adam.init(params), []
     for _ in range(11):
         update, state = adam.update(jnp.ones(()), state)
