@@ -161,7 +161,7 @@ def edit(
     if labels:
         chosen = (runs.labeled_direction(opened, labels, seed=seed),)
     moved = [
-        moved for each in chosen for moved in runs.edit(opened, given, each, strength, method=method, layers=layers)
+        place for each in chosen for place in runs.edit(opened, given, each, strength, method=method, layers=layers)
     ]
     io.write(output, io.grid(runs.paint(opened, moved)[..., :3], columns=len(strength)))
     if save is not None:
