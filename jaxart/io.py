@@ -37,6 +37,13 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
 
 
+class Mask(NamedTuple):
+    """A mask file: numbers ``values [H, W]`` or colors ``[H, W, C]``, and the colors ``palette [K, 3]`` of its numbers if it has any."""
+
+    values: np.ndarray
+    palette: np.ndarray | None = None
+
+
 def read(path: str | Path) -> np.ndarray:
     """Read a picture as float32 sRGB ``[H, W, 3]`` in [0, 1], composited on white where it is transparent.
 
@@ -106,6 +113,69 @@ def decode(stream: BinaryIO, name: str) -> Picture:
     with _opened(stream, name) as image:
         _check_memory(image.size, name)
         return _decode(image, stream, name)
+
+
+def decode_mask(stream: BinaryIO, name: str) -> Mask:
+    """Read a mask from an open PNG as it is: numbers of a gray or palette file, or colors; nothing is converted.
+
+    Args:
+        stream: binary, seekable.
+        name: what the mask is called in messages.
+
+    Returns:
+        A `Mask` of uint8; numbers of 16 bits are kept, and so is alpha, as a last channel.
+
+    Raises:
+        ImageError: not a PNG, damaged, or colors of 16 bits.
+    """
+    with _opened(stream, name) as image:
+        if image.format != "PNG":
+            raise ImageError(f"{name}: is {image.format}, which may blur labels; expected a mask as PNG.")
+        _check_memory(image.size, name)
+        values = np.asarray(image)
+        if image.mode == "RGB" and _png_depth(stream) == 16:
+            raise ImageError(f"{name}: has colors of 16 bits; expected a mask of 8.")
+        colors = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if image.mode == "P" else None
+        return Mask(values.astype(np.uint8) if values.dtype == bool else values, colors)
+
+
+def write_mask(path: str | Path, values: np.ndarray, palette: np.ndarray) -> Path:
+    """Write numbers as a palette PNG, atomically.
+
+    Args:
+        path: .png, in an existing folder.
+        values: uint8 ``[H, W]``.
+        palette: uint8 ``[K, 3]``, colors of the numbers 0, 1, ...; K is at most 256.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImageError: another extension, or no such folder.
+    """
+    path = check_writable(path, suffixes=(".png",))
+    image = pillow.fromarray(np.ascontiguousarray(values, np.uint8)).convert("L")
+    image.putpalette(np.ascontiguousarray(palette, np.uint8).tobytes())
+    with replacing(path) as partial:
+        image.save(partial, format="PNG", optimize=True)
+    return path
+
+
+def upright_size(stream: BinaryIO, name: str) -> tuple[int, int]:
+    """Return (height, width) of a picture as `decode` turns it; nothing is decoded, and the stream is wound back.
+
+    Args:
+        stream: binary, seekable.
+        name: what the picture is called in messages.
+
+    Raises:
+        ImageError: not a picture.
+    """
+    with _opened(stream, name) as image:
+        told = image.format != "PNG" or "exif" in image.info  # a PNG would be decoded to look for more
+        turned = told and image.getexif().get(0x0112, 1) >= 5
+        stream.seek(0)
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def dimensions(stream: BinaryIO, name: str) -> tuple[int, int]:
@@ -459,7 +529,8 @@ def square(pixels: np.ndarray, size: int, *, fit: str = "crop") -> np.ndarray:
     Args:
         pixels: uint8 ``[H, W, C]``; C is 1 (gray), 3 (RGB) or 4 (RGBA).
         size: side of the result in pixels.
-        fit: "crop" keeps the central square; "pad" keeps everything, centered on white (transparent with alpha).
+        fit: "crop" keeps the central square; "pad" keeps everything, centered on white (transparent with alpha); "stretch" keeps
+            everything and no proportions.
 
     Returns:
         uint8 ``[size, size, C]``.
@@ -474,6 +545,8 @@ def square(pixels: np.ndarray, size: int, *, fit: str = "crop") -> np.ndarray:
         left, top = (width - side) // 2, (height - side) // 2
         cut = image.crop((left, top, left + side, top + side))  # a box of resize would let in what is around it
         return np.asarray(cut.resize((size, size), pillow.Resampling.LANCZOS)).reshape(size, size, channels)
+    if fit == "stretch":
+        return np.asarray(image.resize((size, size), pillow.Resampling.LANCZOS)).reshape(size, size, channels)
     scale = size / max(height, width)
     inner = np.asarray(
         image.resize((max(1, round(width * scale)), max(1, round(height * scale))), pillow.Resampling.LANCZOS)

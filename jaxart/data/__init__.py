@@ -19,49 +19,94 @@ from jaxart.data.augmentation import (
     translate,
     vertical_flip,
 )
+from jaxart.data.balance import (
+    augment_some,
+    augmentation_probabilities,
+    class_counts,
+    class_shares,
+    effective_number_weights,
+    inverse_weights,
+    positive_weights,
+    resampling_weights,
+)
 from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take, with_columns
-from jaxart.data.samplers import Order, Sampler, balanced, mixture, shuffled, weighted
+from jaxart.data.mask_classes import IGNORED, MaskClasses, class_colors, hex_color, read_mask_classes
+from jaxart.data.masks import (
+    GEOMETRIC,
+    augment_pairs,
+    load_masks,
+    load_named_pictures,
+    pair_masks,
+    read_masks,
+    with_mask_classes,
+)
+from jaxart.data.mixing import cutmix, mixup, mixup_or_cutmix, random_erasing
+from jaxart.data.samplers import Order, Sampler, balanced, mixture, shuffled, weighted, within
 from jaxart.data.shape import Shape, shaped, with_channels
 from jaxart.data.sources import load
-from jaxart.data.splits import split_by_group, split_by_time, split_randomly
+from jaxart.data.splits import split_by_group, split_by_label, split_by_time, split_randomly
 from jaxart.data.stream import batches
 from jaxart.data.tables import load_table
 
 __all__ = [
     "ADAPTIVE_GROUPS",
     "AUGMENTATIONS",
+    "GEOMETRIC",
+    "IGNORED",
     "POLICIES",
     "Adaptive",
     "Batch",
     "Dataset",
+    "MaskClasses",
     "Order",
     "Sampler",
     "Shape",
     "adaptive_augment",
     "as_classes",
     "augment",
+    "augment_pairs",
+    "augment_some",
+    "augmentation_probabilities",
     "balanced",
     "batches",
     "brightness",
+    "class_colors",
+    "class_counts",
+    "class_shares",
     "concatenate",
     "contrast",
     "crop",
+    "cutmix",
     "cutout",
     "diff_augment",
     "digest",
+    "effective_number_weights",
     "from_arrays",
+    "hex_color",
     "horizontal_flip",
     "hue",
+    "inverse_weights",
     "load",
+    "load_masks",
+    "load_named_pictures",
     "load_table",
     "mixture",
+    "mixup",
+    "mixup_or_cutmix",
     "noise",
+    "pair_masks",
+    "positive_weights",
     "quarter_turn",
+    "random_erasing",
+    "read_mask_classes",
+    "read_masks",
+    "resampling_weights",
     "rotate",
     "saturation",
     "shaped",
     "shuffled",
     "split_by_group",
+    "split_by_label",
     "split_by_time",
     "split_randomly",
     "start_adaptive",
@@ -72,4 +117,6 @@ __all__ = [
     "weighted",
     "with_channels",
     "with_columns",
+    "with_mask_classes",
+    "within",
 ]

@@ -127,6 +127,33 @@ def mixture(groups: Sequence[int] | np.ndarray, shares: Sequence[int]) -> Sample
     return _mixture("groups", np.asarray(groups), shares, [str(number) for number in range(len(shares))])
 
 
+def within(rows: Sequence[int] | np.ndarray, sampler: Sampler = shuffled) -> Sampler:
+    """Take some of the examples alone, such as one part of a split, in the order of a sampler of that many.
+
+    Args:
+        rows: ``[M]``, their numbers.
+        sampler: of M examples.
+
+    Raises:
+        ValueError: no rows; or, when batches begin, a number that is no example.
+
+    >>> import jax
+    >>> sorted(within([2, 5, 7])(jax.random.key(0), 8)(0, 3).tolist())
+    [2, 5, 7]
+    """
+    chosen = np.asarray(rows)
+    if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
+        raise ValueError(f"rows: expected whole numbers [M], at least one, got {chosen.dtype} {list(chosen.shape)}.")
+
+    def made(key: Key, count: int) -> Order:
+        if chosen.min() < 0 or chosen.max() >= count:
+            raise ValueError(f"rows: expected numbers from 0 to {count - 1}, got {chosen.min()} to {chosen.max()}.")
+        order = sampler(key, len(chosen))
+        return lambda start, stop: chosen[order(start, stop)]
+
+    return made
+
+
 def _mixture(name: str, groups: np.ndarray, shares: Sequence[int], names: Sequence[str]) -> Sampler:
     members, parts = _members(name, groups, shares, names)
     slots = np.repeat(np.arange(len(parts)), parts)  # the group of each place in a block

@@ -8,7 +8,7 @@ from jaxart import io
 
 
 class Shape(NamedTuple):
-    """What pictures are brought to: ``[size, size, channels]``, by "crop" or "pad"."""
+    """What pictures are brought to: ``[size, size, channels]``, by "crop", "pad" or "stretch"."""
 
     size: int
     channels: int

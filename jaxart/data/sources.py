@@ -14,7 +14,7 @@ from jaxart.data.decoding import decode, decode_once
 from jaxart.data.pictures import open_pictures
 from jaxart.data.shape import Shape, shaped_arrays, with_channels
 
-FITS = ("crop", "pad")
+FITS = ("crop", "pad", "stretch")
 SPLITS = ("train", "test")
 CHANNELS = (1, 3, 4)
 _PICTURE_SIZE = 64  # pixels, where none is asked for
@@ -34,10 +34,10 @@ def load(
 ) -> Dataset:
     """Read a dataset of pictures: a folder, an archive, or a file of arrays.
 
-    Pictures are cropped to the central square, or padded with white to one, and resized with Lanczos' filter, antialiased; transparent
-    parts stand before white unless `channels` is 4. Arrays larger than `size` are treated likewise, smaller ones are not enlarged but
-    padded with zeros on all sides (28 to 32 pixels: two on each). Pictures are decoded once and kept in ``data`` in the cache folder.
-    Classes with a single picture are warned of, and pictures beside the folders of others, which leave all without a class.
+    Pictures are cropped to the central square, padded with white to one, or stretched, and resized with Lanczos' filter, antialiased;
+    transparent parts stand before white unless `channels` is 4. Arrays larger than `size` are treated likewise, smaller ones are not
+    enlarged but padded with zeros on all sides (28 to 32 pixels: two on each). Pictures are decoded once and kept in ``data`` in the cache
+    folder. Classes with a single picture are warned of, and pictures beside the folders of others, which leave all without a class.
 
     Args:
         path: a folder or .zip of pictures, whose subfolders are classes; .npz (arrays "images" and perhaps "labels") or .npy, floats in
@@ -45,7 +45,7 @@ def load(
             ``train-labels-idx1-ubyte.gz`` beside it) or a folder of them.
         size: side in pixels. None keeps that of arrays and is 64 for pictures.
         channels: 1 (luminance), 3 (RGB) or 4 (RGBA).
-        fit: "crop" or "pad".
+        fit: "crop", "pad" or "stretch".
         labels: a CSV file with the columns file (its path below `path`) and label, instead of subfolders. Other files are left out.
         columns: others to read of that CSV file, which then need have no label, or of an .npz: prices, years, names. What is all numbers
             in a CSV becomes numbers, the rest text. Those of a CSV cannot be named "image" or "label".

@@ -67,6 +67,65 @@ def split_by_group(key: Key, groups: Sequence | np.ndarray, parts: Sequence[floa
     return _cut(ranks[numbers], parts)
 
 
+def split_by_label(
+    key: Key, labels: Sequence | np.ndarray, parts: Sequence[float], *, groups: Sequence | np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
+    """Split each class at random in the same proportions, so that rare classes are in all parts; a class of fewer groups than parts
+    gives to the first parts.
+
+    Args:
+        key: typed key.
+        labels: ``[N]``, names or whole numbers.
+        parts: fractions, see above.
+        groups: ``[N]``, names or whole numbers: examples of one group stay together, with the class of the first of them. By default
+            each example is its own.
+
+    Returns:
+        For each part the indices of its examples, ascending.
+
+    Raises:
+        ValueError: labels or groups of another type or number, parts that are no fractions or do not sum to 1, or one that is left without
+            examples.
+
+    >>> import jax
+    >>> train, test = split_by_label(jax.random.key(0), ["rare"] * 4 + ["frequent"] * 8, (0.75, 0.25))
+    >>> len(train), len(test), sum(test < 4)
+    (9, 3, 1)
+    """
+    names = np.asarray(labels)
+    kept = np.arange(len(names)) if groups is None else np.asarray(groups)
+    for name, values in (("labels", names), ("groups", kept)):
+        if values.ndim != 1 or values.dtype.kind not in "biuU" or len(values) != len(names) or not len(values):
+            raise ValueError(f"{name}: expected names or whole numbers [N], got {values.dtype} {list(values.shape)}.")
+    found, first, numbers = np.unique(kept, return_index=True, return_inverse=True)
+    shares = np.asarray(parts)
+    if shares.dtype.kind != "f":
+        raise ValueError(f"parts: expected fractions, got {list(parts)}.")
+    _ends(parts, len(names))
+    words = key_words(key)
+    drawn = np.array([hashlib.sha256(repr((words, str(value))).encode()).hexdigest() for value in found])
+    part_of = np.empty(len(found), np.int64)
+    for name in np.unique(names):
+        own = np.flatnonzero(names[first] == name)
+        own = own[np.argsort(drawn[own], kind="stable")]
+        part_of[own] = _parts_of(shares, len(own))
+    indices = tuple(np.flatnonzero(part_of[numbers] == part) for part in range(len(parts)))
+    if not all(len(each) for each in indices):
+        raise ValueError(f"parts: expected {list(parts)} with examples in each, got {[len(each) for each in indices]}.")
+    return indices
+
+
+def _parts_of(shares: np.ndarray, count: int) -> np.ndarray:
+    """Return the part of each of `count` groups in order: as many as its share, rounded, and at least one where there are enough."""
+    sizes = np.floor(shares * count).astype(int)
+    order = np.argsort(sizes - shares * count, kind="stable")  # the largest remainders first
+    sizes[order[: count - sizes.sum()]] += 1
+    for empty in np.flatnonzero(sizes == 0) if count >= len(shares) else ():
+        sizes[sizes.argmax()] -= 1
+        sizes[empty] += 1
+    return np.repeat(np.arange(len(shares)), sizes)
+
+
 def split_by_time(times: Sequence | np.ndarray, parts: Sequence[float]) -> tuple[np.ndarray, ...]:
     """Split into past and future: every example of a part is earlier than all of the next, and equal times stay together.
 

@@ -14,7 +14,20 @@ from jaxart.losses.adversarial import (
     interleave,
 )
 from jaxart.losses.contrastive import patch_contrast
+from jaxart.losses.label import (
+    asymmetric,
+    binary_cross_entropy,
+    binary_focal,
+    cross_entropy,
+    elastic_penalty,
+    focal,
+    logit_adjustment,
+    one_vs_all,
+    soft_dice,
+    squared_error,
+)
 from jaxart.losses.latent import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
+from jaxart.losses.pairs import class_pairs, coupled_probabilities, one_vs_one, votes
 from jaxart.losses.perceptual import content_of_layers, style_of_layers, targets_of_layers
 from jaxart.losses.pixel import content, content_map
 from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
@@ -74,13 +87,21 @@ __all__ = [
     "SlicedTarget",
     "StyleLoss",
     "adain",
+    "asymmetric",
     "bernoulli_log_likelihood",
+    "binary_cross_entropy",
+    "binary_focal",
     "blend",
+    "class_pairs",
     "content",
     "content_map",
     "content_of_layers",
+    "coupled_probabilities",
+    "cross_entropy",
     "deinterleave",
     "divide_moments",
+    "elastic_penalty",
+    "focal",
     "gaussian_log_likelihood",
     "gaussian_target",
     "gradient_norm_penalty",
@@ -92,17 +113,23 @@ __all__ = [
     "histogram_target",
     "interleave",
     "kl_to_standard_normal",
+    "logit_adjustment",
     "moment_sums",
     "moments",
     "nearest_patches",
     "nine_point_map",
+    "one_vs_all",
+    "one_vs_one",
     "patch_contrast",
     "self_similarity",
     "sliced_target",
     "sliced_wasserstein",
+    "soft_dice",
+    "squared_error",
     "style_of_layers",
     "targets_of_layers",
     "total_variation",
     "total_variation_nine_point",
+    "votes",
     "wasserstein",
 ]

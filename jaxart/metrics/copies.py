@@ -67,6 +67,52 @@ def nearest_pictures(made: np.ndarray, known: np.ndarray, *, chunk: int = 4096) 
     return Nearest(np.argmin(squared, axis=1), ratio)
 
 
+def duplicate_groups(pictures: np.ndarray, *, chunk: int = 1024) -> np.ndarray:
+    """Put pictures of one work together: those whose nearest other picture is a copy of it by the measure of `nearest_pictures`.
+
+    A split by these groups keeps copies of a picture from being on both sides. Details of a work are not found.
+
+    Args:
+        pictures: ``[N, S, S, C]``, uint8 or in [0, 1].
+        chunk: pictures that are compared with all at once.
+
+    Returns:
+        int32 ``[N]``: the number of the group of each picture, that of its first one.
+
+    >>> pictures = np.random.default_rng(0).random((40, 16, 16, 3))
+    >>> duplicate_groups(np.concatenate([pictures, pictures[5:6, :, ::-1]]))[[4, 5, 40]].tolist()
+    [4, 5, 5]
+    """
+    count = len(pictures)
+    groups = np.arange(count, dtype=np.int32)
+    thumbnails = _thumbnails(pictures, chunk)
+    flat = thumbnails.reshape(count, -1)
+    sizes, most = np.sum(flat**2, axis=1), min(_NEXT + 1, count - 1)
+    for start in range(0, count if count > 2 else 0, chunk):
+        some = thumbnails[start : start + chunk]
+        views = _views(some)
+        squared = np.min([sizes[None] - 2 * view @ flat.T for view in views], axis=0)
+        squared = np.maximum(squared + sizes[start : start + len(some), None], 0)
+        squared[np.arange(len(some)), start + np.arange(len(some))] = np.inf
+        nearest = np.argmin(squared, axis=1)
+        near = np.sqrt(np.sort(np.partition(squared, most - 1, axis=1)[:, :most], axis=1))
+        following = np.mean(near[:, 1:], axis=1)
+        for row in np.flatnonzero(near[:, 0] < _COPY * following + 1e-4):
+            _join(groups, start + int(row), int(nearest[row]))
+    return np.array([_first(groups, each) for each in range(count)], np.int32)
+
+
+def _first(groups: np.ndarray, each: int) -> int:
+    while groups[each] != each:
+        each = groups[each]
+    return int(each)
+
+
+def _join(groups: np.ndarray, one: int, other: int) -> None:
+    first, second = sorted((_first(groups, one), _first(groups, other)))
+    groups[second] = first
+
+
 def _thumbnails(pictures: np.ndarray, chunk: int) -> np.ndarray:
     """Return the gray means of 16 x 16 parts, ``[N, 16, 16]`` in [0, 1]."""
     parts = _parts(np.shape(pictures)[1])

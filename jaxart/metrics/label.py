@@ -23,8 +23,12 @@ class ClassCoverage(NamedTuple):
     reverse_kl: float
 
 
-def _labels(labels: Samples, classes: int) -> np.ndarray:
-    """Return labels as int64 ``[N]`` in [0, classes).
+def check_labels(labels: Samples, classes: int) -> np.ndarray:
+    """Return labels as int64 ``[N]``; raise if they are not numbers of classes.
+
+    Args:
+        labels: integers ``[N]``.
+        classes: how many.
 
     Raises:
         ValueError: another rank, no examples, not integers, or out of range.
@@ -56,7 +60,7 @@ def accuracy(logits: Samples, labels: Samples) -> float:
     Reference: Ravuri and Vinyals, Classification Accuracy Score for Conditional Generative Models, 2019.
     """
     scores = check_features("logits", logits)
-    expected = _labels(labels, scores.shape[1])
+    expected = check_labels(labels, scores.shape[1])
     if len(expected) != len(scores):
         raise ValueError(f"accuracy: expected one label per row of logits, got {len(expected)} for {len(scores)}.")
     return float(np.mean(scores.argmax(axis=1) == expected))
@@ -77,7 +81,7 @@ def class_coverage(labels: Samples, classes: int, *, shares: Samples | None = No
         >>> class_coverage(np.array([0, 1, 2, 2, 1, 0]), 3)
         ClassCoverage(classes=3, reverse_kl=0.0)
     """
-    counts = np.bincount(_labels(labels, classes), minlength=classes)
+    counts = np.bincount(check_labels(labels, classes), minlength=classes)
     expected = np.ones(classes) if shares is None else np.asarray(shares, np.float64)
     if expected.shape != (classes,) or not (np.isfinite(expected) & (expected > 0)).all():
         raise ValueError(f"shares: expected {classes} positive numbers, got {expected}.")
