@@ -16,7 +16,7 @@ ROOT = Path(jaxart.__file__).parent
 LAYERS = {
     0: ("arrays", "cache", "memory", "samples", "version"),
     1: ("image", "color", "io", "ops"),
-    2: ("losses", "metrics", "weights", "models", "data", "training"),
+    2: ("losses", "metrics", "explain", "weights", "models", "data", "training"),
     3: ("tasks",),
     4: ("runs",),
     5: ("cli",),
