@@ -11,13 +11,18 @@ from jaxart.models.gan import (
     SNGANDiscriminator,
     SNGANGenerator,
 )
+from jaxart.models.head import FeatureHead
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
+from jaxart.models.residual import ResidualClassifier
+from jaxart.models.rows import RowRecurrent
+from jaxart.models.segmenter import Segmenter
 from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
 from jaxart.models.stylenet import ManyStyleNet
 from jaxart.models.translator import PatchDiscriminator, PatchHeads, Translator
 from jaxart.models.unet import UNet, VelocityNet, linear_velocity
 from jaxart.models.vae import VAEDecoder, VAEEncoder
 from jaxart.models.vgg import VGG, vgg_depth, vgg_halo, vgg_stride
+from jaxart.models.vit import VisionTransformer
 
 __all__ = [
     "VGG",
@@ -25,6 +30,7 @@ __all__ = [
     "Convolution",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "FeatureHead",
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
@@ -32,8 +38,11 @@ __all__ = [
     "PatchHeads",
     "R3GANDiscriminator",
     "R3GANGenerator",
+    "ResidualClassifier",
+    "RowRecurrent",
     "SNGANDiscriminator",
     "SNGANGenerator",
+    "Segmenter",
     "SmallClassifier",
     "StyleGANDiscriminator",
     "StyleGANGenerator",
@@ -42,6 +51,7 @@ __all__ = [
     "VAEDecoder",
     "VAEEncoder",
     "VelocityNet",
+    "VisionTransformer",
     "linear_velocity",
     "truncated",
     "vgg_depth",

@@ -32,7 +32,8 @@ class SmallClassifier(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, x: Array, *, train: bool = False) -> tuple[jax.Array, jax.Array]:
+        del train  # nothing is dropped
         size = check_pictures("SmallClassifier", x)
         x = 2 * x - 1
         for level in range(len(sides_between(4, size))):
