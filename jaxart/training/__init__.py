@@ -4,9 +4,27 @@ from jaxart.training.apply import apply_in_batches, apply_train
 from jaxart.training.average import debias, exponential_average, half_life_decay
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.compile import Limits, compile_steps, one_blas_thread
-from jaxart.training.hooks import Hook, evaluate, log_jsonl, log_tensorboard, periodically
+from jaxart.training.hooks import (
+    EarlyStop,
+    Hook,
+    evaluate,
+    log_jsonl,
+    log_tensorboard,
+    out_of_patience,
+    periodically,
+    stop_early,
+)
 from jaxart.training.loop import NotFiniteError, fit
+from jaxart.training.masks import apply_masks, inner_kernels, magnitude_masks, sparsity
 from jaxart.training.pool import ImagePool, image_pool, query_pool
+from jaxart.training.prune import (
+    CubicSchedule,
+    PruningState,
+    magnitude_pruning,
+    masks_in,
+    schedule_for,
+    sparsity_at,
+)
 from jaxart.training.recipe import Recipe, Step
 from jaxart.training.sharding import (
     AXIS,
@@ -27,48 +45,107 @@ from jaxart.training.sharding import (
     simulate_devices,
     this_process,
 )
+from jaxart.training.soup import Soup, greedy_soup, uniform_soup
+from jaxart.training.space import Span, check_point, check_space, grid, random_points
+from jaxart.training.structured import (
+    ChannelGroup,
+    Place,
+    channels_to_keep,
+    drop_channels,
+    residual_groups,
+    take_channels,
+)
+from jaxart.training.study import SEARCHES, Trial, Tuned
+from jaxart.training.together import (
+    TogetherState,
+    by_trial,
+    seeded,
+    trial_state,
+    trials_together,
+    with_hyperparameters,
+)
+from jaxart.training.tune import trials_csv, tune_settings, tune_together
 from jaxart.training.update import Update, gradient_update
 
 __all__ = [
     "AXIS",
+    "SEARCHES",
+    "ChannelGroup",
     "Checkpoints",
+    "CubicSchedule",
     "DifferentRunError",
+    "EarlyStop",
     "Hook",
     "ImagePool",
     "Limits",
     "NotFiniteError",
+    "Place",
+    "PruningState",
     "Recipe",
+    "Soup",
+    "Span",
     "Step",
+    "TogetherState",
+    "Trial",
+    "Tuned",
     "Update",
     "any_process",
     "apply_in_batches",
+    "apply_masks",
     "apply_train",
     "batch_sharding",
     "by_pmap",
     "by_shard_map",
+    "by_trial",
+    "channels_to_keep",
+    "check_point",
+    "check_space",
     "compile_steps",
     "connect",
     "data_mesh",
     "debias",
+    "drop_channels",
     "evaluate",
     "example_keys",
     "exponential_average",
     "fit",
     "gradient_update",
+    "greedy_soup",
+    "grid",
     "half_life_decay",
     "image_pool",
+    "inner_kernels",
     "log_jsonl",
     "log_tensorboard",
+    "magnitude_masks",
+    "magnitude_pruning",
+    "masks_in",
     "mean_over",
     "on_first_process",
     "one_blas_thread",
+    "out_of_patience",
     "periodically",
     "put",
     "query_pool",
+    "random_points",
     "replicate",
     "replicated",
+    "residual_groups",
+    "schedule_for",
+    "seeded",
     "shard_batch",
     "shard_padded",
     "simulate_devices",
+    "sparsity",
+    "sparsity_at",
+    "stop_early",
+    "take_channels",
     "this_process",
+    "trial_state",
+    "trials_csv",
+    "trials_together",
+    "tune_settings",
+    "tune_together",
+    "uniform_soup",
+    "with_hyperparameters",
 ]

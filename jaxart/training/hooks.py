@@ -3,9 +3,9 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,6 +64,91 @@ def evaluate(measure: Callable[[Any], Mapping[str, Any]], *hooks: Hook) -> Hook:
             hook(state, scores)
 
     return call
+
+
+class EarlyStop(NamedTuple):
+    """What ends a training whose score no longer improves, in two functions for `fit`.
+
+    Fields:
+        hook: notes a score; called as other hooks are, mostly through `periodically` and `evaluate`.
+        stop: for `fit(stop=...)`: whether the score has not improved for long.
+    """
+
+    hook: Hook
+    stop: Callable[[], bool]
+
+
+def out_of_patience(scores: Sequence[float], patience: int, *, higher: bool = True, margin: float = 0.0) -> bool:
+    """Tell whether the last scores are all no better than the best before them. A score that is not finite is no improvement.
+
+    Args:
+        scores: in their order.
+        patience: how many of the last, at least 1.
+        higher: whether higher is better.
+        margin: what a score must be better by to count.
+
+    >>> out_of_patience([0.5, 0.7, 0.6, 0.7], 2), out_of_patience([0.5, 0.7, 0.6, 0.8], 2)
+    (True, False)
+    """
+    best, waited = -math.inf, 0
+    for score in scores:
+        value = score if higher else -score
+        if math.isfinite(value) and value > best + (margin if math.isfinite(best) else 0.0):
+            best, waited = value, 0
+        else:
+            waited += 1
+    return waited >= patience
+
+
+def stop_early(
+    patience: int, name: str, *, higher: bool = True, margin: float = 0.0, log: str | Path | None = None
+) -> EarlyStop:
+    """End a training when a score has not improved for `patience` evaluations.
+
+    ``early = stop_early(5, "accuracy", log="scores.jsonl")`` and ``fit(..., stop=early.stop, hooks=(periodically(500, evaluate(measure,
+    log_jsonl("scores.jsonl"), early.hook)),))``. The state that `fit` returns is the last; `Checkpoints(best=1)` keeps the best.
+
+    A run that is resumed ends at the same step if it has the log: scores of steps before the first one that the hook sees are read from it,
+    and those of later steps, which the run is about to repeat, are forgotten. A run that had ended early goes on to its next evaluation
+    unless `out_of_patience` is asked before.
+
+    Args:
+        patience: evaluations, at least 1.
+        name: of the score.
+        higher: whether higher is better.
+        margin: what a score must be better by to count.
+        log: file of `log_jsonl` that holds the scores of an earlier part of the run, if any.
+
+    Raises:
+        ValueError: `patience` is below 1; when the hook is called: there is no such score.
+    """
+    if patience < 1:
+        raise ValueError(f"stop_early: expected patience of at least 1 evaluation, got {patience}.")
+    scores = {} if log is None else _logged(Path(log), name)
+    seen: list[int] = []
+
+    def hook(state: Any, info: Any) -> None:
+        terms, step = _terms(info), int(state.step)
+        if name not in terms:
+            raise ValueError(f"stop_early: expected a score {name!r}, got {', '.join(terms)}.")
+        for later in [each for each in scores if each >= step]:
+            del scores[later]
+        scores[step] = terms[name]
+        seen[:] = [step]
+
+    def stop() -> bool:
+        told = [scores[step] for step in sorted(scores)]
+        return bool(seen) and out_of_patience(told, patience, higher=higher, margin=margin)
+
+    return EarlyStop(hook, stop)
+
+
+def _logged(path: Path, name: str) -> dict[int, float]:
+    """Return the scores of a log by their steps; null is NaN."""
+    if not path.exists():
+        return {}
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if _is_before(line, 2**63))
+    return {row["step"]: math.nan if row[name] is None else float(row[name]) for row in rows if name in row}
 
 
 def _terms(info: Any) -> dict[str, float]:

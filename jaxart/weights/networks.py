@@ -1,4 +1,7 @@
-"""Networks of our own training as safetensors: half-precision arrays, and beside them what one must know to build and use them."""
+"""Networks of our own training as safetensors: half-precision arrays, and beside them what one must know to build and use them.
+
+Compressed ones (`compressed_bytes`) are read by the same functions.
+"""
 
 import json
 from importlib.resources import files
@@ -10,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from jaxart.arrays import PyTree
+from jaxart.weights.compressed import COMPRESSED, decode
+from jaxart.weights.quantized import flat_arrays
 from jaxart.weights.readers import WeightsError, in_one_order
 
 FORMAT = "jaxart network 1"
@@ -54,7 +59,7 @@ def network_bytes(network: Network) -> bytes:
     Raises:
         WeightsError: a number that is not finite in half precision.
     """
-    arrays = {name: np.asarray(leaf, np.float16) for name, leaf in _flat(network.params).items()}
+    arrays = {name: np.asarray(leaf, np.float16) for name, leaf in flat_arrays(network.params).items()}
     for name, leaf in arrays.items():
         if not np.isfinite(leaf).all():
             raise WeightsError(f"{name}: not finite in half precision.")
@@ -62,7 +67,7 @@ def network_bytes(network: Network) -> bytes:
 
 
 def network_kind(path: str | Path) -> str:
-    """Return what kind of network a file says it holds; "" where it is no file of `network_bytes`.
+    """Return what kind of network a file says it holds; "" where it is no file of `network_bytes` or `compressed_bytes`.
 
     Args:
         path: of a .safetensors file.
@@ -70,14 +75,14 @@ def network_kind(path: str | Path) -> str:
     try:
         with safe_open(path, framework="np") as file:
             facts = file.metadata() or {}
-        about = json.loads(facts.get("about", "")) if facts.get("format") == FORMAT else None
+        about = json.loads(facts.get("about", "")) if facts.get("format") in (FORMAT, COMPRESSED) else None
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError):
         return ""
     return str(about.get("kind", "")) if isinstance(about, dict) else ""
 
 
 def read_network(path: str | Path, *, kind: str) -> Network:
-    """Read a network that `network_bytes` wrote. Nothing in the file is run.
+    """Read a network that `network_bytes` or `compressed_bytes` wrote. Nothing in the file is run.
 
     Args:
         path: of a .safetensors file.
@@ -91,10 +96,13 @@ def read_network(path: str | Path, *, kind: str) -> Network:
         raise WeightsError(f"{path}: no such file.")
     try:
         with safe_open(path, framework="np") as file:
-            about = _about(path.name, file.metadata() or {}, kind)  # before any array is read
+            facts = file.metadata() or {}
+            about = _about(path.name, facts, kind)  # before any array is read
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, TypeError) as error:
         raise WeightsError(f"{path.name}: damaged or not a safetensors file ({error}).") from error
+    if facts["format"] == COMPRESSED:
+        return Network(_tree(path.name, decode(path.name, arrays, facts)), about)
     for name, leaf in arrays.items():
         if leaf.dtype != np.float16 or not np.isfinite(leaf).all():
             raise WeightsError(f"{path.name}: {name} is not of finite numbers in half precision.")
@@ -102,7 +110,7 @@ def read_network(path: str | Path, *, kind: str) -> Network:
 
 
 def _about(name: str, facts: dict[str, str], kind: str) -> dict[str, Any]:
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in (FORMAT, COMPRESSED):
         raise WeightsError(f"{name}: expected the format {FORMAT!r}, got {facts.get('format')!r}.")
     try:
         about = json.loads(facts.get("about", ""))
@@ -112,12 +120,6 @@ def _about(name: str, facts: dict[str, str], kind: str) -> dict[str, Any]:
     if found != kind:
         raise WeightsError(f"{name}: expected a network of the kind {kind!r}, got {found!r}.")
     return about
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix[:-1]: tree}
-    return {name: leaf for key, branch in tree.items() for name, leaf in _flat(branch, f"{prefix}{key}.").items()}
 
 
 def _tree(file: str, arrays: dict[str, np.ndarray]) -> PyTree:
