@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from jaxart import losses, models
-from jaxart.tasks import classify, generate, stylize, translate
+from jaxart.tasks import classify, generate, segment, stylize, translate
 from jaxart.training import Checkpoints, Recipe, fit
 
 KEY = jax.random.key(0)
@@ -156,7 +156,18 @@ def adapting(variables, photo, painting) -> Case:
 
 def classifying(*unused) -> Case:
     recipe = classify.classifier(models.SmallClassifier(classes=2, width=4), shape=(8, 8, 1), optimizer=optax.sgd(0.1))
-    return Case(recipe, bars, "cross_entropy", lambda state: state.params)
+    return Case(recipe, bars, "loss", lambda state: state.params)
+
+
+def segmenting(*unused) -> Case:
+    def batches(first):
+        for batch in bars(first):
+            image = np.repeat(batch["image"], 3, axis=-1)
+            yield {"image": image, "mask": (image[..., 0] > 100).astype(np.uint8)}
+
+    network = models.Segmenter(2, width=2, depth=2)
+    recipe = segment.segmenter(network, shape=(8, 8, 3), optimizer=optax.adam(0.02))
+    return Case(recipe, batches, "loss", lambda state: state.average, eager=False)
 
 
 def two_sets(first):
@@ -209,6 +220,7 @@ CASES = {
     "vae styled": styled_vae,
     "adapted": adapting,
     "classifier": classifying,
+    "segmenter": segmenting,
     "many styles": many_styles,
     "any style": any_style,
     "translation cyclegan": translation(translate.cyclegan, "cycle", pool=3),

@@ -4,7 +4,21 @@ import sys
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from jaxart.cli import data, instant, plan, runs, sheet, steer, stylize, system, translate, weights
+from jaxart.cli import (
+    classify,
+    data,
+    instant,
+    plan,
+    runs,
+    search,
+    segment,
+    sheet,
+    steer,
+    stylize,
+    system,
+    translate,
+    weights,
+)
 from jaxart.cli.renamed import with_new_names
 from jaxart.cli.terminal import fail
 from jaxart.version import __version__
@@ -16,7 +30,8 @@ def _commands() -> dict[str, tuple]:
         "Paint": (stylize.stylize, instant.styles, sheet.sheet, plan.plan, stylize.demo),
         "Train": (runs.train_app(), runs.resume, runs.score, runs.export, runs.runs),
         "Generate": (runs.generate, steer.project, steer.edit, steer.mix, steer.interpolate, translate.translate),
-        "Look at data": (data.app,),
+        "Understand": (classify.classify, classify.explain, segment.segment),
+        "Look at data": (data.app, search.index, search.search, search.originality),
         "System": (system.info, weights.app),
     }
 

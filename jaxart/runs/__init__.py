@@ -15,11 +15,13 @@ from jaxart.runs.kind import KINDS, Facts, Generator, Guidance, Kind, Trained
 from jaxart.runs.options import (
     AdaptOptions,
     AnyStyleOptions,
+    ClassifierOptions,
     FlowOptions,
     GanOptions,
     GeneratorOptions,
     Option,
     RunOptions,
+    SegmenterOptions,
     StudentOptions,
     StyleOptions,
     TranslateOptions,
@@ -27,6 +29,7 @@ from jaxart.runs.options import (
 )
 
 if TYPE_CHECKING:
+    from jaxart.runs.answers import METHODS, Answer, Reasons, classify, explain, reasons_sheet
     from jaxart.runs.film import FILMS, check_film, write_film
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
     from jaxart.runs.latents import read_latent, write_latent
@@ -41,8 +44,11 @@ if TYPE_CHECKING:
 __all__ = [
     "FILMS",
     "KINDS",
+    "METHODS",
     "AdaptOptions",
+    "Answer",
     "AnyStyleOptions",
+    "ClassifierOptions",
     "DryRun",
     "Facts",
     "FlowOptions",
@@ -55,8 +61,10 @@ __all__ = [
     "Option",
     "Program",
     "Projected",
+    "Reasons",
     "Run",
     "RunOptions",
+    "SegmenterOptions",
     "Steered",
     "StudentOptions",
     "StyleOptions",
@@ -66,9 +74,11 @@ __all__ = [
     "VaeOptions",
     "begin",
     "check_film",
+    "classify",
     "directions",
     "dry_run",
     "edit",
+    "explain",
     "export",
     "export_network",
     "find",
@@ -85,6 +95,7 @@ __all__ = [
     "prepare",
     "project",
     "read_latent",
+    "reasons_sheet",
     "sample",
     "saved_steps",
     "score",
@@ -101,6 +112,7 @@ __all__ = [
 
 
 _HOMES = {
+    "answers": ("METHODS", "Answer", "Reasons", "classify", "explain", "reasons_sheet"),
     "film": ("FILMS", "check_film", "write_film"),
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
     "latents": ("read_latent", "write_latent"),

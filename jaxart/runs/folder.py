@@ -24,6 +24,7 @@ from jaxart.version import __version__
 
 FORMAT = 2
 MANIFEST = "run.json"
+CALIBRATION = "calibration.json"
 _TRIES = 5
 
 

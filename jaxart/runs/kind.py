@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jaxart.runs.options import (
     AdaptOptions,
     AnyStyleOptions,
+    ClassifierOptions,
     FlowOptions,
     GanOptions,
     RunOptions,
+    SegmenterOptions,
     StudentOptions,
     StyleOptions,
     TranslateOptions,
@@ -102,6 +104,8 @@ class Kind(NamedTuple):
         network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
         guided: ``(Trained, Guidance) -> Generator``, for those whose drawing can be guided; or None.
+        calibration: ``Trained -> JSON values``, of a run that has ended, with its data: what is measured on data that it kept back;
+            calibration.json in its folder; or None.
         styled: ``Trained -> Styled``: the generator by its styles, None where this one has none; or None.
     """
 
@@ -123,6 +127,7 @@ class Kind(NamedTuple):
     generator: Callable[[Trained], Generator] | None = None
     guided: Callable[[Trained, Guidance], Generator] | None = None
     styled: "Callable[[Trained], Styled | None] | None" = None
+    calibration: "Callable[[Trained], dict[str, Any]] | None" = None
 
 
 _NEEDED = ("load", "facts", "recipe", "batches", "parameters")
@@ -238,6 +243,34 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train translate photos/ paintings/ -o run`
         """,
         sources=("a", "b"),
+        abilities=("sample", "score", "export", "network"),
+    ),
+    "classifier": _ours(
+        "jaxart.runs.classifier",
+        ClassifierOptions,
+        """Train a classifier of pictures: by style, subject or artist, several labels at once, or numbers such as years.
+
+        Each class is a subfolder of DATA, or a CSV (--labels) says of each file what it is. A share of the works is kept back, copies of
+        a picture together; reports (RUN/samples), probabilities and sets (RUN/calibration.json) are measured on it.
+        `jaxart classify RUN picture.jpg` then answers.
+
+        With few pictures, `--features vgg16` trains a head on what VGG-16 sees, in minutes.
+
+        Example: `jaxart train classifier paintings/ -o run --features vgg16`
+        """,
+        abilities=("frozen", "sample", "score", "export", "network", "calibration"),
+    ),
+    "segmenter": _ours(
+        "jaxart.runs.segmenter",
+        SegmenterOptions,
+        """Train a network that finds regions: it says of every pixel which class it is of.
+
+        IMAGES and MASKS are folders with the same names. Masks are PNGs: palette or gray, whose numbers are classes (255 is ignored), or
+        RGB, whose colors are. `jaxart segment RUN photo.jpg -o mask.png` then segments pictures of any size.
+
+        Example: `jaxart train segmenter images/ masks/ -o run`
+        """,
+        sources=("images", "masks"),
         abilities=("sample", "score", "export", "network"),
     ),
 }

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxart import data as shelf
-from jaxart import training
+from jaxart import io, training
 from jaxart.ops import compiler_options
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Kind, Trained
@@ -150,7 +151,24 @@ def _train(run: Run, mesh: Mesh | None, hooks: tuple[Hook, ...], stop: Callable[
         )
     finally:
         saved.close()
+    if int(state.step) >= options.steps and training.this_process()[0] == 0:
+        calibrate(run, state)
     return state
+
+
+def calibrate(run: Run, state: Any) -> None:
+    """Write RUN/calibration.json, for kinds that have one: what is measured on data that was kept back.
+
+    Args:
+        run: with its data.
+        state: that it ended with.
+    """
+    measure = KINDS[run.kind].calibration
+    if measure is not None:
+        local = jax.tree.map(np.asarray, state)
+        found = {"step": int(state.step), **measure(Trained(run.options, run.facts, local, run.data))}
+        with io.replacing(run.folder / files.CALIBRATION) as partial:
+            partial.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def _batches(kind: Kind, key: jax.Array, options: Any, data: dict[str, shelf.Dataset], first: int) -> Any:

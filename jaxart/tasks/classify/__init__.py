@@ -1,14 +1,38 @@
 """Classifying pictures: the recipe of a classifier, and what is done with a trained one."""
 
-from jaxart.tasks.classify.recipe import Info, State, classifier
+from jaxart.tasks.classify.certainty import Answers, Calibration, answers, calibrate
+from jaxart.tasks.classify.features import FEATURE_LAYERS, GRAM_LAYERS, feature_statistics, picture_features
+from jaxart.tasks.classify.plots import plot_confusion, plot_precision_recall, plot_reliability, plot_roc
+from jaxart.tasks.classify.recipe import Scaling, State, classifier, classifier_of_features
+from jaxart.tasks.classify.targets import SCHEMES, Info, NumbersInfo, Target, numbers, one_class, several_labels
 from jaxart.tasks.classify.trained import Classifier, predict, train_classifier, train_small_classifier
 
 __all__ = [
+    "FEATURE_LAYERS",
+    "GRAM_LAYERS",
+    "SCHEMES",
+    "Answers",
+    "Calibration",
     "Classifier",
     "Info",
+    "NumbersInfo",
+    "Scaling",
     "State",
+    "Target",
+    "answers",
+    "calibrate",
     "classifier",
+    "classifier_of_features",
+    "feature_statistics",
+    "numbers",
+    "one_class",
+    "picture_features",
+    "plot_confusion",
+    "plot_precision_recall",
+    "plot_reliability",
+    "plot_roc",
     "predict",
+    "several_labels",
     "train_classifier",
     "train_small_classifier",
 ]

@@ -24,21 +24,30 @@ class Classifier(NamedTuple):
     params: PyTree
 
 
-def predict(trained: Classifier, images: Array, *, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logits ``[N, classes]`` and the features ``[N, F]`` of pictures.
+def predict(
+    trained: Classifier, images: Array, *, pictures: bool = True, batch: int = 256
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outputs, such as logits ``[N, classes]``, and the features ``[N, F]`` of pictures.
 
     One program serves all pictures, and all params of the same network.
 
     Args:
         trained: the classifier.
         images: ``[N, H, W, C]``, uint8 or in [0, 1].
+        pictures: false for the head of a network, whose inputs are features ``[N, F]``.
         batch: pictures at a time.
     """
-    return apply_in_batches(_apply, trained.network, {"params": trained.params}, images, batch=batch)
+    return apply_in_batches(
+        _apply if pictures else _apply_head, trained.network, {"params": trained.params}, images, batch=batch
+    )
 
 
 def _apply(network: Any, variables: PyTree, images: Array) -> tuple[jax.Array, jax.Array]:
     return network.apply(variables, unit(images))
+
+
+def _apply_head(network: Any, variables: PyTree, features: Array) -> tuple[jax.Array, jax.Array]:
+    return network.apply(variables, features)
 
 
 def train_classifier(

@@ -1,0 +1,216 @@
+"""What a trained classifier says of pictures, how sure it is, and why."""
+
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart import data as shelf
+from jaxart import explain as shelf_of_reasons
+from jaxart import io, weights
+from jaxart.arrays import Image, PyTree, check_choice
+from jaxart.runs import classifier as kind
+from jaxart.runs import folder as files
+from jaxart.runs import labels
+from jaxart.runs.kind import Trained
+from jaxart.runs.results import newest_state
+from jaxart.runs.run import Run, with_data
+from jaxart.runs.trainer import calibrate
+from jaxart.tasks import classify as task
+
+Method = Literal["grad-cam", "hires-cam", "integrated-gradients", "smooth-grad", "occlusion"]
+METHODS: tuple[str, ...] = get_args(Method)
+_LIKELY = 0.5  # from which a label of several holds
+_MAPPED = ("residual", "vit")  # models with maps
+
+
+class Answer(NamedTuple):
+    """What is said of a picture.
+
+    Fields:
+        label: the likeliest class; None where it is like none of them. With several labels, those that hold, joined by ";".
+        probability: of the likeliest class, calibrated; None of several labels and numbers.
+        probabilities: by class or label; of numbers, the numbers by column.
+        set: the classes that the true one is among, as often as the run's level says (90 %); of several labels those that hold.
+        familiarity: the share of known pictures that are as strange or stranger; None of several labels and numbers.
+    """
+
+    label: str | None
+    probability: float | None
+    probabilities: dict[str, float]
+    set: tuple[str, ...]
+    familiarity: float | None
+
+
+class Reasons(NamedTuple):
+    """Where in a picture the reasons for an answer are.
+
+    Fields:
+        image: the picture as the run sees it, ``[S, S, 3]`` in [0, 1].
+        maps: by class ``[S, S]`` in [0, 1].
+        method: how they were found.
+    """
+
+    image: np.ndarray
+    maps: dict[str, np.ndarray]
+    method: str
+
+
+def classify(run: Run, pictures: Sequence[Image | io.Picture]) -> list[Answer]:
+    """Answer what pictures show.
+
+    Args:
+        run: of the kind classifier, trained.
+        pictures: of any size, ``[H, W, C]`` uint8 or in [0, 1], or as `io.read_picture` reads them.
+
+    Raises:
+        ValueError: a run of another kind, one that has no checkpoint, or no pictures.
+    """
+    trained = _trained(run)
+    outputs: Any = kind.outputs_of(trained, _as_seen(run, pictures))
+    target = kind.target_of(run.options, run.facts)
+    if run.options.task == "label":
+        return _of_classes(run, task.answers(outputs, target, _calibration(run)))
+    values = np.asarray(target.answer(outputs))
+    names = run.facts["classes"] if run.options.task == "labels" else run.facts["columns"]
+    return [_of_values(dict(zip(names, map(float, row), strict=True)), run.options.task) for row in values]
+
+
+def explain(
+    run: Run, picture: Image | io.Picture, *, classes: Sequence[str] = (), method: Method | None = None, seed: int = 0
+) -> Reasons:
+    """Show where in a picture the reasons for an answer are.
+
+    Args:
+        run: of the kind classifier, trained.
+        picture: of any size, as in `classify`.
+        classes: to be explained; by default the likeliest.
+        method: see `METHODS`; by default "grad-cam", and "integrated-gradients" where the network has no maps (features, rows).
+        seed: of what "smooth-grad" draws.
+
+    Raises:
+        ValueError: as `classify`; an unknown class or method, or class activation maps of a network without maps.
+    """
+    trained = _trained(run)
+    names = run.facts.get("classes") or run.facts["columns"]
+    seen = _as_seen(run, [picture])[0].astype(np.float32) / 255
+    if run.options.scheme == "one-vs-one" and run.options.task == "label":
+        raise ValueError("explain: outputs of one-vs-one are of pairs of classes; train with softmax or one-vs-all.")
+    outputs = kind.outputs_of(trained, seen[None])[0]
+    asked = [check_choice("class", name, names) for name in classes] or [names[int(np.argmax(outputs))]]
+    chosen = method or ("grad-cam" if _has_maps(run) else "integrated-gradients")
+    check_choice("method", chosen, METHODS)
+    if chosen.endswith("cam") and not _has_maps(run):
+        raise ValueError(f"method {chosen}: needs a network with maps (residual, vit, no features); take another.")
+    targets = jnp.asarray([names.index(name) for name in asked])
+    images = jnp.broadcast_to(seen, (len(asked), *seen.shape))
+    found = np.asarray(_maps(trained, images, targets, chosen, jax.random.key(seed)))
+    return Reasons(seen, dict(zip(asked, found, strict=True)), chosen)
+
+
+def reasons_sheet(reasons: Reasons) -> np.ndarray:
+    """Return the picture, and beside it for each class the map and the map over the picture: ``[H, W, 3]`` in [0, 1].
+
+    Args:
+        reasons: from `explain`.
+    """
+    maps = list(reasons.maps.values())
+    images = jnp.broadcast_to(reasons.image, (len(maps), *reasons.image.shape))
+    return np.asarray(shelf_of_reasons.sheet(images, [jnp.stack([jnp.asarray(each) for each in maps])]))
+
+
+def _maps(trained: Trained, images: jax.Array, targets: jax.Array, method: str, key: jax.Array) -> jax.Array:
+    """Return a map in [0, 1] for each picture and class, ``[B, S, S]``."""
+    params = trained.state.average
+    if method.endswith("cam"):
+        network = kind.network_of(trained.options, trained.facts)
+        find = {"grad-cam": shelf_of_reasons.grad_cam, "hires-cam": shelf_of_reasons.hires_cam}[method]
+        maps, head = functools.partial(_called, network, "maps"), functools.partial(_called, network, "head")
+        return find(maps, head, params, images, targets, size=(images.shape[1], images.shape[2]))
+    apply, variables = _whole(trained)
+    if method == "occlusion":
+        side = max(4, images.shape[1] // 8)
+        drop = shelf_of_reasons.occlusion(apply, variables, images, targets, window=side, stride=max(1, side // 2))
+        return shelf_of_reasons.pixel_map(drop[..., None], positive=True)
+    if method == "smooth-grad":
+        found = shelf_of_reasons.smooth_grad(key, apply, variables, images, targets)
+        return shelf_of_reasons.pixel_map(found)
+    baselines = [shelf_of_reasons.black(images), shelf_of_reasons.blurred(images)]
+    found = shelf_of_reasons.integrated_gradients(apply, variables, images, baselines, targets, chunk=1)
+    return shelf_of_reasons.pixel_map(found, positive=True)
+
+
+def _called(network: Any, method: str, params: PyTree, x: jax.Array) -> jax.Array:
+    return network.apply({"params": params}, x, method=method)
+
+
+def _whole(trained: Trained) -> tuple[Any, PyTree]:
+    """Return a function of (variables, pictures) to outputs, and the variables."""
+    network = kind.network_of(trained.options, trained.facts)
+    if trained.options.features == "none":
+        return lambda params, x: network.apply({"params": params}, x)[0], trained.state.average
+    vgg = weights.load(trained.options.weights or "vgg16")
+    scaling = task.Scaling(*trained.state.scaling)
+
+    def apply(variables: PyTree, x: jax.Array) -> jax.Array:
+        return network.apply({"params": variables["head"]}, scaling(task.feature_statistics(variables["vgg"], x)))[0]
+
+    return apply, {"head": trained.state.average, "vgg": vgg}
+
+
+def _has_maps(run: Run) -> bool:
+    return run.options.features == "none" and run.options.model in _MAPPED
+
+
+def _trained(run: Run) -> Trained:
+    if run.kind != "classifier":
+        raise ValueError(
+            f"{run.folder}: a run of the kind {run.kind}, which classifies no pictures; expected one of `jaxart train classifier`."
+        )
+    return Trained(run.options, run.facts, newest_state(run))
+
+
+def _as_seen(run: Run, pictures: Sequence[Image | io.Picture]) -> np.ndarray:
+    if not len(pictures):
+        raise ValueError("pictures: expected at least one, got none.")
+    shape = shelf.Shape(labels.side_of(run.options), 3, labels.fit_of(run.options))
+    return np.stack([shelf.shaped(_as_picture(each), shape) for each in pictures])
+
+
+def _as_picture(picture: Image | io.Picture) -> io.Picture:
+    if isinstance(picture, io.Picture):
+        return picture
+    pixels = np.asarray(picture)
+    return io.Picture(pixels[..., :3], pixels[..., 3] if pixels.shape[-1] == 4 else None)
+
+
+def _calibration(run: Run) -> task.Calibration:
+    """Return what was measured when the run ended; measured now where that is missing or of another step."""
+    path, done = run.folder / files.CALIBRATION, max(files.saved_steps(run.folder), default=0)
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if told.get("step") != done:
+        calibrate(with_data(run), newest_state(run))
+        told = json.loads(path.read_text(encoding="utf-8"))
+    return task.Calibration(**told["calibration"])
+
+
+def _of_classes(run: Run, found: task.Answers) -> list[Answer]:
+    names = run.facts["classes"]
+    made = []
+    for row, inside, novel, known in zip(found.probabilities, found.sets, found.novel, found.familiarity, strict=True):
+        best = int(np.argmax(row))
+        chosen = tuple(names[place] for place in np.argsort(-row) if inside[place])
+        by_class = dict(zip(names, map(float, row), strict=True))
+        made.append(Answer(None if novel else names[best], float(row[best]), by_class, chosen, float(known)))
+    return made
+
+
+def _of_values(values: dict[str, float], about: str) -> Answer:
+    if about == "numbers":
+        return Answer(None, None, values, (), None)
+    holding = tuple(name for name, value in values.items() if value > _LIKELY)
+    return Answer(";".join(holding), None, values, holding, None)

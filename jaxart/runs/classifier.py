@@ -1,0 +1,393 @@
+"""Classifiers as a kind of run: networks trained from scratch, and heads on features of VGG-16."""
+
+import functools
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxart import data as shelf
+from jaxart import io, losses, metrics, models, weights
+from jaxart.arrays import Key, PyTree, check_choice
+from jaxart.cache import cache_folder
+from jaxart.runs import labels, shared
+from jaxart.runs.kind import Facts, Trained
+from jaxart.runs.options import ClassifierOptions
+from jaxart.tasks import classify as task
+from jaxart.training import Recipe
+
+_WIDTHS = {"residual": 32, "vit": 192, "rows": 128}
+_LENGTH = 7616  # of the features
+_DEFERRED, _LATER_RATE = (
+    0.8,
+    0.1,
+)  # share of the steps before classes are balanced, and what the rate is multiplied by then
+_FOCUS = 2.0
+_HIDDEN = 512  # units of the head
+_OF_FEATURES = {"dropout": 0.5, "smoothing": 0.2, "weight_decay": 1.0}
+_OF_PICTURES = {"dropout": 0.2, "smoothing": 0.0, "weight_decay": 0.05}
+_DRAWING = {"square-root": 0.5, "balanced": 0.0}
+
+
+load, facts = labels.load, labels.facts
+
+
+def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
+    """Return what is predicted.
+
+    Args:
+        options: of the run.
+        facts: of its data.
+    """
+    if options.task == "numbers":
+        return task.numbers(tuple(facts["means"]), tuple(facts["deviations"]))
+    counts: Any = np.asarray(facts["counts"])
+    balance = _balance(options)
+    if options.task == "labels":
+        weights_of = tuple(shelf.positive_weights(counts, facts["train"]).tolist()) if balance != "none" else None
+        return task.several_labels(len(counts), weights=weights_of)
+    offset = tuple(np.asarray(losses.logit_adjustment(counts)).tolist()) if balance == "logit-adjustment" else None
+    return task.one_class(
+        len(counts),
+        scheme=options.scheme,
+        offset=offset,
+        weights=_class_weights(balance, counts),
+        smoothing=_smoothing(options),
+        focus=_FOCUS if balance == "focal" else 0.0,
+    )
+
+
+def network_of(options: ClassifierOptions, facts: Facts) -> Any:
+    """Return the module that is trained.
+
+    Args:
+        options: of the run.
+        facts: of its data.
+    """
+    outputs = target_of(options, facts).outputs
+    if options.features != "none":
+        return models.FeatureHead(
+            outputs, hidden=_HIDDEN if options.hidden is None else options.hidden, dropout=_chosen(options, "dropout")
+        )
+    width = options.width or _WIDTHS[options.model]
+    if options.model == "residual":
+        widths = tuple(width * times for times in (1, 2, 4, 8))
+        return models.ResidualClassifier(classes=outputs, widths=widths, dropout=_chosen(options, "dropout"))
+    if options.model == "vit":
+        return models.VisionTransformer(classes=outputs, width=width, dropout=_chosen(options, "dropout"))
+    side = labels.side_of(options)
+    return models.RowRecurrent(classes=outputs, size=(side, side), width=width)
+
+
+def recipe(options: ClassifierOptions, facts: Facts) -> Recipe:
+    """Return the recipe of a classifier.
+
+    Args:
+        options: of the run.
+        facts: of its data.
+    """
+    network, target = network_of(options, facts), target_of(options, facts)
+    common: dict[str, Any] = {
+        "optimizer": _optimizer(
+            options.learning_rate, _chosen(options, "weight_decay"), options.steps, _balance(options)
+        ),
+        "target": target,
+        "half_life": options.half_life,
+        "l1": options.l1,
+        "l2": options.l2,
+    }
+    if options.features != "none":
+        return task.classifier_of_features(network, length=_LENGTH, **common)
+    side = labels.side_of(options)
+    return task.classifier(
+        network, shape=(side, side, 3), transform=_transform(options), mixing=_mixing(options), **common
+    )
+
+
+def frozen(options: ClassifierOptions, data: dict[str, shelf.Dataset]) -> PyTree:
+    """Return the features of all pictures and their scaling, where a head is trained; they are kept in the cache.
+
+    Args:
+        options: of the run.
+        data: by source.
+    """
+    if options.features == "none":
+        return None
+    dataset = data["data"]
+    found = features_of(options, dataset.column("image"), known=shelf.digest(dataset))
+    train = found[labels.parts(options, dataset)[0]].astype(np.float32)
+    scaling = task.Scaling(jnp.asarray(train.mean(0)), jnp.asarray(train.std(0) + 1e-3))
+    return {"features": jnp.asarray(found), "scaling": scaling}
+
+
+def features_of(options: ClassifierOptions, images: Any, *, known: str | None = None) -> np.ndarray:
+    """Return features of pictures, float16 ``[N, F]``.
+
+    Args:
+        options: of the run.
+        images: ``[N, S, S, 3]``, uint8 or in [0, 1].
+        known: what the pictures are known by; their features are then kept in the cache.
+    """
+    variables = weights.load(options.weights or "vgg16")
+    kept = None
+    if known is not None:
+        told = json.dumps([known, metrics.content_hash(variables), task.FEATURE_LAYERS, task.GRAM_LAYERS])
+        kept = cache_folder() / "features" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
+        if kept.is_file():
+            return np.load(kept, allow_pickle=False)
+    found = task.picture_features(variables, images).astype(np.float16)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with io.replacing(kept) as partial, open(partial, "wb") as stream:
+            np.save(stream, found)
+    return found
+
+
+def batches(
+    key: Key, options: ClassifierOptions, data: dict[str, shelf.Dataset], first: int, process: tuple[int, int]
+) -> Iterator[shelf.Batch]:
+    """Return batches of the training part, drawn as `--balance` says.
+
+    Args: see `Kind`.
+    """
+    dataset = data["data"]
+    train, _ = labels.parts(options, dataset)
+    target, balance = dataset.column("target"), _balance(options)
+    columns = {"row": np.arange(dataset.count, dtype=np.int32), "label": target}
+    if options.features == "none":
+        columns["image"] = dataset.column("image")
+
+    def make(balance: str, first: int) -> Iterator[shelf.Batch]:
+        sampler = shelf.within(train, _sampler(balance, target[train]))
+        return shelf.batches(key, shelf.Dataset(columns), options.batch, sampler=sampler, first=first, process=process)
+
+    if balance != "deferred":
+        return make(balance, first)
+    change = round(_DEFERRED * options.steps)
+    early = itertools.islice(make("none", first), max(0, change - first))
+    return itertools.chain(early, make("balanced", max(0, first - change)))
+
+
+def parameters(state: task.State) -> dict[str, PyTree]:
+    """Return the parameters of the network."""
+    return {"classifier": state.params}
+
+
+def outputs_of(trained: Trained, images: Any, *, known: str | None = None) -> np.ndarray:
+    """Return what the averaged network says of pictures: ``[N, O]``; of networks of pictures the mean over a picture and its mirror image.
+
+    Args:
+        trained: with a state.
+        images: ``[N, S, S, 3]``, uint8 or in [0, 1].
+        known: as in `features_of`.
+    """
+    options, network = trained.options, network_of(trained.options, trained.facts)
+    model = task.Classifier(network, trained.state.average)
+    if options.features != "none":
+        features = task.Scaling(*trained.state.scaling)(jnp.asarray(features_of(options, images, known=known)))
+        return task.predict(model, features, pictures=False)[0]
+    both = [task.predict(model, each)[0] for each in (images, images[:, :, ::-1])]
+    return (both[0] + both[1]) / 2
+
+
+def sample(trained: Trained, path: Path) -> None:
+    """Write a report on the pictures that are kept back, as JSON.
+
+    Args:
+        trained: with its data.
+        path: without a suffix.
+    """
+    report = {"step": int(trained.state.step), **_report(trained)}
+    with io.replacing(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def calibration(trained: Trained) -> dict[str, Any]:
+    """Return what is measured on the pictures that are kept back, once training has ended: the report, and how sure answers may be.
+
+    Args:
+        trained: with its data.
+    """
+    report = _report(trained)
+    if trained.options.task != "label":
+        return report
+    outputs, label = _kept_back(trained)
+    found = task.calibrate(
+        outputs, label, target_of(trained.options, trained.facts), classes=len(trained.facts["classes"])
+    )
+    return {**report, "calibration": found._asdict()}
+
+
+def score(
+    trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
+) -> list[metrics.ScoreCard]:
+    """Score answers on pictures that were not seen.
+
+    Args: see `Kind`.
+
+    Raises:
+        ValueError: classes or columns that the run does not know.
+    """
+    del seen
+    dataset = held_out["data"]
+    images, target = (
+        dataset.column("image")[:count],
+        labels.known_target(trained.options, trained.facts, dataset)[:count],
+    )
+    outputs: Any = outputs_of(trained, images)
+    about = {
+        "n_real": len(images),
+        "n_fake": len(images),
+        "features": trained.options.features,
+        "features_hash": metrics.content_hash(trained.state.average),
+        "data_hash": shelf.digest(dataset),
+        "resize": "as loaded",
+        "seed": seed,
+    }
+    key = jax.random.key(seed)
+    measures = _MEASURES[trained.options.task]
+    answer = np.asarray(target_of(trained.options, trained.facts).answer(outputs))
+    cards = []
+    for name, measure in measures.items():
+        value = metrics.jackknife(key, lambda pair, measure=measure: measure(*pair), (answer, target))
+        cards.append(metrics.score_card(name, value, **about))
+    return cards
+
+
+def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
+    """Return a function of pictures ``[B, S, S, 3]`` in [0, 1] (of features ``[B, F]`` where it is a head) to its answers, serialized.
+
+    Args:
+        trained: with a state.
+        platforms: of "cpu", "cuda" and "tpu".
+    """
+    network, target = network_of(trained.options, trained.facts), target_of(trained.options, trained.facts)
+    params, scaling = trained.state.average, trained.state.scaling
+
+    def run(inputs: Any) -> Any:
+        scaled = inputs if scaling is None else task.Scaling(*scaling)(inputs)
+        return target.answer(network.apply({"params": params}, scaled)[0])
+
+    side = labels.side_of(trained.options)
+    shape = ("b", _LENGTH) if scaling is not None else ("b", side, side, 3)
+    (batch,) = jax.export.symbolic_shape("b")
+    struct = jax.ShapeDtypeStruct((batch, *shape[1:]), jnp.float32)
+    return bytes(jax.export.export(jax.jit(run), platforms=platforms)(struct).serialize())
+
+
+def network(trained: Trained) -> weights.Network:
+    """Return what was learned, to be kept in a file."""
+    about = {"kind": "classifier", "facts": trained.facts, "features": trained.options.features}
+    arrays = {"classifier": trained.state.average}
+    if trained.state.scaling is not None:
+        arrays["scaling"] = dict(task.Scaling(*trained.state.scaling)._asdict())
+    return weights.Network(arrays, about)
+
+
+def _chosen(options: ClassifierOptions, name: str) -> float:
+    """Return a number that was asked for; by default what suits features, which are regularized more, or pictures."""
+    value = getattr(options, name)
+    return (_OF_PICTURES if options.features == "none" else _OF_FEATURES)[name] if value is None else value
+
+
+def _smoothing(options: ClassifierOptions) -> float:
+    plain = options.scheme != "softmax" or _balance(options) == "focal"
+    return 0.0 if plain and options.smoothing is None else _chosen(options, "smoothing")
+
+
+def _balance(options: ClassifierOptions) -> str:
+    if options.balance is not None:
+        return options.balance
+    if options.task == "numbers":
+        return "none"
+    return "logit-adjustment" if options.task == "label" and options.scheme == "softmax" else "inverse"
+
+
+def _class_weights(balance: str, counts: np.ndarray) -> tuple[float, ...] | None:
+    if balance == "inverse":
+        return tuple(shelf.inverse_weights(counts).tolist())
+    return tuple(shelf.effective_number_weights(counts).tolist()) if balance == "effective-number" else None
+
+
+def _sampler(balance: str, label: np.ndarray) -> shelf.Sampler:
+    if balance not in _DRAWING:
+        return shelf.shuffled
+    return shelf.weighted(shelf.resampling_weights(label, int(label.max()) + 1, power=_DRAWING[balance]))
+
+
+def _transform(options: ClassifierOptions) -> Any:
+    names = [check_choice("augment", name, shelf.AUGMENTATIONS) for name in options.augment]
+    chosen = tuple(shelf.AUGMENTATIONS[name] for name in names)
+    return shared.partial(shelf.augment, transforms=chosen) if chosen else None
+
+
+def _mixing(options: ClassifierOptions) -> Any:
+    return {"none": None, "mixup": shelf.mixup, "cutmix": shelf.cutmix, "both": shelf.mixup_or_cutmix}[options.mix]
+
+
+@functools.lru_cache(maxsize=32)
+def _optimizer(rate: float, decay: float, steps: int, balance: str) -> optax.GradientTransformation:
+    """Return AdamW with a brief rise, a cosine and clipped gradients; deferred balance lowers the rate where it begins."""
+    warm = max(1, steps // 20)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(steps, warm + 1), rate / 100)
+    if balance == "deferred":
+        change = round(_DEFERRED * steps)
+        plain = schedule
+        schedule = lambda count: plain(count) * jnp.where(count < change, 1.0, _LATER_RATE)  # noqa: E731
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=decay, mask=_kernels))
+
+
+def _kernels(params: PyTree) -> PyTree:
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: getattr(path[-1], "key", None) == "kernel", params)
+
+
+def _kept_back(trained: Trained) -> tuple[Any, np.ndarray]:
+    """Return outputs and targets of the pictures that are kept back."""
+    dataset = trained.data["data"]
+    _, kept = labels.parts(trained.options, dataset)
+    images, known = dataset.column("image")[kept], None
+    if trained.options.features != "none":
+        known = f"{shelf.digest(dataset)} kept back {trained.options.seed} {trained.options.validation}"
+    return outputs_of(trained, images, known=known), dataset.column("target")[kept]
+
+
+def _report(trained: Trained) -> dict[str, Any]:
+    outputs, target = _kept_back(trained)
+    answer = np.asarray(target_of(trained.options, trained.facts).answer(outputs))
+    measured = {name: float(measure(answer, target)) for name, measure in _MEASURES[trained.options.task].items()}
+    if trained.options.task == "label":
+        by_size = metrics.recall_by_size(target, answer.argmax(1), np.asarray(trained.facts["counts"]))
+        measured |= {f"recall of {name} classes": value for name, value in by_size._asdict().items()}
+    return {
+        "validation": {name: value if np.isfinite(value) else None for name, value in measured.items()},
+        "examples": len(target),
+    }
+
+
+_MEASURES = {
+    "label": {
+        "accuracy": lambda answer, target: float(np.mean(answer.argmax(1) == target)),
+        "macro F1": lambda answer, target: metrics.f1_score(target, answer.argmax(1)),
+        "balanced accuracy": lambda answer, target: metrics.balanced_accuracy(target, answer.argmax(1)),
+        "negative log-likelihood": lambda answer, target: metrics.negative_log_likelihood(
+            np.log(np.maximum(answer, 1e-12)), target
+        ),
+    },
+    "labels": {
+        "macro F1": lambda answer, target: metrics.f1_score(target.astype(int), (answer > 0.5).astype(int)),
+        "share of labels right": lambda answer, target: float(np.mean((answer > 0.5) == (target > 0.5))),
+    },
+    "numbers": {
+        "mean absolute error": lambda answer, target: float(np.mean(np.abs(answer - target))),
+        "R2": lambda answer, target: float(
+            1 - np.sum((answer - target) ** 2) / np.maximum(np.sum((target - target.mean(0)) ** 2), 1e-12)
+        ),
+    },
+}

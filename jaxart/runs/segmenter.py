@@ -1,0 +1,251 @@
+"""Segmentation as a kind of run."""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from jaxart import data as shelf
+from jaxart import io, metrics, models, weights
+from jaxart.arrays import Key, PyTree, check_choice
+from jaxart.runs import shared
+from jaxart.runs.kind import Facts, Trained
+from jaxart.runs.options import SegmenterOptions
+from jaxart.tasks import segment as task
+from jaxart.tasks.segment.metrics import confusion, intersection_over_union, mean_iou, pixel_accuracy
+from jaxart.training import Recipe
+
+SOURCES = ("images", "masks")
+_SHOWN = 6  # pictures on a sheet
+_FEWEST = 4  # pictures that a score needs
+_WARM_UP = 20  # parts of the steps, in one of which the learning rate rises
+_LAST = 0.01  # of the learning rate, in the end
+
+
+def load(options: SegmenterOptions, source: str, path: Path) -> shelf.Dataset:
+    """Read the pictures, or the masks.
+
+    Args:
+        options: of the run.
+        source: "images" or "masks".
+        path: a folder.
+
+    Raises:
+        ValueError: what `data.load_masks` refuses of one of its folders.
+    """
+    if source == "images":
+        return shelf.load_named_pictures(path, size=options.size, fit=options.fit)
+    return shelf.read_masks(path, size=options.size, fit=options.fit, classes=options.classes)
+
+
+def facts(options: SegmenterOptions, data: dict[str, shelf.Dataset]) -> Facts:
+    """Return the names and colors of the classes, how many pixels are of each, and how many pictures there are.
+
+    Args:
+        options: of the run.
+        data: by source.
+
+    Raises:
+        ValueError: pictures and masks that do not belong together, fewer than two classes, numbers out of their range.
+    """
+    _check_options(options)
+    pairs = _pairs(data)
+    names, pixels = pairs.classes["mask"], np.bincount(pairs.column("mask").reshape(-1), minlength=256)
+    if np.count_nonzero(pixels[: len(names)]) < 2:
+        raise ValueError(
+            f"masks: expected pixels of two classes at least, got {', '.join(names)}: nothing to tell apart."
+        )
+    colors = [shelf.hex_color(color) for color in pairs.column("color")[0]]
+    counts = {name: int(count) for name, count in zip(names, pixels, strict=False)}
+    return {"classes": list(names), "colors": colors, "pixels": counts, "pictures": pairs.count}
+
+
+def recipe(options: SegmenterOptions, facts: Facts) -> Recipe:
+    """Return the recipe of a segmentation.
+
+    Args:
+        options: of the run.
+        facts: the names of the classes.
+    """
+    return task.segmenter(
+        _network(options, facts),
+        shape=(options.size, options.size, 3),
+        optimizer=_optimizer(options.learning_rate, options.steps, options.weight_decay),
+        dice_weight=options.dice_weight,
+        transform=_transform(options),
+    )
+
+
+def batches(
+    key: Key, options: SegmenterOptions, data: dict[str, shelf.Dataset], first: int, process: tuple[int, int]
+) -> Iterator[shelf.Batch]:
+    """Return batches of pictures and their masks.
+
+    Args: see `Kind`.
+    """
+    pairs = _pairs(data)
+    return shelf.batches(key, pairs, options.batch, columns=("image", "mask"), first=first, process=process)
+
+
+def parameters(state: task.State) -> dict[str, PyTree]:
+    """Return the parameters of the network."""
+    return {"segmenter": state.params}
+
+
+def model_of(trained: Trained) -> task.Segmentation:
+    """Return what a run has learned, as it stands.
+
+    Args:
+        trained: with the averages that segment.
+    """
+    options, facts = trained.options, trained.facts
+    colors = np.array([list(bytes.fromhex(color[1:])) for color in facts["colors"]], np.uint8)
+    about = {"size": options.size, "steps": int(trained.state.step)}
+    return task.Segmentation(
+        _network(options, facts),
+        task.averaged(trained.state),
+        tuple(facts["classes"]),
+        colors,
+        about,
+    )
+
+
+def sample(trained: Trained, path: Path) -> None:
+    """Write a sheet, a row of each of a few pictures: the picture, its mask, and the mask that is found.
+
+    Args:
+        trained: with the averages that segment, and the data.
+        path: without a suffix.
+    """
+    model, pairs = model_of(trained), _pairs(trained.data)
+    rows = np.linspace(0, pairs.count - 1, min(_SHOWN, pairs.count)).round().astype(int)
+    images, masks = pairs.column("image")[rows], pairs.column("mask")[rows]
+    table = np.full((256, 3), 255, np.uint8)  # what is ignored is white
+    table[: len(model.colors)] = model.colors
+    sheet = np.stack([images, table[masks], table[task.segment_batch(model, images)]], axis=1)
+    io.write(path.with_suffix(".png"), io.grid(sheet.reshape(-1, *sheet.shape[2:]), columns=3))
+
+
+def score(
+    trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
+) -> list[metrics.ScoreCard]:
+    """Return cards of the mean intersection over union, that of each class, and the share of pixels whose class was found.
+
+    Args: see `Kind`.
+    """
+    del seen
+    return score_segmentation(model_of(trained), held_out, count=count, seed=seed)
+
+
+def score_segmentation(
+    model: task.Segmentation, held_out: dict[str, shelf.Dataset], *, count: int = 5000, seed: int = 0
+) -> list[metrics.ScoreCard]:
+    """Score a model on pictures and masks that it has not seen, over the classes that these have.
+
+    Args:
+        model: trained.
+        held_out: by source.
+        count: pictures at most.
+        seed: of the halves.
+
+    Raises:
+        ValueError: fewer than four pictures, or a class that the model does not know.
+    """
+    pairs = shelf.with_mask_classes(_pairs(held_out), model.classes)
+    images, truth = (pairs.column(name)[:count] for name in ("image", "mask"))
+    if len(images) < _FEWEST:
+        raise ValueError(f"data: expected at least {_FEWEST} pictures with masks, got {len(images)}.")
+    matrices = confusion(truth, task.segment_batch(model, images), classes=len(model.classes))  # [N, K, K]
+    about = {"n_fake": len(images), "n_real": len(images), "data_hash": shelf.digest(pairs), "resize": "as loaded"}
+    scores = _scores(matrices, model.classes)
+    keys = jax.random.split(jax.random.key(seed), len(scores))
+    return [
+        metrics.score_card(name, metrics.jackknife(key, of, matrices), seed=seed, **about)
+        for key, (name, of) in zip(keys, scores.items(), strict=True)
+    ]
+
+
+def network(trained: Trained) -> weights.Network:
+    """Return the segmenter, to be kept in a file.
+
+    Args:
+        trained: with the averages that segment.
+    """
+    return task.as_network(model_of(trained))
+
+
+def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
+    """Return the segmenter for `jax.export.deserialize`.
+
+    Args:
+        trained: with the averages that segment.
+        platforms: to lower for.
+    """
+    return task.export_segmentation(model_of(trained), platforms=platforms)
+
+
+def _pairs(data: dict[str, shelf.Dataset]) -> shelf.Dataset:
+    return shelf.pair_masks(*(data[source] for source in SOURCES))
+
+
+def _network(options: SegmenterOptions, facts: Facts) -> models.Segmenter:
+    return models.Segmenter(len(facts["classes"]), width=options.width, depth=options.depth, squares=options.squares)
+
+
+@functools.lru_cache(maxsize=64)
+def _optimizer(rate: float, steps: int, decay: float) -> optax.GradientTransformation:
+    """Return AdamW behind a limit of the gradient's norm; equal arguments give the same object."""
+    warm_up = max(1, steps // _WARM_UP)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, max(steps, warm_up + 1), _LAST * rate)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=decay, mask=_are_kernels))
+
+
+def _are_kernels(params: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def _transform(options: SegmenterOptions) -> Callable | None:
+    """Return the augmentation that was chosen."""
+    if not options.move and not options.recolor:
+        return None
+    geometric, photometric = (
+        tuple(shelf.AUGMENTATIONS[name] for name in names) for names in (options.move, options.recolor)
+    )
+    return shared.partial(shelf.augment_pairs, geometric=geometric, photometric=photometric)
+
+
+def _scores(matrices: np.ndarray, classes: tuple[str, ...]) -> dict[str, Callable[[np.ndarray], float]]:
+    """Return what is scored, as functions of the matrices of some pictures; a class that these lack has what it has in all of them."""
+    whole = intersection_over_union(matrices.sum(0))
+
+    def of_class(number: int, some: np.ndarray) -> float:
+        found = intersection_over_union(some.sum(0))[number]
+        return float(whole[number] if np.isnan(found) else found)
+
+    scores: dict[str, Any] = {
+        "mean IoU": lambda some: mean_iou(some.sum(0)),
+        "pixel accuracy": lambda some: pixel_accuracy(some.sum(0)),
+    }
+    return scores | {
+        f"IoU of {name}": functools.partial(of_class, number)
+        for number, name in enumerate(classes)
+        if not np.isnan(whole[number])
+    }
+
+
+def _check_options(options: SegmenterOptions) -> None:
+    if not 0 < options.learning_rate < float("inf") or not 0 <= options.weight_decay < float("inf"):
+        raise ValueError(
+            "learning_rate, weight_decay: expected a number above 0 and one of at least 0, got "
+            f"{options.learning_rate} and {options.weight_decay}."
+        )
+    if options.size < 8:
+        raise ValueError(f"size: expected at least 8 pixels, got {options.size}.")
+    photometric = [name for name in shelf.AUGMENTATIONS if name not in shelf.GEOMETRIC]
+    for field, known in (("move", shelf.GEOMETRIC), ("recolor", photometric)):
+        for name in getattr(options, field):
+            check_choice(field, name, known)
