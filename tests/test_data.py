@@ -384,7 +384,7 @@ def test_what_cannot_be_loaded_is_said_clearly(tmp_path, name, message):
         data.load(path, **options)
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"channels": 2}, {"fit": "stretch"}, {"split": "validation"}])
+@pytest.mark.parametrize("options", [{"size": 0}, {"channels": 2}, {"fit": "squeeze"}, {"split": "validation"}])
 def test_options_are_checked(folder, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         data.load(folder, **options)

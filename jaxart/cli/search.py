@@ -62,6 +62,8 @@ def index(
     from jaxart.tasks import search as task
 
     keep_compiled_programs()
+    if not collection.is_dir():  # said before weights are looked for
+        raise ValueError(f"{collection}: no such folder of pictures.")
     described = _features(features)
     with Bar() as bar, interruptible() as interrupted:
         made = task.build_index(

@@ -89,7 +89,7 @@ def split_by_label(
 
     >>> import jax
     >>> train, test = split_by_label(jax.random.key(0), ["rare"] * 4 + ["frequent"] * 8, (0.75, 0.25))
-    >>> len(train), len(test), sum(test < 4)
+    >>> len(train), len(test), int(sum(test < 4))
     (9, 3, 1)
     """
     names = np.asarray(labels)
