@@ -180,21 +180,23 @@ def parameters(state: task.State) -> dict[str, PyTree]:
     return {"classifier": state.params}
 
 
-def outputs_of(trained: Trained, images: Any, *, known: str | None = None) -> np.ndarray:
+def outputs_of(trained: Trained, images: Any) -> np.ndarray:
     """Return what the averaged network says of pictures: ``[N, O]``; of networks of pictures the mean over a picture and its mirror image.
 
     Args:
         trained: with a state.
         images: ``[N, S, S, 3]``, uint8 or in [0, 1].
-        known: as in `features_of`.
     """
-    options, network = trained.options, network_of(trained.options, trained.facts)
-    model = task.Classifier(network, trained.state.average)
-    if options.features != "none":
-        features = task.Scaling(*trained.state.scaling)(jnp.asarray(features_of(options, images, known=known)))
-        return task.predict(model, features, pictures=False)[0]
+    if trained.options.features != "none":
+        return _outputs_of_features(trained, features_of(trained.options, images))
+    model = task.Classifier(network_of(trained.options, trained.facts), trained.state.average)
     both = [task.predict(model, each)[0] for each in (images, images[:, :, ::-1])]
     return (both[0] + both[1]) / 2
+
+
+def _outputs_of_features(trained: Trained, features: np.ndarray) -> np.ndarray:
+    model = task.Classifier(network_of(trained.options, trained.facts), trained.state.average)
+    return task.predict(model, task.Scaling(*trained.state.scaling)(jnp.asarray(features)), pictures=False)[0]
 
 
 def sample(trained: Trained, path: Path) -> None:
@@ -352,10 +354,11 @@ def _kept_back(trained: Trained) -> tuple[Any, np.ndarray]:
     """Return outputs and targets of the pictures that are kept back."""
     dataset = trained.data["data"]
     _, kept = labels.parts(trained.options, dataset)
-    images, known = dataset.column("image")[kept], None
-    if trained.options.features != "none":
-        known = f"{shelf.digest(dataset)} kept back {trained.options.seed} {trained.options.validation}"
-    return outputs_of(trained, images, known=known), dataset.column("target")[kept]
+    images, target = dataset.column("image"), dataset.column("target")[kept]
+    if trained.options.features == "none":
+        return outputs_of(trained, images[kept]), target
+    features = features_of(trained.options, images, known=shelf.digest(dataset))  # those that it trains on
+    return _outputs_of_features(trained, features[kept]), target
 
 
 def _report(trained: Trained) -> dict[str, Any]:
