@@ -18,8 +18,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxart import cli, io, losses, runs, training, weights
-from jaxart.cli import devices, job, options, painting, progress, renamed, sheet, stylize, terminal
-from jaxart.runs import folder as files
+from jaxart.cli import devices, files, job, options, painting, progress, renamed, sheet, stylize, terminal
+from jaxart.runs import folder as folders
 from jaxart.tasks import stylize as task
 
 QUICK = ["--size", "45", "--min-size", "32", "--steps", "6"]
@@ -331,6 +331,25 @@ class TestStylize:
         np.testing.assert_array_equal(prepared["content"], np.ones_like(rgb))
 
 
+class TestFiles:
+    def test_pictures_are_files_or_those_of_one_folder(self, place):
+        one, other = place / "photo.png", place / "painting.png"
+        assert files.given_pictures(one, ()) == [one]
+        assert files.given_pictures(one, (other,)) == [one, other]
+        assert files.given_pictures(place, ()) == [other, one]
+        for given, message in (
+            ((place, (one,)), f"{place}: a folder; hand it in alone, or files."),
+            ((one, (place / "none.png",)), "none.png: no such file."),
+        ):
+            with pytest.raises(ValueError, match=message):
+                files.given_pictures(*given)
+
+    def test_results_are_named_after_pictures_and_none_is_written_over(self):
+        pictures = [Path(each) for each in ("a/one.png", "a/two.png", "a/two.jpg", "b/two.jpg", "b/three.gif")]
+        found = [files.result_name(path, pictures, ".webp") for path in pictures]
+        assert found == ["one.webp", "two.png.webp", "a-two.jpg.webp", "b-two.jpg.webp", "three.webp"]
+
+
 def start(place, vgg_file, *more) -> subprocess.Popen:
     files = ["photo.png", "painting.png", "-o", "out.png", "--features", str(vgg_file)]
     long = ["--size", "45", "--min-size", "32", "--steps", "40", "--save-every", "5"]
@@ -370,7 +389,7 @@ class TestInterrupted:
         assert 0 < done < steps
         with pytest.raises(ValueError, match=r"of the kind 'stylize', .* carried on by `jaxart stylize ... --resume`"):
             runs.open_run(folder)
-        with files.locked(folder):
+        with folders.locked(folder):
             code, _, told = jaxart(
                 "stylize", "photo.png", "painting.png", "-o", "out.png", "--features", vgg_file, "--resume"
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from jaxart.cli.devices import keep_compiled_programs
+from jaxart.cli.files import given_pictures
 from jaxart.cli.progress import Bar
 from jaxart.cli.terminal import say, show, table
 
@@ -40,7 +41,7 @@ def classify(
     keep_compiled_programs()
     if output is not None and not output.absolute().parent.is_dir():
         raise ValueError(f"{output}: no such folder as {output.parent}.")
-    found, paths = runs.open_run(run), _pictures(first, more)
+    found, paths = runs.open_run(run), given_pictures(first, more)
     told: list[dict[str, Any]] = []
     failed: list[str] = []
     with Bar(len(paths)) as bar:
@@ -124,15 +125,3 @@ def explain(
     io.write(output, runs.reasons_sheet(reasons))
     say(f"{output}: {reasons.method}, of {', '.join(reasons.maps)}")
     return 0
-
-
-def _pictures(first: Path, more: tuple[Path, ...]) -> list[Path]:
-    """Return the files: one, several, or those of a folder."""
-    from jaxart import io
-
-    if not more and first.is_dir():
-        return io.pictures_in(first)
-    for path in (first, *more):
-        if not path.is_file():
-            raise ValueError(f"{path}: {'a folder; hand it in alone, or files' if path.is_dir() else 'no such file'}.")
-    return [first, *more]

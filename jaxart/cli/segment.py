@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from cyclopts import Parameter
 
 from jaxart.cli.devices import keep_compiled_programs
+from jaxart.cli.files import given_pictures, result_name
 from jaxart.cli.options import picture
 from jaxart.cli.terminal import interruptible, say, show
 
@@ -82,27 +83,12 @@ def _jobs(first: Path, more: tuple[Path, ...], output: Path, overlay: Path | Non
         if overlay is not None:
             io.check_writable(overlay)
         return [_Job(first, output, overlay)]
-    pictures = [first, *more] if more else io.pictures_in(first)
-    for path in pictures:
-        if not path.is_file():
-            kind = "a folder; hand it in alone, or files" if path.is_dir() else "no such file"
-            raise ValueError(f"{path}: {kind}.")
-    names = [_name(path, pictures) for path in pictures]
+    pictures = given_pictures(first, more)
+    names = [result_name(path, pictures, ".png") for path in pictures]
     return [
         _Job(path, output / name, None if overlay is None else overlay / name)
         for path, name in zip(pictures, names, strict=True)
     ]
-
-
-def _name(path: Path, pictures: list[Path]) -> str:
-    """Name a result after its picture; those that differ only by extension or folder keep it in the name."""
-    if sum(other.stem == path.stem for other in pictures) == 1:
-        return f"{path.stem}.png"
-    return (
-        f"{path.name}.png"
-        if sum(other.name == path.name for other in pictures) == 1
-        else f"{path.parent.name}-{path.name}.png"
-    )
 
 
 def _model(run: Path) -> "Segmentation":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from jaxart.cli.devices import keep_compiled_programs
+from jaxart.cli.files import given_pictures, result_name
 from jaxart.cli.options import picture, running
 from jaxart.cli.painting import write_result
 from jaxart.cli.terminal import MemorySize, format_duration, format_size, interruptible, say
@@ -61,7 +62,7 @@ def translate(
     single = not more and not first.is_dir()
     if single:
         io.check_writable(output, bits=bits)
-    pictures = _pictures(first, more)
+    pictures = given_pictures(first, more)
     keep_compiled_programs()
     model = _model(run)
     task.params_toward(model, back=back)  # or it has not learned that way
@@ -87,20 +88,6 @@ def _model(run: Path) -> "Translation":
     from jaxart.runs.translate import model_of
 
     return model_of(runs.Trained(found.options, found.facts, runs.newest_state(found)))
-
-
-def _pictures(first: Path, more: tuple[Path, ...]) -> list[Path]:
-    """Return the files to translate: one, several, or those of a folder."""
-    from jaxart import io
-
-    given = (first, *more)
-    if not more and first.is_dir():
-        return io.pictures_in(first)
-    for path in given:
-        if not path.is_file():
-            kind = "a folder; hand it in alone, or files" if path.is_dir() else "no such file"
-            raise ValueError(f"{path}: {kind}.")
-    return list(given)
 
 
 def _translator(
@@ -174,13 +161,9 @@ def _several(pictures: list[Path], output: Path, one: Callable[[Path, Path], int
 
 
 def _target(path: Path, pictures: list[Path], output: Path, bits: int) -> Path:
-    """Name a result after its picture; those that differ only by extension or folder keep it in the name."""
+    """Return where a result goes: named after its picture, in its format where that can be written."""
     from jaxart import io
 
     writable = io.DEEP if bits == 16 else io.WRITABLE
     suffix = path.suffix.lower() if path.suffix.lower() in writable else ".png"
-    if sum(other.stem == path.stem for other in pictures) == 1:
-        return output / f"{path.stem}{suffix}"
-    if sum(other.name == path.name for other in pictures) == 1:
-        return output / f"{path.name}{suffix}"
-    return output / f"{path.parent.name}-{path.name}{suffix}"
+    return output / result_name(path, pictures, suffix)
