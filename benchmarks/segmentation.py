@@ -24,10 +24,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from jaxart import data, io, runs
+from jaxart import data, io, metrics, runs
 from jaxart.runs.segmenter import model_of
 from jaxart.tasks import segment
-from jaxart.tasks.segment.metrics import confusion, mean_iou
 
 CLASSES = {
     "kinds": {
@@ -169,10 +168,13 @@ def rows(run: runs.Run, test: dict[str, Path], seconds: float) -> Iterator[dict]
     pairs = data.load_masks(test["images"], test["masks"], size=run.options.size, classes=run.options.classes)
     trained = runs.Trained(run.options, run.facts, runs.newest_state(run))
     truth, found = pairs.column("mask"), segment.segment_batch(model_of(trained), pairs.column("image"))
-    pasted = confusion((truth > 0).astype(np.uint8), (found > 0).astype(np.uint8), classes=2).sum(0)
-    yield {"measured": "mean IoU of painting and pasted", "value": mean_iou(pasted)}
-    nothing = confusion(truth, np.zeros_like(truth), classes=len(run.facts["classes"])).sum(0)
-    yield {"measured": "mean IoU of calling everything painting", "value": mean_iou(nothing)}
+    for name, labels, predicted, classes in (
+        ("painting and pasted", truth > 0, found > 0, 2),
+        ("calling everything painting", truth, np.zeros_like(truth), len(run.facts["classes"])),
+    ):
+        long = (each.reshape(-1, truth.shape[-1]) for each in (labels, predicted))  # all pictures as one
+        counts = metrics.region_counts(*long, classes)
+        yield {"measured": f"mean IoU of {name}", "value": float(metrics.mean_iou(counts))}
     yield {"measured": "minutes of training", "value": seconds / 60}
 
 

@@ -318,30 +318,41 @@ class TestSets:
 @jax.jit
 def regions(labels, predicted):
     counts = metrics.region_counts(labels, predicted, 5)
-    return counts, metrics.iou_by_class(counts), metrics.mean_iou(counts), metrics.dice(counts)
+    return counts, [of(counts) for of in (metrics.iou_by_class, metrics.mean_iou, metrics.dice, metrics.pixel_accuracy)]
 
 
 @pytest.mark.usefixtures("strict")
 class TestRegions:
     def test_equal_scikit_learn_and_leave_out_what_nobody_labeled(self, rng):
-        labels, predicted = (rng.integers(0, 3, (9, 11)).astype(np.int32) for _ in range(2))
-        labels[:3], labels[:, 0] = -1, 7
-        known = (labels >= 0) & (labels < 5)
-        _, by_class, mean, dice = regions(labels, predicted)
-        expected = sklearn.metrics.jaccard_score(labels[known], predicted[known], average="macro")
-        assert float(mean) == pytest.approx(expected, abs=1e-6)
-        expected = sklearn.metrics.f1_score(labels[known], predicted[known], average="macro")
-        assert float(dice) == pytest.approx(expected, abs=1e-6)
-        assert np.isnan(by_class).tolist() == [False] * 3 + [True] * 2
-        assert np.isnan(regions(0 * labels - 1, predicted)[2:]).all()
+        labels, predicted = (rng.integers(0, 3, (2, 9, 11)).astype(np.uint8) for _ in range(2))
+        labels[:, :3], labels[:, :, 0] = 255, 7
+        _, scores = regions(labels, predicted)
+        for picture, (by_class, *found) in enumerate(zip(*scores, strict=True)):
+            known = labels[picture] < 5
+            of = labels[picture][known], predicted[picture][known]
+            expected = [
+                sklearn.metrics.jaccard_score(*of, average="macro"),
+                sklearn.metrics.f1_score(*of, average="macro"),
+                sklearn.metrics.accuracy_score(*of),
+            ]
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+            np.testing.assert_allclose(by_class[:3], sklearn.metrics.jaccard_score(*of, average=None), atol=1e-6)
+            assert np.isnan(by_class[3:]).all()
+        nobody = regions(np.full_like(labels, 255), predicted)[1]
+        assert all(np.isnan(each).all() for each in nobody)
 
-    def test_hand_masks(self):
-        labels, predicted = np.full((9, 11), -1, np.int32), np.zeros((9, 11), np.int32)
-        labels[:2, :3] = [[0, 0, 1], [0, 1, 1]]
-        predicted[:2, :3] = [[0, 1, 1], [0, 0, 1]]  # 2 of 4 in either class
-        counts, _, mean, dice = regions(labels, predicted)
-        assert (counts.intersection[:2].tolist(), counts.union[:2].tolist()) == ([2, 2], [4, 4])
-        assert (float(mean), round(float(dice), 6)) == (0.5, round(2 / 3, 6))
+    def test_hand_masks_of_which_each_is_counted(self):
+        labels, predicted = np.full((2, 9, 11), 255, np.uint8), np.zeros((2, 9, 11), np.uint8)
+        labels[0, :2, :3] = [[0, 0, 1], [0, 1, 1]]
+        predicted[0, :2, :3] = [[0, 1, 1], [0, 0, 1]]  # 2 of 4 in either class
+        labels[1, :2, :3] = [[0, 0, 1], [1, 1, 255]]
+        predicted[1, :2, :3] = [[0, 1, 1], [1, 2, 2]]  # a class 2 that is not there
+        counts, (_, mean, dice, accuracy) = regions(labels, predicted)
+        assert counts.intersection.tolist() == [[2, 2, 0, 0, 0], [1, 2, 0, 0, 0]]
+        assert counts.union.tolist() == [[4, 4, 0, 0, 0], [2, 4, 1, 0, 0]]
+        np.testing.assert_allclose(mean, [1 / 2, (1 / 2 + 2 / 4 + 0) / 3], rtol=1e-6)
+        np.testing.assert_allclose(dice, [2 / 3, (2 / 3 + 4 / 6 + 0) / 3], rtol=1e-6)
+        np.testing.assert_allclose(accuracy, [4 / 6, 3 / 5], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

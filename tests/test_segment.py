@@ -17,7 +17,6 @@ from PIL import Image
 from jaxart import cli, data, io, models, runs, weights
 from jaxart.runs import segmenter as kind
 from jaxart.tasks import segment as task
-from jaxart.tasks.segment import metrics as counts
 from jaxart.tasks.segment import recipe as losses
 from jaxart.training import AXIS, by_shard_map, data_mesh, replicate, shard_batch
 
@@ -132,7 +131,7 @@ def test_a_file_holds_what_was_learned(model, tmp_path, rng):
             task.load_segmentation(tmp_path / "other.safetensors")
 
 
-# Losses and metrics
+# Losses
 
 
 def test_losses_are_those_of_their_formulas(rng):
@@ -152,15 +151,6 @@ def test_losses_are_those_of_their_formulas(rng):
         hits = (logits[number][known].argmax(-1) == truth).mean()
         np.testing.assert_allclose(found[:, number], [entropy, np.mean(dice), hits], rtol=1e-5)
     np.testing.assert_array_equal(found[:, 2], [0, 1, 0])
-
-
-def test_metrics_count_what_hands_count():
-    truth = np.array([[[0, 0, 1], [1, 1, 255]]], np.uint8)
-    found = np.array([[[0, 1, 1], [1, 2, 2]]], np.uint8)
-    matrix = counts.confusion(truth, found, classes=3)
-    np.testing.assert_array_equal(matrix, [[[1, 1, 0], [0, 2, 1], [0, 0, 0]]])
-    np.testing.assert_allclose(counts.intersection_over_union(matrix[0]), [1 / 2, 2 / 4, np.nan])
-    assert (counts.mean_iou(matrix[0]), counts.pixel_accuracy(matrix[0])) == (0.5, 0.6)
 
 
 # The recipe

@@ -70,7 +70,7 @@ from jaxart.metrics.ranking import (
     roc_auc_by_class,
     roc_curve,
 )
-from jaxart.metrics.regions import RegionCounts, dice, iou_by_class, mean_iou, region_counts
+from jaxart.metrics.regions import RegionCounts, dice, iou_by_class, mean_iou, pixel_accuracy, region_counts
 from jaxart.metrics.spectrum import CHECKERBOARDS, SpectrumRatio, checkerboard_power, power_spectrum, spectrum_ratio
 
 __all__ = [
@@ -137,6 +137,7 @@ __all__ = [
     "orientations",
     "originality",
     "perceptual_hash",
+    "pixel_accuracy",
     "power_spectrum",
     "precision_recall",
     "precision_recall_curve",

@@ -1,5 +1,7 @@
 """Scores of a segmentation: pixels counted inside a program, and intersection over union and Dice of the counts."""
 
+import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -9,22 +11,22 @@ from jaxart.arrays import Array
 
 
 class RegionCounts(NamedTuple):
-    """For each class ``[K]`` the number of pixels that are it in labels and prediction, and in either; those of pictures add up."""
+    """For each class ``[..., K]`` the number of pixels that are it in labels and prediction, and in either; those of pictures add up."""
 
     intersection: jax.Array
     union: jax.Array
 
 
 def region_counts(labels: Array, predicted: Array, classes: int) -> RegionCounts:
-    """Count pixels by class.
+    """Count pixels by class, of each picture.
 
     Args:
-        labels: integers of any shape; pixels that are not from 0 to K - 1 are left out.
+        labels: integers ``[..., H, W]``; pixels that are not from 0 to K - 1 are left out.
         predicted: integers of the same shape, from 0 to K - 1 where pixels count.
         classes: K, a number that is known when the program is compiled.
 
     Returns:
-        `RegionCounts`, int32: of fewer than 2^31 pixels at a time.
+        `RegionCounts`, int32 ``[..., K]``: of fewer than 2^31 pixels in a picture.
 
     Raises:
         ValueError: shapes that differ.
@@ -35,24 +37,27 @@ def region_counts(labels: Array, predicted: Array, classes: int) -> RegionCounts
     """
     if labels.shape != predicted.shape:
         raise ValueError(f"region_counts: expected one shape, got {labels.shape} and {predicted.shape}.")
-    truth, guess = labels.ravel(), predicted.ravel()
+    pictures, pixels = labels.shape[:-2], math.prod(labels.shape[-2:])
+    truth, guess = (each.reshape(-1, pixels).astype(jnp.int32) for each in (labels, predicted))
     known = (truth >= 0) & (truth < classes)
 
     def count(values: Array, counted: Array) -> jax.Array:
-        return jnp.bincount(jnp.where(counted, values, classes), length=classes + 1)[:classes]
+        of_one = functools.partial(jnp.bincount, length=classes + 1)
+        return jax.vmap(of_one)(jnp.where(counted, values, classes))[:, :classes]
 
-    intersection = count(truth, known & (truth == guess))
-    return RegionCounts(intersection, count(truth, known) + count(guess, known) - intersection)
+    hits = count(truth, known & (truth == guess))
+    either = count(truth, known) + count(guess, known) - hits
+    return RegionCounts(hits.reshape(*pictures, classes), either.reshape(*pictures, classes))
 
 
 def iou_by_class(counts: RegionCounts) -> jax.Array:
     """Return ``intersection / union`` of each class, NaN of one that is nowhere.
 
     Args:
-        counts: of all pictures together.
+        counts: of all pictures together, or ``[..., K]``, of each.
 
     Returns:
-        float32 ``[K]``.
+        float32 ``[..., K]``.
     """
     intersection, union = (each.astype(jnp.float32) for each in counts)
     return jnp.where(union > 0, intersection / jnp.maximum(union, 1), jnp.nan)
@@ -87,6 +92,23 @@ def dice(counts: RegionCounts) -> jax.Array:
     """
     overlap = iou_by_class(counts)
     return _over_present(2 * overlap / (1 + overlap))  # |A| + |B| = union + intersection
+
+
+def pixel_accuracy(counts: RegionCounts) -> jax.Array:
+    """Return the share of the pixels whose class was predicted.
+
+    Args:
+        counts: of all pictures together, or ``[..., K]``, of each.
+
+    Returns:
+        float32 ``[...]``, NaN where no pixel counts.
+
+    >>> float(pixel_accuracy(RegionCounts(jnp.array([1, 2, 0]), jnp.array([2, 3, 0]))))
+    0.75
+    """
+    intersection, union = (jnp.asarray(each, jnp.float32).sum(-1) for each in counts)
+    both = intersection + union  # twice the pixels: each is one of a class in the labels and in the prediction
+    return jnp.where(both > 0, 2 * intersection / jnp.maximum(both, 1), jnp.nan)
 
 
 def _over_present(values: Array) -> jax.Array:

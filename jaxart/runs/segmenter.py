@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -11,12 +10,11 @@ import optax
 
 from jaxart import data as shelf
 from jaxart import io, metrics, models, weights
-from jaxart.arrays import Key, PyTree, check_choice
+from jaxart.arrays import Array, Key, PyTree, check_choice
 from jaxart.runs import shared
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import SegmenterOptions
 from jaxart.tasks import segment as task
-from jaxart.tasks.segment.metrics import confusion, intersection_over_union, mean_iou, pixel_accuracy
 from jaxart.training import Recipe
 
 SOURCES = ("images", "masks")
@@ -144,7 +142,7 @@ def score(
 def score_segmentation(
     model: task.Segmentation, held_out: dict[str, shelf.Dataset], *, count: int = 5000, seed: int = 0
 ) -> list[metrics.ScoreCard]:
-    """Score a model on pictures and masks that it has not seen, over the classes that these have.
+    """Score a model on pictures and masks that it has not seen, over the classes that are in these or found there.
 
     Args:
         model: trained.
@@ -159,14 +157,11 @@ def score_segmentation(
     images, truth = (pairs.column(name)[:count] for name in ("image", "mask"))
     if len(images) < _FEWEST:
         raise ValueError(f"data: expected at least {_FEWEST} pictures with masks, got {len(images)}.")
-    matrices = confusion(truth, task.segment_batch(model, images), classes=len(model.classes))  # [N, K, K]
+    counts = _counts(truth, task.segment_batch(model, images), len(model.classes))
     about = {"n_fake": len(images), "n_real": len(images), "data_hash": shelf.digest(pairs), "resize": "as loaded"}
-    scores = _scores(matrices, model.classes)
-    keys = jax.random.split(jax.random.key(seed), len(scores))
-    return [
-        metrics.score_card(name, metrics.jackknife(key, of, matrices), seed=seed, **about)
-        for key, (name, of) in zip(keys, scores.items(), strict=True)
-    ]
+    of = functools.partial(_scores, whole=_together(counts), classes=model.classes)
+    found = metrics.jackknife(jax.random.key(seed), of, counts)
+    return [metrics.score_card(name, found[name], seed=seed, **about) for name in of(counts)]
 
 
 def network(trained: Trained) -> weights.Network:
@@ -218,23 +213,25 @@ def _transform(options: SegmenterOptions) -> Callable | None:
     return shared.partial(shelf.augment_pairs, geometric=geometric, photometric=photometric)
 
 
-def _scores(matrices: np.ndarray, classes: tuple[str, ...]) -> dict[str, Callable[[np.ndarray], float]]:
-    """Return what is scored, as functions of the matrices of some pictures; a class that these lack has what it has in all of them."""
-    whole = intersection_over_union(matrices.sum(0))
+@functools.partial(jax.jit, static_argnums=2)
+def _counts(truth: Array, found: Array, classes: int) -> metrics.RegionCounts:
+    return metrics.region_counts(truth, found, classes)
 
-    def of_class(number: int, some: np.ndarray) -> float:
-        found = intersection_over_union(some.sum(0))[number]
-        return float(whole[number] if np.isnan(found) else found)
 
-    scores: dict[str, Any] = {
-        "mean IoU": lambda some: mean_iou(some.sum(0)),
-        "pixel accuracy": lambda some: pixel_accuracy(some.sum(0)),
-    }
-    return scores | {
-        f"IoU of {name}": functools.partial(of_class, number)
-        for number, name in enumerate(classes)
-        if not np.isnan(whole[number])
-    }
+def _together(counts: metrics.RegionCounts) -> metrics.RegionCounts:
+    """Add up what was counted of pictures, in 64 bits."""
+    return metrics.RegionCounts(*(np.asarray(each).sum(0, np.int64) for each in counts))
+
+
+def _scores(
+    counts: metrics.RegionCounts, whole: metrics.RegionCounts, classes: tuple[str, ...]
+) -> dict[str, jax.Array]:
+    """Return what is scored of some pictures; a class that these lack has what it has in all of them."""
+    some = _together(counts)
+    of_whole, found = metrics.iou_by_class(whole), metrics.iou_by_class(some)
+    by_class = np.where(np.isnan(found), of_whole, found)
+    scores = {"mean IoU": metrics.mean_iou(some), "pixel accuracy": metrics.pixel_accuracy(some)}
+    return scores | {f"IoU of {name}": iou for name, iou in zip(classes, by_class, strict=True) if not np.isnan(iou)}
 
 
 def _check_options(options: SegmenterOptions) -> None:
