@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image as pillow
 from PIL import ImageCms
 
-from jaxart import io
+from jaxart import io, memory
 from jaxart.io import ImageError
 
 LOSSLESS = (".png", ".webp", ".tif", ".tiff")
@@ -456,13 +456,13 @@ def test_16_bits_only_where_the_format_has_them(tmp_path):
 def test_memory_decides_what_is_too_large(tmp_path, monkeypatch):
     path = io.write(tmp_path / "a.png", blocks())
     height, width = blocks().shape[:2]
-    monkeypatch.setattr(io.memory, "available", lambda: height * width * 24 - 1)
+    monkeypatch.setattr(memory, "available", lambda: height * width * 24 - 1)
     with pytest.raises(ImageError, match=r"GiB to be read, but 0\.0 GiB are free"):
         io.read(path)
-    monkeypatch.setattr(io.memory, "available", lambda: height * width * 24)
-    monkeypatch.setattr(io.pillow, "MAX_IMAGE_PIXELS", 4)
+    monkeypatch.setattr(memory, "available", lambda: height * width * 24)
+    monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 4)
     assert io.read(path).shape == (height, width, 3)
-    assert io.pillow.MAX_IMAGE_PIXELS == 4
+    assert pillow.MAX_IMAGE_PIXELS == 4
 
 
 @pytest.mark.parametrize("extension", io.WRITABLE)
