@@ -1,5 +1,6 @@
 """Collections: fingerprints, laying pictures over each other, indexes on disk, search, copies found, and the commands."""
 
+import inspect
 import json
 import signal
 import subprocess
@@ -39,6 +40,15 @@ def describe(squares):
 
 
 TINY = search.Features("colors of quarters", "0123456789abcdef", 12, describe)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _swift_alignment():
+    """Compile the alignment better than the tests' other programs: it is run more than a hundred times."""
+    with pytest.MonkeyPatch.context() as patch:
+        swift = jax.jit(inspect.unwrap(metrics.align), compiler_options={"xla_backend_optimization_level": "1"})
+        patch.setattr(metrics, "align", swift)
+        yield
 
 
 @pytest.fixture(scope="module")
