@@ -19,8 +19,8 @@ if "device_count" not in os.environ["XLA_FLAGS"]:  # the workers inherit it
     os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["HF_HUB_OFFLINE"] = "1"
-for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # each of NumPy's would wait, busily, for a core that another worker has
-    os.environ.setdefault(_threads, "1")
+# Threads of NumPy's would wait, busily, for a core that another worker has.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the workers and the processes that tests start inherit this one's
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxart-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
