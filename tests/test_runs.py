@@ -1,6 +1,7 @@
 """Runs as people start, kill, resume and use them: processes of the command line."""
 
 import dataclasses
+import importlib
 import json
 import random
 import re
@@ -13,10 +14,11 @@ import time
 from pathlib import Path
 
 import helpers
+import jax
 import numpy as np
 import pytest
 
-from jaxart import runs, training
+from jaxart import cli, runs, training
 
 TINY = ["--size", "8", "--channels", "1", "--width", "4", "--latent", "4", "--batch", "8"]
 STEPS = 60
@@ -196,10 +198,33 @@ def test_two_processes_of_two_devices_train_as_one_does(environment, data, tmp_p
         assert losses(folder)[step] == pytest.approx(losses(tmp_path / "alone")[step], rel=1e-4)
 
 
-def test_a_kind_from_outside_goes_through_the_commands(environment, table, tmp_path):
+@pytest.fixture
+def toy(monkeypatch, capsys):
+    """Run a command line in this process, which knows the kind from outside; return what it said."""
+    monkeypatch.syspath_prepend(TOY.parent)
+    kind = importlib.import_module("toy_kind").KIND
+    runs.KINDS.pop("linear", None)  # which the import has put there for good
+    monkeypatch.setitem(runs.KINDS, "linear", kind)
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+
+    def run(*arguments, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["jaxart", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        told = capsys.readouterr()
+        assert stopped.value.code == code, told.err
+        return " ".join((told.out + told.err).split())
+
+    yield run
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_a_kind_from_outside_goes_through_the_commands(environment, table, toy, tmp_path, monkeypatch):
     """A linear model of numbers, a category and text tokens: under 60 lines, and no other line knows of it."""
     assert sum(bool(line.strip()) for line in TOY.read_text().splitlines()) < 60
-    whole, folder, toy = tmp_path / "whole", tmp_path / "run", (TOY,)
+    whole, folder = tmp_path / "whole", tmp_path / "run"
     begin = [
         "train",
         "linear",
@@ -213,22 +238,23 @@ def test_a_kind_from_outside_goes_through_the_commands(environment, table, tmp_p
         "--steps",
         60,
     ]
-    told = call(environment, *begin, "-o", folder, "--dry-run", script=toy)
+    told = toy(*begin, "-o", folder, "--devices", 1, "--dry-run")
     assert "linear: 57 parameters" in told
     assert "first batch: target float32 (50,)" in told
     assert not folder.exists()
-    call(environment, *begin, "-o", whole, script=toy)
+    call(environment, *begin, "-o", whole, script=(TOY,))
     call(environment, *begin, "-o", folder, script=(KILL_AT, "save:40"), code=-signal.SIGKILL)
-    call(environment, "resume", folder, script=toy)
+    toy("resume", folder, "--devices", 1)
     assert checksums(folder) == checksums(whole)
-    call(environment, "score", folder, table / "held-out.npz", script=toy)
+    toy("score", folder, table / "held-out.npz")
     name, value = runs.summarize(folder).score or ("", 1.0)
     assert name == "mean absolute error"
     assert value < 0.1
-    call(environment, "export", folder, "-o", tmp_path / "model.jax", script=toy)
+    toy("export", folder, "-o", tmp_path / "model.jax")
     assert (tmp_path / "model.jax").stat().st_size > 0
-    assert "makes no pictures" in call(environment, "generate", folder, "-o", tmp_path / "x.png", script=toy, code=2)
-    told = call(environment, "runs", tmp_path)
+    assert "makes no pictures" in toy("generate", folder, "-o", tmp_path / "x.png", code=2)
+    monkeypatch.delitem(runs.KINDS, "linear")
+    told = toy("runs", tmp_path)
     assert "a run of the kind 'linear'" not in told
     assert "linear" in told
-    assert "known here: gan, vae" in call(environment, "resume", folder, code=2)
+    assert "known here: gan, vae" in toy("resume", folder, code=2)
