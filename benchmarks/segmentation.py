@@ -172,8 +172,8 @@ def rows(run: runs.Run, test: dict[str, Path], seconds: float) -> Iterator[dict]
         ("painting and pasted", truth > 0, found > 0, 2),
         ("calling everything painting", truth, np.zeros_like(truth), len(run.facts["classes"])),
     ):
-        long = (each.reshape(-1, truth.shape[-1]) for each in (labels, predicted))  # all pictures as one
-        counts = metrics.region_counts(*long, classes)
+        of, found_in = (each.reshape(-1, truth.shape[-1]) for each in (labels, predicted))  # all pictures as one
+        counts = metrics.region_counts(of, found_in, classes)
         yield {"measured": f"mean IoU of {name}", "value": float(metrics.mean_iou(counts))}
     yield {"measured": "minutes of training", "value": seconds / 60}
 
