@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -172,7 +173,9 @@ def rows(run: runs.Run, test: dict[str, Path], seconds: float) -> Iterator[dict]
         ("painting and pasted", truth > 0, found > 0, 2),
         ("calling everything painting", truth, np.zeros_like(truth), len(run.facts["classes"])),
     ):
-        of, found_in = (each.reshape(-1, truth.shape[-1]) for each in (labels, predicted))  # all pictures as one
+        of, found_in = (
+            jnp.asarray(each).reshape(-1, truth.shape[-1]) for each in (labels, predicted)
+        )  # all pictures as one
         counts = metrics.region_counts(of, found_in, classes)
         yield {"measured": f"mean IoU of {name}", "value": float(metrics.mean_iou(counts))}
     yield {"measured": "minutes of training", "value": seconds / 60}
