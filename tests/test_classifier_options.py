@@ -99,6 +99,16 @@ def test_products_are_of_the_precision_that_is_asked_for_and_outputs_of_single(m
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.parametrize("share", [0.5, 0.3])
+def test_a_network_of_fewer_inner_channels_is_the_one_that_narrowing_makes(share):
+    facts = {"counts": [9, 9], "train": 18}
+    whole = kind.network_of(dataclasses.replace(OPTIONS, width=32), facts)
+    shapes = jax.eval_shape(whole.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32))["params"]
+    params = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
+    expected = classify.narrow(classify.Classifier(whole, params), keep=share).network
+    assert kind.network_of(dataclasses.replace(OPTIONS, width=32, inner=share), facts) == expected
+
+
 def test_pictures_of_rare_classes_are_changed_more_often(rng):
     options = dataclasses.replace(OPTIONS, augment_rare=True)
     rates = kind._rates(options, {"counts": [100, 25]})
@@ -180,6 +190,8 @@ def test_a_head_on_an_encoder_of_ones_own_needs_it_no_longer_once_it_is_trained(
     ("changes", "message"),
     [
         ({"patience": -1}, "0 or more reports"),
+        ({"inner": 0.5, "model": "vit"}, "of a residual network, got 0.5 of vit"),
+        ({"inner": 0.0}, r"a share in \(0, 1\]"),
         ({"augment_rare": True, "augment": ()}, "augment says how"),
         ({"precision": "bfloat16", "features": "vgg16"}, "networks of pictures"),
     ],

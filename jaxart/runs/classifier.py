@@ -98,7 +98,8 @@ def network_of(options: ClassifierOptions, facts: Facts) -> Any:
     common: dict[str, Any] = {"classes": outputs, "dtype": getattr(jnp, options.precision)}
     if options.model == "residual":
         widths = tuple(width * times for times in (1, 2, 4, 8))
-        return models.ResidualClassifier(widths=widths, dropout=_chosen(options, "dropout"), **common)
+        inner = None if options.inner == 1 else tuple(_inner(each, options.inner) for each in widths)
+        return models.ResidualClassifier(widths=widths, inner=inner, dropout=_chosen(options, "dropout"), **common)
     if options.model == "vit":
         return models.VisionTransformer(width=width, dropout=_chosen(options, "dropout"), **common)
     side = labels.side_of(options)
@@ -325,6 +326,12 @@ def network(trained: Trained) -> weights.Network:
     if trained.state.scaling is not None:
         arrays["scaling"] = dict(task.Scaling(*trained.state.scaling)._asdict())
     return weights.Network(arrays, about)
+
+
+def _inner(width: int, share: float) -> int:
+    """Return as many channels as `task.narrow` keeps of so many."""
+    groups = models.ResidualClassifier.groups
+    return groups * max(1, round(share * (width // groups)))
 
 
 def _length(options: ClassifierOptions, facts: Facts) -> int:

@@ -264,6 +264,13 @@ def check_options(options: ClassifierOptions) -> None:
         )
     if (options.features == "vae") != (options.encoder is not None):
         raise ValueError("encoder: features vae and the folder of a run of the kind vae belong together.")
+    if not 0 < options.inner <= 1 or (
+        options.inner < 1 and (options.model != "residual" or options.features != "none")
+    ):
+        raise ValueError(
+            f"inner: expected a share in (0, 1] of the channels of a residual network, got {options.inner} of "
+            f"{options.model if options.features == 'none' else options.features}."
+        )
     if options.patience < 0:
         raise ValueError(f"patience: expected 0 or more reports, got {options.patience}.")
     if options.columns and options.task != "numbers":

@@ -436,6 +436,14 @@ class ClassifierOptions(RunOptions):
     width: Annotated[
         int, Option("Channels of the first stage of residual, units of the others. [32; 192 vit; 128 rows]", NETWORK)
     ] = 0
+    inner: Annotated[
+        float,
+        Option(
+            "Of residual: channels between the two convolutions of a block, as a share of those around them; less is faster.",
+            NETWORK,
+            before=1.0,
+        ),
+    ] = 1.0
     hidden: Annotated[
         int | None, Option("Of features: units of a layer before the last; 0 for none. [512]", NETWORK)
     ] = None
