@@ -153,7 +153,8 @@ def test_copies_of_a_picture_are_never_on_both_sides(paintings, tmp_path):
             picture = io.read(paintings / name / f"{number}.png")
             io.write(tmp_path / name / f"{number}.png", picture)
             io.write(tmp_path / name / f"{number}m.png", picture[:, ::-1])
-    data = kind.load(OPTIONS, "data", tmp_path)
+    with pytest.warns(UserWarning, match="24 of 48 pictures are copies of others"):
+        data = kind.load(OPTIONS, "data", tmp_path)
     train, kept = labels_of_runs.parts(OPTIONS, data)
     assert not set(data.column("work")[train]) & set(data.column("work")[kept])
     assert len(train) + len(kept) == 48

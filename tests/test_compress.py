@@ -285,7 +285,7 @@ def test_a_block_with_half_the_channels_is_the_block_of_those_that_stay(rng):
     x = rng.standard_normal((4, 5))
     for name, numbers in zip(("block0", "block1"), kept, strict=True):
         old, new = params["stage"][name], small["stage"][name]
-        lengths = np.linalg.norm(old["conv1"]["kernel"], axis=0)
+        lengths = np.linalg.norm(old["conv1"]["kernel"], axis=0) * np.linalg.norm(old["conv2"]["kernel"], axis=1)
         expected = [first + each for first in (0, 4, 8) for each in sorted(np.argsort(lengths[first : first + 4])[2:])]
         assert numbers.tolist() == expected  # the two longest of each division
         assert new["conv1"]["kernel"].shape == (5, 6)
@@ -336,9 +336,11 @@ def test_places_that_are_not_there_are_named(rng):
         ("conv3/kernel", "an array conv3/kernel; known: conv1/bias"),
         ("conv1/kernel", "multiple of 12"),
     ):
-        group = training.ChannelGroup((place,), (), (training.Place(other, 0),))
+        group = training.ChannelGroup((place,), (training.Place(other, 0),))
         with pytest.raises(ValueError, match=message):
             training.drop_channels(params, [group])
+    with pytest.raises(ValueError, match="multiple of 12"):
+        training.channels_to_keep(params, [training.ChannelGroup((place,), (), (training.Place("conv1/kernel", 0),))])
 
 
 # Fewer bits

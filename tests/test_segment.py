@@ -18,7 +18,7 @@ from jaxart import cli, data, io, models, runs, weights
 from jaxart.runs import segmenter as kind
 from jaxart.tasks import segment as task
 from jaxart.tasks.segment import recipe as losses
-from jaxart.training import AXIS, by_shard_map, data_mesh, replicate, shard_batch
+from jaxart.training import AXIS, by_shard_map, data_mesh, half_life_decay, replicate, shard_batch
 
 KEY = jax.random.key(3)
 NETWORK = models.Segmenter(3, width=2, depth=2)
@@ -90,7 +90,10 @@ def test_looking_at_another_size_keeps_that_of_the_picture(model, rng):
         (lambda m, p: task.segment(m, p, tile=0), "at least 1 pixel"),
         (lambda m, p: task.segment(m, p, side=0), "at least 1 pixel"),
         (lambda m, p: task.overlay(p, np.zeros((3, 3), np.uint8), m.colors), "expected what was found"),
-        (lambda m, p: task.segmenter(m.network, shape=(8, 8, 3), optimizer=optax.sgd(1), decay=1.0), "decay in"),
+        (
+            lambda m, p: task.segmenter(m.network, shape=(8, 8, 3), optimizer=optax.sgd(1), half_life=0),
+            "half_life above",
+        ),
         (lambda m, p: jax.eval_shape(NETWORK.init, KEY, p), "expected pictures"),
         (lambda m, p: jax.eval_shape(NETWORK.clone(depth=0).init, KEY, p[None]), "sizes of at least 1"),
     ],
@@ -181,11 +184,11 @@ class Small(nn.Module):
 
 def recipe(axis_name=None):
     return task.segmenter(
-        Small(), shape=(8, 8, 3), optimizer=optax.sgd(0.1), transform=moved, axis_name=axis_name, decay=0.75
+        Small(), shape=(8, 8, 3), optimizer=optax.sgd(0.1), transform=moved, axis_name=axis_name, half_life=80
     )
 
 
-def test_devices_do_not_change_the_gradients_and_the_average_forgets_its_zeros():
+def test_devices_do_not_change_the_gradients_and_the_average_follows_the_weights():
     step, state, batch = jax.jit(recipe().step), jax.jit(recipe().init)(KEY), next(squares(0))
     keys = [jax.random.fold_in(KEY, number) for number in range(2)]
     alone, told = step(keys[0], state, batch, None)
@@ -198,10 +201,10 @@ def test_devices_do_not_change_the_gradients_and_the_average_forgets_its_zeros()
     np.testing.assert_allclose([told2.loss, told8.loss], [told.loss] * 2, rtol=1e-5)
     np.testing.assert_allclose(told.loss, told.cross_entropy + 1 - told.dice, rtol=1e-5)
     second, _ = step(keys[1], alone, batch, None)
-    means = task.averaged(second, decay=0.75)
-    for a, b, c in zip(*map(jax.tree.leaves, (means, alone.params, second.params)), strict=True):
-        np.testing.assert_allclose(a, (0.75 * b + c) / 1.75, atol=1e-6)
-    assert task.averaged(state) is state.params
+    size = len(batch["image"])
+    decay = float(half_life_decay(size, jnp.float32(2 * size), half_life=80))
+    for a, b, c in zip(*map(jax.tree.leaves, (second.average, alone.average, second.params)), strict=True):
+        np.testing.assert_allclose(a, decay * b + (1 - decay) * c, atol=1e-6)
 
 
 # Masks and their augmentation

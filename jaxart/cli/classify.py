@@ -29,10 +29,12 @@ def classify(
     ] = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Write the JSON objects to a file.")] = None,
 ) -> int:
-    """Say of pictures what they are: the likeliest class with its probability, and the set of classes that holds the true one in 90 of 100.
+    """Say of pictures what they are: the likeliest class with its probability, and a set of classes that the true one is among.
 
-    A picture that is like none of what the run has seen is said to be none of the classes; one in a hundred known ones is, wrongly. What
-    cannot be read is listed, and stops nothing.
+    Sets hold the true class in 90 of 100 pictures, or in more where most have one likely class, since that is always in the set: the
+    heading of the column (in JSON: coverage) says in how many it was of those that the run kept back. A picture that is like none of what
+    the run has seen is said to be none of the classes; one in a hundred known ones is, wrongly. What cannot be read is listed, and stops
+    nothing.
 
     Example: `jaxart classify run museum/*.jpg --json > answers.json`
     """
@@ -59,12 +61,16 @@ def classify(
         show(
             table(
                 [_row(each) for each in told],
-                columns=("picture", "answer", "probability", "one of these, in 90 of 100"),
+                columns=("picture", "answer", "probability", _promise(told[0]["coverage"])),
             )
         )
     for reason in failed:
         say(f"left out: {reason}")
     return 2 if failed else 0
+
+
+def _promise(coverage: float | None) -> str:
+    return "one of these" if coverage is None else f"one of these, in {round(100 * coverage)} of 100"
 
 
 def _answered(run: "Run", paths: list[Path], failed: list[str]) -> list[dict[str, Any]]:

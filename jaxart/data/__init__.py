@@ -28,6 +28,7 @@ from jaxart.data.balance import (
     inverse_weights,
     positive_weights,
     resampling_weights,
+    transform_some,
 )
 from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take, with_columns
 from jaxart.data.mask_classes import IGNORED, MaskClasses, class_colors, hex_color, read_mask_classes
@@ -111,6 +112,7 @@ __all__ = [
     "split_randomly",
     "start_adaptive",
     "take",
+    "transform_some",
     "translate",
     "update_adaptive",
     "vertical_flip",

@@ -235,6 +235,23 @@ def augment_some(
     Returns:
         ``[B, H, W, C]``, not clipped.
     """
+    return transform_some(keys, images, probabilities, lambda keys, images: augment(keys, images, transforms))
+
+
+def transform_some(
+    keys: Key, images: Array, probabilities: Array, transform: Callable[[Key, Array], jax.Array]
+) -> jax.Array:
+    """Transform each picture of a batch with a probability of its own, as `augment_some` augments it.
+
+    Args:
+        keys: ``[B]``, one for each example.
+        images: ``[B, H, W, C]``, float.
+        probabilities: ``[B]`` in [0, 1].
+        transform: ``(keys [B], images) -> images`` of the same shape.
+
+    Returns:
+        ``[B, H, W, C]``.
+    """
     draw, change = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     chosen = jax.vmap(jax.random.uniform)(draw) < probabilities
-    return jnp.where(chosen[:, None, None, None], augment(change, images, transforms), images)
+    return jnp.where(chosen[:, None, None, None], transform(change, images), images)

@@ -21,11 +21,13 @@ class Dataset(NamedTuple):
             come from there; their "label" is int32 ``[N]``, zeros where there are no classes.
         classes: of the integer columns that are categories, the names of their values 0, 1, ...
         failures: what could not be read, as "file: reason".
+        names: of the files that the examples were read from, with "/"; none where they are of one file.
     """
 
     columns: dict[str, np.ndarray]
     classes: dict[str, tuple[str, ...]] = {}  # noqa: RUF012  never written to
     failures: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -192,7 +194,8 @@ def take(dataset: Dataset, indices: Sequence[int] | np.ndarray) -> Dataset:
             f"indices: expected whole numbers [M] from 0 to {dataset.count - 1}, got {chosen.dtype} {list(chosen.shape)}"
             f"{f' from {chosen.min()} to {chosen.max()}' if whole else ''}."
         )
-    return dataset._replace(columns={name: array[chosen] for name, array in dataset.columns.items()})
+    names = tuple(np.array(dataset.names)[chosen].tolist()) if dataset.names else ()
+    return dataset._replace(columns={name: array[chosen] for name, array in dataset.columns.items()}, names=names)
 
 
 def concatenate(datasets: Mapping[str, Dataset], *, source: str = "source") -> Dataset:

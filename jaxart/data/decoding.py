@@ -93,7 +93,9 @@ def _dataset(images: np.ndarray, pictures: Pictures, facts: _Facts) -> Dataset:
     columns = {
         name: typed(name, [cells[row] for row in facts.rows], files=files) for name, cells in pictures.columns.items()
     }
-    return with_columns(from_arrays(images, classes), columns)._replace(failures=tuple(facts.failures))
+    return with_columns(from_arrays(images, classes), columns)._replace(
+        failures=tuple(facts.failures), names=tuple(files)
+    )
 
 
 def _mapped(stem: Path, shape: Shape) -> np.ndarray:

@@ -27,7 +27,7 @@ from jaxart.losses.label import (
     squared_error,
 )
 from jaxart.losses.latent import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
-from jaxart.losses.pairs import class_pairs, coupled_probabilities, one_vs_one, votes
+from jaxart.losses.pairs import class_margins, class_pairs, coupled_probabilities, one_vs_one, votes
 from jaxart.losses.perceptual import content_of_layers, style_of_layers, targets_of_layers
 from jaxart.losses.pixel import content, content_map
 from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
@@ -92,6 +92,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_focal",
     "blend",
+    "class_margins",
     "class_pairs",
     "content",
     "content_map",

@@ -99,8 +99,28 @@ def votes(logits: Array) -> jax.Array:
     firsts, seconds = (jax.nn.one_hot(each, classes, dtype=jnp.float32) for each in (first, second))  # [P, K]
     exact = jax.lax.Precision.HIGHEST
     count = jnp.matmul(won, firsts, precision=exact) + jnp.matmul(1 - won, seconds, precision=exact)
-    clear = jnp.matmul(z, firsts - seconds, precision=exact)
+    clear = class_margins(z)
     return count + clear / (3 * (jnp.abs(clear) + 1))
+
+
+def class_margins(logits: Array) -> jax.Array:
+    """Return for each class the sum of its logits in its pairs: what speaks for it, as a linear function of the pairs.
+
+    Args:
+        logits: of pairs, ``[..., P]``, any float type.
+
+    Returns:
+        float32 ``[..., K]``, sum 0.
+
+    Raises:
+        ValueError: a number of logits that no K has.
+
+    >>> class_margins(jnp.array([[-1.0, 2.0, 1.0]])).tolist()
+    [[1.0, 2.0, -3.0]]
+    """
+    classes, first, second = _pairs_of("class_margins", logits)
+    firsts, seconds = (jax.nn.one_hot(each, classes, dtype=jnp.float32) for each in (first, second))  # [P, K]
+    return jnp.matmul(logits.astype(jnp.float32), firsts - seconds, precision=jax.lax.Precision.HIGHEST)
 
 
 def coupled_probabilities(logits: Array) -> jax.Array:

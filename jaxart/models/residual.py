@@ -63,6 +63,7 @@ class ResidualBlock(nn.Module):
 
     Args:
         features: channels of the result.
+        inner: channels between the two convolutions; by default as many as the result has.
         halve: average 2 x 2 pixels, in both parts; an odd last row or column is dropped.
         groups: of the normalizations.
         drop: probability with which an example goes without what is added, in training.
@@ -73,6 +74,7 @@ class ResidualBlock(nn.Module):
     """
 
     features: int
+    inner: int | None = None
     halve: bool = False
     groups: int = 8
     drop: float = 0.0
@@ -88,7 +90,8 @@ class ResidualBlock(nn.Module):
                 self.features, kernel_size=1, bias=False, initializer=_LINEAR, dtype=self.dtype, name="direct"
             )
             x = direct(avg_pool(y) if self.halve else y)
-        y = Convolution(self.features, scale=scale, bias=False, dtype=self.dtype, name="conv1")(y)
+        inner = self.features if self.inner is None else self.inner
+        y = Convolution(inner, scale=scale, bias=False, dtype=self.dtype, name="conv1")(y)
         y = self._active(y, "norm2", 0.0)
         y = Convolution(self.features, bias=False, dtype=self.dtype, name="conv2")(y)
         return x + DropBranch(self.drop, self.axis_name, name="branch")(y, train=train)
@@ -118,10 +121,11 @@ class ResidualClassifier(nn.Module):
             depth).
         axis_name: the mapped axis over which the batch is divided (`jax.pmap`, `jax.shard_map`), for what is drawn per example.
         dtype: of the products.
+        inner: of each stage, channels between the two convolutions of a block, multiples of `groups`; by default the stages' own.
 
     Raises:
-        ValueError: pictures of another rank or smaller than ``2 ** len(widths)`` pixels, widths that `groups` does not divide, or a rate
-            outside of [0, 1).
+        ValueError: pictures of another rank or smaller than ``2 ** len(widths)`` pixels, widths that `groups` does not divide, inner ones
+            for another number of stages, or a rate outside of [0, 1).
 
     Reference: He et al., Identity Mappings in Deep Residual Networks, 2016; stages as in He et al., Deep Residual Learning for Image
     Recognition, 2016, table 1. Departures: a 3 x 3 stem without pooling, for small pictures; groups instead of batches (Wu and He 2018)
@@ -137,9 +141,12 @@ class ResidualClassifier(nn.Module):
     drop_branch: float = 0.0
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    inner: tuple[int, ...] | None = None
 
     def setup(self) -> None:
         """Make the layers."""
+        if self.inner is not None and len(self.inner) != len(self.widths):
+            raise ValueError(f"inner: expected channels for {len(self.widths)} stages, got {len(self.inner)}.")
         self.stem = Convolution(self.widths[0], bias=False, dtype=self.dtype)
         count = len(self.widths) * self.blocks
         self.residual = [self._block(index, self.drop_branch * index / max(1, count - 1)) for index in range(count)]
@@ -149,8 +156,8 @@ class ResidualClassifier(nn.Module):
 
     def _block(self, index: int, drop: float) -> ResidualBlock:
         stage, place = divmod(index, self.blocks)
-        halve = stage > 0 and place == 0
-        return ResidualBlock(self.widths[stage], halve, self.groups, drop, self.axis_name, self.dtype)
+        halve, inner = stage > 0 and place == 0, None if self.inner is None else self.inner[stage]
+        return ResidualBlock(self.widths[stage], inner, halve, self.groups, drop, self.axis_name, self.dtype)
 
     def __call__(self, x: Array, *, train: bool = False) -> tuple[jax.Array, jax.Array]:
         maps = self.maps(x, train=train)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
     from jaxart.runs.latents import read_latent, write_latent
     from jaxart.runs.origins import known_pictures, nearest_sheet, write_origins
+    from jaxart.runs.patience import best_step
     from jaxart.runs.points import Steered, steered_of
     from jaxart.runs.projection import Projected, project
     from jaxart.runs.results import export, export_network, generator, newest_state, sample, score
@@ -73,6 +74,7 @@ __all__ = [
     "TranslateOptions",
     "VaeOptions",
     "begin",
+    "best_step",
     "check_film",
     "classify",
     "directions",
@@ -117,6 +119,7 @@ _HOMES = {
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
     "latents": ("read_latent", "write_latent"),
     "origins": ("known_pictures", "nearest_sheet", "write_origins"),
+    "patience": ("best_step",),
     "points": ("Steered", "steered_of"),
     "projection": ("Projected", "project"),
     "results": ("export", "export_network", "generator", "newest_state", "sample", "score"),

@@ -16,6 +16,7 @@ from jaxart.arrays import Image, PyTree, check_choice
 from jaxart.runs import classifier as kind
 from jaxart.runs import folder as files
 from jaxart.runs import labels
+from jaxart.runs.encoder import encoder_of
 from jaxart.runs.kind import Trained
 from jaxart.runs.results import newest_state
 from jaxart.runs.run import Run, with_data
@@ -35,8 +36,10 @@ class Answer(NamedTuple):
         label: the likeliest class; None where it is like none of them. With several labels, those that hold, joined by ";".
         probability: of the likeliest class, calibrated; None of several labels and numbers.
         probabilities: by class or label; of numbers, the numbers by column.
-        set: the classes that the true one is among, as often as the run's level says (90 %); of several labels those that hold.
+        set: the classes that the true one is among: nine times in ten, or more often where a picture has one likely class, which is
+            always in it; perhaps empty where the picture is like none of them. Of several labels those that hold.
         familiarity: the share of known pictures that are as strange or stranger; None of several labels and numbers.
+        coverage: how often such sets held the true class of pictures that were kept back; None of several labels and numbers.
     """
 
     label: str | None
@@ -44,6 +47,7 @@ class Answer(NamedTuple):
     probabilities: dict[str, float]
     set: tuple[str, ...]
     familiarity: float | None
+    coverage: float | None = None
 
 
 class Reasons(NamedTuple):
@@ -74,7 +78,8 @@ def classify(run: Run, pictures: Sequence[Image | io.Picture]) -> list[Answer]:
     outputs: Any = kind.outputs_of(trained, _as_seen(run, pictures))
     target = kind.target_of(run.options, run.facts)
     if run.options.task == "label":
-        return _of_classes(run, task.answers(outputs, target, _calibration(run)))
+        calibration = _calibration(run)
+        return _of_classes(run, task.answers(outputs, target, calibration), calibration.coverage)
     values = np.asarray(target.answer(outputs))
     names = run.facts["classes"] if run.options.task == "labels" else run.facts["columns"]
     return [_of_values(dict(zip(names, map(float, row), strict=True)), run.options.task) for row in values]
@@ -98,10 +103,7 @@ def explain(
     trained = _trained(run)
     names = run.facts.get("classes") or run.facts["columns"]
     seen = _as_seen(run, [picture])[0].astype(np.float32) / 255
-    if run.options.scheme == "one-vs-one" and run.options.task == "label":
-        raise ValueError("explain: outputs of one-vs-one are of pairs of classes; train with softmax or one-vs-all.")
-    outputs = kind.outputs_of(trained, seen[None])[0]
-    asked = [check_choice("class", name, names) for name in classes] or [names[int(np.argmax(outputs))]]
+    asked = [check_choice("class", name, names) for name in classes] or [names[_likeliest(trained, seen)]]
     chosen = method or ("grad-cam" if _has_maps(run) else "integrated-gradients")
     check_choice("method", chosen, METHODS)
     if chosen.endswith("cam") and not _has_maps(run):
@@ -129,7 +131,8 @@ def _maps(trained: Trained, images: jax.Array, targets: jax.Array, method: str, 
     if method.endswith("cam"):
         network = kind.network_of(trained.options, trained.facts)
         find = {"grad-cam": shelf_of_reasons.grad_cam, "hires-cam": shelf_of_reasons.hires_cam}[method]
-        maps, head = functools.partial(_called, network, "maps"), functools.partial(_called, network, "head")
+        scores = _scores_of(trained.options, trained.facts)
+        maps, head = functools.partial(_called, network, "maps"), lambda *of: scores(_called(network, "head", *of))
         return find(maps, head, params, images, targets, size=(images.shape[1], images.shape[2]))
     apply, variables = _whole(trained)
     if method == "occlusion":
@@ -150,16 +153,35 @@ def _called(network: Any, method: str, params: PyTree, x: jax.Array) -> jax.Arra
 
 def _whole(trained: Trained) -> tuple[Any, PyTree]:
     """Return a function of (variables, pictures) to outputs, and the variables."""
-    network = kind.network_of(trained.options, trained.facts)
+    network, scores = kind.network_of(trained.options, trained.facts), _scores_of(trained.options, trained.facts)
     if trained.options.features == "none":
-        return lambda params, x: network.apply({"params": params}, x)[0], trained.state.average
-    vgg = weights.load(trained.options.weights or "vgg16")
+        return lambda params, x: scores(network.apply({"params": params}, x)[0]), trained.state.average
+    look, seen_by = _features(trained)
     scaling = task.Scaling(*trained.state.scaling)
 
     def apply(variables: PyTree, x: jax.Array) -> jax.Array:
-        return network.apply({"params": variables["head"]}, scaling(task.feature_statistics(variables["vgg"], x)))[0]
+        features = scaling(look(variables["features"], x))
+        return scores(network.apply({"params": variables["head"]}, features)[0])
 
-    return apply, {"head": trained.state.average, "vgg": vgg}
+    return apply, {"head": trained.state.average, "features": seen_by}
+
+
+def _features(trained: Trained) -> tuple[Any, PyTree]:
+    """Return a function of (variables, pictures) to what a head looks at, and the variables."""
+    if trained.options.encoder is None:
+        return task.feature_statistics, weights.load(trained.options.weights or "vgg16")
+    encoder = encoder_of(trained)
+    return encoder, encoder.params
+
+
+def _likeliest(trained: Trained, picture: np.ndarray) -> int:
+    outputs: Any = kind.outputs_of(trained, picture[None])
+    answer = kind.target_of(trained.options, trained.facts).answer
+    return int(np.argmax(outputs if trained.options.task == "numbers" else answer(outputs)))
+
+
+def _scores_of(options: Any, facts: Any) -> Any:
+    return kind.target_of(options, facts).scores
 
 
 def _has_maps(run: Run) -> bool:
@@ -198,14 +220,15 @@ def _calibration(run: Run) -> task.Calibration:
     return task.Calibration(**told["calibration"])
 
 
-def _of_classes(run: Run, found: task.Answers) -> list[Answer]:
+def _of_classes(run: Run, found: task.Answers, coverage: float | None) -> list[Answer]:
     names = run.facts["classes"]
     made = []
-    for row, inside, novel, known in zip(found.probabilities, found.sets, found.novel, found.familiarity, strict=True):
+    for row, inside, novel, known in zip(found.probabilities, found.shown, found.novel, found.familiarity, strict=True):
         best = int(np.argmax(row))
         chosen = tuple(names[place] for place in np.argsort(-row) if inside[place])
         by_class = dict(zip(names, map(float, row), strict=True))
-        made.append(Answer(None if novel else names[best], float(row[best]), by_class, chosen, float(known)))
+        label = None if novel else names[best]
+        made.append(Answer(label, float(row[best]), by_class, chosen, float(known), coverage))
     return made
 
 

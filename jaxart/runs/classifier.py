@@ -1,4 +1,4 @@
-"""Classifiers as a kind of run: networks trained from scratch, and heads on features of VGG-16."""
+"""Classifiers as a kind of run: networks trained from scratch, and heads on features of VGG-16 or of an autoencoder."""
 
 import functools
 import hashlib
@@ -18,13 +18,14 @@ from jaxart import io, losses, metrics, models, weights
 from jaxart.arrays import Key, PyTree, check_choice
 from jaxart.cache import cache_folder
 from jaxart.runs import labels, shared
+from jaxart.runs.encoder import Encoder, encoded, encoder_of, facts_of_encoder, read_encoder, shapes_of_encoder
 from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import ClassifierOptions
 from jaxart.tasks import classify as task
 from jaxart.training import Recipe
 
 _WIDTHS = {"residual": 32, "vit": 192, "rows": 128}
-_LENGTH = 7616  # of the features
+_LENGTH = 7616  # of the features of VGG-16
 _DEFERRED, _LATER_RATE = (
     0.8,
     0.1,
@@ -33,10 +34,27 @@ _FOCUS = 2.0
 _HIDDEN = 512  # units of the head
 _OF_FEATURES = {"dropout": 0.5, "smoothing": 0.2, "weight_decay": 1.0}
 _OF_PICTURES = {"dropout": 0.2, "smoothing": 0.0, "weight_decay": 0.05}
+_WATCHED = {"label": "macro F1", "labels": "macro F1", "numbers": "R2"}  # by --patience
 _DRAWING = {"square-root": 0.5, "balanced": 0.0}
 
 
-load, facts = labels.load, labels.facts
+load = labels.load
+
+
+def facts(options: ClassifierOptions, data: dict[str, shelf.Dataset]) -> Facts:
+    """Return what `labels.facts` does, and what is to be known of the encoder whose features are looked at.
+
+    Args:
+        options: of the run.
+        data: by source.
+
+    Raises:
+        ValueError: as there; an encoder that does not serve.
+    """
+    found = labels.facts(options, data)
+    if options.encoder is None:
+        return found
+    return found | facts_of_encoder(read_encoder(options.encoder), labels.side_of(options))
 
 
 def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
@@ -77,13 +95,15 @@ def network_of(options: ClassifierOptions, facts: Facts) -> Any:
             outputs, hidden=_HIDDEN if options.hidden is None else options.hidden, dropout=_chosen(options, "dropout")
         )
     width = options.width or _WIDTHS[options.model]
+    common: dict[str, Any] = {"classes": outputs, "dtype": getattr(jnp, options.precision)}
     if options.model == "residual":
         widths = tuple(width * times for times in (1, 2, 4, 8))
-        return models.ResidualClassifier(classes=outputs, widths=widths, dropout=_chosen(options, "dropout"))
+        inner = None if options.inner == 1 else tuple(_inner(each, options.inner) for each in widths)
+        return models.ResidualClassifier(widths=widths, inner=inner, dropout=_chosen(options, "dropout"), **common)
     if options.model == "vit":
-        return models.VisionTransformer(classes=outputs, width=width, dropout=_chosen(options, "dropout"))
+        return models.VisionTransformer(width=width, dropout=_chosen(options, "dropout"), **common)
     side = labels.side_of(options)
-    return models.RowRecurrent(classes=outputs, size=(side, side), width=width)
+    return models.RowRecurrent(size=(side, side), width=width, **common)
 
 
 def recipe(options: ClassifierOptions, facts: Facts) -> Recipe:
@@ -104,10 +124,16 @@ def recipe(options: ClassifierOptions, facts: Facts) -> Recipe:
         "l2": options.l2,
     }
     if options.features != "none":
-        return task.classifier_of_features(network, length=_LENGTH, **common)
+        encoder = None if options.encoder is None else shapes_of_encoder(facts)
+        return task.classifier_of_features(network, length=_length(options, facts), encoder=encoder, **common)
     side = labels.side_of(options)
     return task.classifier(
-        network, shape=(side, side, 3), transform=_transform(options), mixing=_mixing(options), **common
+        network,
+        shape=(side, side, 3),
+        transform=_transform(options),
+        rates=_rates(options, facts),
+        mixing=_mixing(options),
+        **common,
     )
 
 
@@ -121,20 +147,27 @@ def frozen(options: ClassifierOptions, data: dict[str, shelf.Dataset]) -> PyTree
     if options.features == "none":
         return None
     dataset = data["data"]
-    found = features_of(options, dataset.column("image"), known=shelf.digest(dataset))
+    encoder = None if options.encoder is None else read_encoder(options.encoder)
+    found = features_of(options, dataset.column("image"), known=shelf.digest(dataset), encoder=encoder)
     train = found[labels.parts(options, dataset)[0]].astype(np.float32)
     scaling = task.Scaling(jnp.asarray(train.mean(0)), jnp.asarray(train.std(0) + 1e-3))
-    return {"features": jnp.asarray(found), "scaling": scaling}
+    kept = {} if encoder is None else {"encoder": encoder.params}
+    return {"features": jnp.asarray(found), "scaling": scaling, **kept}
 
 
-def features_of(options: ClassifierOptions, images: Any, *, known: str | None = None) -> np.ndarray:
-    """Return features of pictures, float16 ``[N, F]``.
+def features_of(
+    options: ClassifierOptions, images: Any, *, known: str | None = None, encoder: Encoder | None = None
+) -> np.ndarray:
+    """Return features of pictures ``[N, F]``: float16 those of VGG-16, float32 those of an encoder.
 
     Args:
         options: of the run.
         images: ``[N, S, S, 3]``, uint8 or in [0, 1].
-        known: what the pictures are known by; their features are then kept in the cache.
+        known: what the pictures are known by; their features by VGG-16 are then kept in the cache.
+        encoder: in the place of VGG-16.
     """
+    if encoder is not None:
+        return encoded(encoder, images)
     variables = weights.load(options.weights or "vgg16")
     kept = None
     if known is not None:
@@ -188,7 +221,7 @@ def outputs_of(trained: Trained, images: Any) -> np.ndarray:
         images: ``[N, S, S, 3]``, uint8 or in [0, 1].
     """
     if trained.options.features != "none":
-        return _outputs_of_features(trained, features_of(trained.options, images))
+        return _outputs_of_features(trained, features_of(trained.options, images, encoder=_encoder(trained)))
     model = task.Classifier(network_of(trained.options, trained.facts), trained.state.average)
     both = [task.predict(model, each)[0] for each in (images, images[:, :, ::-1])]
     return (both[0] + both[1]) / 2
@@ -207,6 +240,7 @@ def sample(trained: Trained, path: Path) -> None:
         path: without a suffix.
     """
     report = {"step": int(trained.state.step), **_report(trained)}
+    report["watched"] = report["validation"][_WATCHED[trained.options.task]]
     with io.replacing(path.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
@@ -237,8 +271,9 @@ def score(
     Raises:
         ValueError: classes or columns that the run does not know.
     """
-    del seen
     dataset = held_out["data"]
+    if seen:
+        labels.tell_of_seen(seen["data"], dataset)
     images, target = (
         dataset.column("image")[:count],
         labels.known_target(trained.options, trained.facts, dataset)[:count],
@@ -278,7 +313,7 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
         return target.answer(network.apply({"params": params}, scaled)[0])
 
     side = labels.side_of(trained.options)
-    shape = ("b", _LENGTH) if scaling is not None else ("b", side, side, 3)
+    shape = ("b", _length(trained.options, trained.facts)) if scaling is not None else ("b", side, side, 3)
     (batch,) = jax.export.symbolic_shape("b")
     struct = jax.ShapeDtypeStruct((batch, *shape[1:]), jnp.float32)
     return bytes(jax.export.export(jax.jit(run), platforms=platforms)(struct).serialize())
@@ -291,6 +326,20 @@ def network(trained: Trained) -> weights.Network:
     if trained.state.scaling is not None:
         arrays["scaling"] = dict(task.Scaling(*trained.state.scaling)._asdict())
     return weights.Network(arrays, about)
+
+
+def _inner(width: int, share: float) -> int:
+    """Return as many channels as `task.narrow` keeps of so many."""
+    groups = models.ResidualClassifier.groups
+    return groups * max(1, round(share * (width // groups)))
+
+
+def _length(options: ClassifierOptions, facts: Facts) -> int:
+    return _LENGTH if options.encoder is None else facts["encoder"]["latent"]
+
+
+def _encoder(trained: Trained) -> Encoder | None:
+    return None if trained.options.encoder is None else encoder_of(trained)
 
 
 def _chosen(options: ClassifierOptions, name: str) -> float:
@@ -330,6 +379,10 @@ def _transform(options: ClassifierOptions) -> Any:
     return shared.partial(shelf.augment, transforms=chosen) if chosen else None
 
 
+def _rates(options: ClassifierOptions, facts: Facts) -> tuple[float, ...] | None:
+    return tuple(shelf.augmentation_probabilities(facts["counts"]).tolist()) if options.augment_rare else None
+
+
 def _mixing(options: ClassifierOptions) -> Any:
     return {"none": None, "mixup": shelf.mixup, "cutmix": shelf.cutmix, "both": shelf.mixup_or_cutmix}[options.mix]
 
@@ -357,7 +410,8 @@ def _kept_back(trained: Trained) -> tuple[Any, np.ndarray]:
     images, target = dataset.column("image"), dataset.column("target")[kept]
     if trained.options.features == "none":
         return outputs_of(trained, images[kept]), target
-    features = features_of(trained.options, images, known=shelf.digest(dataset))  # those that it trains on
+    known = shelf.digest(dataset)  # features that it trains on
+    features = features_of(trained.options, images, known=known, encoder=_encoder(trained))
     return _outputs_of_features(trained, features[kept]), target
 
 

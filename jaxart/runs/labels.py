@@ -11,8 +11,9 @@ from jaxart import metrics
 from jaxart.runs.kind import Facts
 from jaxart.runs.options import ClassifierOptions
 
-SIZES = {"none": 64, "vgg16": 160}  # to which pictures are brought, by features
+SIZES = {"none": 64, "vgg16": 160, "vae": 64}  # to which pictures are brought, by features
 _SEPARATOR, _NOTHING = ";", "-"  # of several labels in a cell
+_NAMED = 3  # copies that are told by name
 
 
 def load(options: ClassifierOptions, source: str, path: Path) -> shelf.Dataset:
@@ -39,8 +40,47 @@ def load(options: ClassifierOptions, source: str, path: Path) -> shelf.Dataset:
     )
     target, names = _TARGETS[options.task](options, found)
     works = found.column(options.group) if options.group else metrics.duplicate_groups(found.column("image"))
+    if not options.group:
+        _tell_of_copies(found, works)
     columns = {"image": found.column("image"), "target": target, "work": works}
-    return shelf.Dataset(columns, {"target": names}, found.failures)
+    return shelf.Dataset(columns, {"target": names}, found.failures, found.names)
+
+
+def _tell_of_copies(dataset: shelf.Dataset, works: np.ndarray) -> None:
+    again = np.flatnonzero(works != np.arange(len(works)))
+    if len(again):
+        pairs = [f"{_name(dataset, each)} of {_name(dataset, works[each])}" for each in again]
+        warnings.warn(
+            f"data: {len(again)} of {len(works)} pictures are copies of others ({_first(pairs)}); copies of a picture are never on both "
+            "sides of the split.",
+            stacklevel=3,
+        )
+
+
+def tell_of_seen(known: shelf.Dataset, others: shelf.Dataset) -> None:
+    """Warn where pictures to score with are copies of some that a run has learned from; they are left in.
+
+    Args:
+        known: the run's.
+        others: to score with.
+    """
+    found = metrics.nearest_pictures(others.column("image"), known.column("image"))
+    seen = [each for each, verdict in enumerate(found.verdicts()) if verdict == "copy"]
+    if seen:
+        pairs = [f"{_name(others, each)} of {_name(known, found.index[each])}" for each in seen]
+        warnings.warn(
+            f"data: {len(seen)} of {others.count} pictures are copies of pictures that the run has seen ({_first(pairs)}); they are left "
+            "in, so scores may be too good.",
+            stacklevel=2,
+        )
+
+
+def _name(dataset: shelf.Dataset, number: int) -> str:
+    return dataset.names[number] if dataset.names else f"picture {number}"
+
+
+def _first(told: list[str]) -> str:
+    return ", ".join([*told[:_NAMED], *(["..."] if len(told) > _NAMED else [])])
 
 
 def side_of(options: ClassifierOptions) -> int:
@@ -58,7 +98,7 @@ def fit_of(options: ClassifierOptions) -> str:
     Args:
         options: of the run.
     """
-    return options.fit or ("crop" if options.features == "none" else "stretch")
+    return options.fit or ("stretch" if options.features == "vgg16" else "crop")
 
 
 def facts(options: ClassifierOptions, data: dict[str, shelf.Dataset]) -> Facts:
@@ -214,6 +254,25 @@ def check_options(options: ClassifierOptions) -> None:
         )
     if options.mix != "none" and (options.features != "none" or options.scheme != "softmax" or options.task != "label"):
         raise ValueError("mix: pictures are mixed where a softmax is trained on them; leave it out.")
+    if options.augment_rare and (options.task != "label" or options.features != "none" or not options.augment):
+        raise ValueError(
+            "augment_rare: pictures of rare classes are changed more often where each has one class, and augment says how."
+        )
+    if options.precision != "float32" and options.features != "none":
+        raise ValueError(
+            f"precision: {options.precision} is of networks of pictures; features are computed in float32."
+        )
+    if (options.features == "vae") != (options.encoder is not None):
+        raise ValueError("encoder: features vae and the folder of a run of the kind vae belong together.")
+    if not 0 < options.inner <= 1 or (
+        options.inner < 1 and (options.model != "residual" or options.features != "none")
+    ):
+        raise ValueError(
+            f"inner: expected a share in (0, 1] of the channels of a residual network, got {options.inner} of "
+            f"{options.model if options.features == 'none' else options.features}."
+        )
+    if options.patience < 0:
+        raise ValueError(f"patience: expected 0 or more reports, got {options.patience}.")
     if options.columns and options.task != "numbers":
         raise ValueError("columns: are of the task numbers.")
     if (options.group or options.columns) and options.labels is None:

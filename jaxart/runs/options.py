@@ -413,12 +413,19 @@ class ClassifierOptions(RunOptions):
         float, Option("Share of the works that is kept back: reports, probabilities and sets are measured on it.", DATA)
     ] = 0.2
     features: Annotated[
-        Literal["none", "vgg16"],
+        Literal["none", "vgg16", "vae"],
         Option(
-            "none trains a network from scratch; vgg16 trains a head on statistics of VGG-16, best for few pictures.",
+            "none trains a network from scratch; vgg16 trains a head on statistics of VGG-16, best for few pictures; vae one on what an "
+            "autoencoder of yours sees (--encoder).",
             NETWORK,
         ),
     ] = "none"
+    encoder: Annotated[
+        Path | None,
+        Option(
+            "Of --features vae: the folder of a trained run of the kind vae, without classes.", NETWORK, before=None
+        ),
+    ] = None
     model: Annotated[
         Literal["residual", "vit", "rows"],
         Option(
@@ -429,6 +436,14 @@ class ClassifierOptions(RunOptions):
     width: Annotated[
         int, Option("Channels of the first stage of residual, units of the others. [32; 192 vit; 128 rows]", NETWORK)
     ] = 0
+    inner: Annotated[
+        float,
+        Option(
+            "Of residual: channels between the two convolutions of a block, as a share of those around them; less is faster.",
+            NETWORK,
+            before=1.0,
+        ),
+    ] = 1.0
     hidden: Annotated[
         int | None, Option("Of features: units of a layer before the last; 0 for none. [512]", NETWORK)
     ] = None
@@ -437,6 +452,14 @@ class ClassifierOptions(RunOptions):
         Option("Share of the features that are left out in training. [0.2; 0.5 of VGG-16's features]", NETWORK),
     ] = None
     weights: Annotated[Path | None, Option("A file of VGG-16's weights. [the package's or the hub's]", NETWORK)] = None
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        Option(
+            "Of the products in networks of pictures; bfloat16 is faster on a GPU or TPU, and takes half the memory.",
+            NETWORK,
+            before="float32",
+        ),
+    ] = "float32"
     scheme: Annotated[
         Literal["softmax", "one-vs-all", "one-vs-one"],
         Option("One distribution over all classes, or binary problems that are trained together."),
@@ -457,6 +480,13 @@ class ClassifierOptions(RunOptions):
             "Changes of pictures, at random: horizontal_flip, crop, rotate, ... (`jaxart data preview`); none: --augment with nothing."
         ),
     ] = ("horizontal_flip", "crop", "brightness", "contrast")
+    augment_rare: Annotated[
+        bool,
+        Option(
+            "Change pictures of rare classes more often: of the largest class 3 in 10, of ever smaller ones up to 9 in 10.",
+            before=False,
+        ),
+    ] = False
     mix: Annotated[Literal["none", "mixup", "cutmix", "both"], Option("Mix pairs of pictures and their classes.")] = (
         "none"
     )
@@ -473,6 +503,14 @@ class ClassifierOptions(RunOptions):
     half_life: Annotated[
         float, Option("Pictures after which the average of the weights, which answers, forgets half.")
     ] = 5_000
+    patience: Annotated[
+        int,
+        Option(
+            "End after so many reports (--sample-every) without a better macro F1 (numbers: R2) of what is kept back; the weights of the "
+            "best report then answer. 0 trains to the end.",
+            before=0,
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True)
@@ -518,3 +556,6 @@ class SegmenterOptions(RunOptions):
         float, Option("Learning rate of AdamW; it rises for a twentieth of the steps, then falls by a cosine.")
     ] = 1e-3
     weight_decay: Annotated[float, Option("Of AdamW, on kernels alone.")] = 0.05
+    half_life: Annotated[
+        float, Option("Pictures after which the average of the weights, which segments, forgets half.")
+    ] = 10_000

@@ -74,6 +74,7 @@ def recipe(options: SegmenterOptions, facts: Facts) -> Recipe:
         shape=(options.size, options.size, 3),
         optimizer=_optimizer(options.learning_rate, options.steps, options.weight_decay),
         dice_weight=options.dice_weight,
+        half_life=options.half_life,
         transform=_transform(options),
     )
 
@@ -105,7 +106,7 @@ def model_of(trained: Trained) -> task.Segmentation:
     about = {"size": options.size, "steps": int(trained.state.step)}
     return task.Segmentation(
         _network(options, facts),
-        task.averaged(trained.state),
+        trained.state.average,
         tuple(facts["classes"]),
         colors,
         about,

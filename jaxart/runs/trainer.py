@@ -16,6 +16,7 @@ from jaxart import io, training
 from jaxart.ops import compiler_options
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Kind, Trained
+from jaxart.runs.patience import patience_of, refuse_longer
 from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, open_run, whole_recipe_of, with_data
 from jaxart.training import Hook
 
@@ -79,6 +80,7 @@ def train(
     done = max(files.saved_steps(run.folder), default=0)
     if steps is not None and steps < max(1, done):
         raise ValueError(f"steps: expected at least {max(1, done)}, as {done} are done, got {steps}.")
+    refuse_longer(there, steps, done)
     options = there.options if steps is None else dataclasses.replace(there.options, steps=steps)
     run = with_data(run._replace(options=options), data)
     with contextlib.ExitStack() as stack:
@@ -133,27 +135,38 @@ def _train(run: Run, mesh: Mesh | None, hooks: tuple[Hook, ...], stop: Callable[
     options, (order, key) = run.options, keys_of(run)
     every = int(np.gcd(np.gcd(options.save_every, options.sample_every), _REPORT_EVERY))
     batches = functools.partial(_batches, KINDS[run.kind], order, options, run.data)
-    saved = checkpoints_of(run)
+    saved, patience = checkpoints_of(run), patience_of(run)
+    told = tuple(training.on_first_process(hook) for hook in (*hooks, *_hooks(run, every)))
+    steps, done = options.steps, max(files.saved_steps(run.folder), default=0)
+    if patience is not None:
+        told, stop = (*told, patience.hook), _either(stop, patience.stop)
+        steps = done if done and patience.out(done) else steps  # killed between its last step and its end
     try:
         state, _ = training.fit(
             whole_recipe_of(run),
             batches,
             key=key,
-            steps=options.steps,
+            steps=steps,
             mesh=mesh,
             batches_per_call=_BATCHES_PER_CALL,
             every=every,
-            hooks=tuple(training.on_first_process(hook) for hook in (*hooks, *_hooks(run, every))),
+            hooks=told,
             stop=stop,
             max_nonfinite_steps=options.max_nonfinite_steps,
             checkpoints=saved,
             save_every=options.save_every,
         )
+        if patience is not None and (int(state.step) == options.steps or patience.out(int(state.step))):
+            state = patience.finish(state, saved)
     finally:
         saved.close()
     if int(state.step) >= options.steps and training.this_process()[0] == 0:
         calibrate(run, state)
     return state
+
+
+def _either(first: Callable[[], bool] | None, second: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: second() or (first is not None and first())
 
 
 def calibrate(run: Run, state: Any) -> None:

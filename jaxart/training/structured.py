@@ -30,9 +30,10 @@ class ChannelGroup(NamedTuple):
     """Channels that are dropped together.
 
     Fields:
-        producers: kernels that make the channels, by the axis of their outputs; their L2 norms say which channels stay.
+        producers: kernels that make the channels, by the axis of their outputs.
         followers: what else goes along with the channels: biases, scales and shifts of normalizations.
-        consumers: kernels that read the channels, by the axis of their inputs.
+        consumers: kernels that read the channels, by the axis of their inputs. The L2 norms of what makes a channel and of what reads it,
+            multiplied, say which channels stay.
         divisions: groups of neighboring channels that are normalized together. Each keeps the same number of channels, so that what is left
             of it is still normalized together, and the number of channels stays a multiple of `divisions`.
     """
@@ -82,7 +83,7 @@ def residual_groups(
 
 
 def channels_to_keep(params: PyTree, groups: Sequence[ChannelGroup], *, keep: float = 0.5) -> tuple[np.ndarray, ...]:
-    """Return which channels of each group stay: those whose kernels are the longest vectors.
+    """Return which channels of each group stay: those whose kernels are the longest vectors, as `ChannelGroup` says.
 
     Args:
         params: dicts in dicts.
@@ -95,7 +96,7 @@ def channels_to_keep(params: PyTree, groups: Sequence[ChannelGroup], *, keep: fl
     Raises:
         ValueError: a share outside of (0, 1], or channels that the divisions do not divide.
 
-    Reference: Li et al., Pruning Filters for Efficient ConvNets, 2017, section 3.1. Departure: L2 norms, and within divisions.
+    Reference: Li et al., Pruning Filters for Efficient ConvNets, 2017, section 3.1. Departures: L2 norms, of both sides, within divisions.
     """
     if not 0 < keep <= 1:
         raise ValueError(f"channels_to_keep: expected a share keep in (0, 1], got {keep}.")
@@ -139,14 +140,19 @@ def drop_channels(params: PyTree, groups: Sequence[ChannelGroup], *, keep: float
 
 
 def _taken(array: np.ndarray, place: Place, numbers: np.ndarray, count: int) -> np.ndarray:
+    index = np.arange(_repeats(array, place, count))[:, None] * count + numbers[None]  # channels vary fastest
+    return np.take(array, index.reshape(-1), axis=place.axis)
+
+
+def _repeats(array: np.ndarray, place: Place, count: int) -> int:
+    """Return how many times an axis holds the channels."""
     length = array.shape[place.axis]
     if length % count:
         raise ValueError(
-            f"take_channels: expected a multiple of {count} channels on axis {place.axis} of {place.path}, got shape "
+            f"channels: expected a multiple of {count} channels on axis {place.axis} of {place.path}, got shape "
             f"{list(array.shape)}."
         )
-    index = np.arange(length // count)[:, None] * count + numbers[None]  # channels vary fastest
-    return np.take(array, index.reshape(-1), axis=place.axis)
+    return length // count
 
 
 def _strongest(lengths: np.ndarray, group: ChannelGroup, keep: float) -> np.ndarray:
@@ -162,11 +168,18 @@ def _strongest(lengths: np.ndarray, group: ChannelGroup, keep: float) -> np.ndar
 
 
 def _lengths(params: PyTree, group: ChannelGroup) -> np.ndarray:
-    """Return the L2 norms ``[C]`` of all that makes each channel."""
-    squares = 0.0
-    for place in group.producers:
-        kernel = np.moveaxis(np.asarray(_at(params, place.path), np.float64), place.axis, 0)
-        squares = squares + (kernel.reshape(len(kernel), -1) ** 2).sum(axis=1)
+    """Return the L2 norms ``[C]`` of all that makes each channel, times those of all that reads it."""
+    count = _channels(params, group)
+    made = _norms(params, group.producers, count)
+    return made * _norms(params, group.consumers, count) if group.consumers else made
+
+
+def _norms(params: PyTree, places: Sequence[Place], count: int) -> np.ndarray:
+    squares = np.zeros(count)
+    for place in places:
+        kernel = np.asarray(_at(params, place.path), np.float64)
+        parts = np.moveaxis(kernel, place.axis, 0).reshape(_repeats(kernel, place, count), count, -1)
+        squares += (parts**2).sum(axis=(0, 2))
     return np.sqrt(squares)
 
 

@@ -2,6 +2,7 @@
 
 from jaxart.tasks.classify.certainty import Answers, Calibration, answers, calibrate
 from jaxart.tasks.classify.features import FEATURE_LAYERS, GRAM_LAYERS, feature_statistics, picture_features
+from jaxart.tasks.classify.narrow import narrow
 from jaxart.tasks.classify.plots import plot_confusion, plot_precision_recall, plot_reliability, plot_roc
 from jaxart.tasks.classify.recipe import Scaling, State, classifier, classifier_of_features
 from jaxart.tasks.classify.targets import SCHEMES, Info, NumbersInfo, Target, numbers, one_class, several_labels
@@ -24,6 +25,7 @@ __all__ = [
     "classifier",
     "classifier_of_features",
     "feature_statistics",
+    "narrow",
     "numbers",
     "one_class",
     "picture_features",

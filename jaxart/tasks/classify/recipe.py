@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxart.arrays import Array, Key, PyTree
+from jaxart.data import transform_some
 from jaxart.image import unit
 from jaxart.losses import elastic_penalty
 from jaxart.tasks.classify.targets import Target, one_class
@@ -26,13 +27,17 @@ Mixing = Callable[[Key, Array, Array], tuple[jax.Array, jax.Array]]  # (keys [B]
 
 
 class State(NamedTuple):
-    """What one step hands to the next; `average` is None without a half-life, `scaling` where pictures are looked at."""
+    """What one step hands to the next; `average` is None without a half-life, `scaling` where pictures are looked at.
+
+    `encoder` are the params of the network whose features are looked at, where a state is to hold them.
+    """
 
     step: jax.Array
     params: PyTree
     opt_state: Any
     average: PyTree = None
     scaling: "Scaling | None" = None
+    encoder: PyTree = None
 
 
 class Scaling(NamedTuple):
@@ -52,6 +57,7 @@ class _Model(NamedTuple):
     target: Target
     half_life: float | None
     transform: Transform | None
+    rates: tuple[float, ...] | None
     mixing: Mixing | None
     l1: float
     l2: float
@@ -67,6 +73,7 @@ def classifier(
     target: Target | None = None,
     half_life: float | None = None,
     transform: Transform | None = None,
+    rates: tuple[float, ...] | None = None,
     mixing: Mixing | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
@@ -83,6 +90,7 @@ def classifier(
         target: what is predicted; by default one class of as many as the network has (``network.classes``).
         half_life: of the average of the params, in pictures; None keeps none.
         transform: of the pictures, in [0, 1]: ``(keys [B], images) -> images``, such as `data.augment`.
+        rates: how often pictures of each class are transformed at all, such as `data.augmentation_probabilities`; always by default.
         mixing: of pictures and the shares of their classes, after it: `data.mixup` or `data.cutmix`.
         l1: weight of the sum of the kernels' absolute values.
         l2: weight of half the sum of their squares.
@@ -91,7 +99,7 @@ def classifier(
     Raises:
         ValueError: mixing where targets are not one class.
     """
-    model = _model(network, optimizer, target, half_life, transform, mixing, l1, l2, False, axis_name)
+    model = _model(network, optimizer, target, half_life, transform, rates, mixing, l1, l2, False, axis_name)
     return Recipe(functools.partial(_init, model, tuple(shape)), _make_step(model))
 
 
@@ -101,6 +109,7 @@ def classifier_of_features(
     length: int,
     optimizer: optax.GradientTransformation,
     target: Target,
+    encoder: PyTree = None,
     half_life: float | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
@@ -108,21 +117,23 @@ def classifier_of_features(
 ) -> Recipe:
     """Return the recipe of a classifier of features that a network, which is not trained, has made of the pictures once.
 
-    `Recipe.frozen` is ``{"features": [N, F], "scaling": Scaling}``; a batch is a dict of ``row [B]``, numbers below N, and ``label``. The
-    scaling goes into the state, so that a state is all that new pictures need.
+    `Recipe.frozen` is ``{"features": [N, F], "scaling": Scaling}``, and perhaps "encoder"; a batch is a dict of ``row [B]``, numbers below
+    N, and ``label``. The scaling goes into the state, so that a state is all that new pictures need.
 
     Args:
         network: module ``(features [B, F], train) -> (outputs [B, O], features)``.
         length: F.
         optimizer: any Optax transformation.
         target: what is predicted.
+        encoder: shapes of the params of that network, as `jax.eval_shape` gives them; where given, they are in ``frozen["encoder"]`` and
+            from there in the state.
         half_life: of the average of the params, in pictures; None keeps none.
         l1: as in `classifier`.
         l2: as in `classifier`.
         axis_name: as in `gan`.
     """
-    model = _model(network, optimizer, target, half_life, None, None, l1, l2, True, axis_name)
-    return Recipe(functools.partial(_init, model, (length,)), _make_step(model))
+    model = _model(network, optimizer, target, half_life, None, None, None, l1, l2, True, axis_name)
+    return Recipe(functools.partial(_init, model, (length,), encoder=encoder), _make_step(model))
 
 
 def _model(network: Any, optimizer: Any, target: Target | None, *others: Any) -> _Model:
@@ -133,11 +144,12 @@ def _model(network: Any, optimizer: Any, target: Target | None, *others: Any) ->
     return model
 
 
-def _init(model: _Model, shape: tuple[int, ...], key: Key) -> State:
+def _init(model: _Model, shape: tuple[int, ...], key: Key, *, encoder: PyTree = None) -> State:
     params = model.network.init(key, jnp.zeros((2, *shape)))["params"]
     average = None if model.half_life is None else jax.tree.map(jnp.copy, params)
     scaling = Scaling(jnp.zeros(shape), jnp.ones(shape)) if model.frozen_features else None
-    return State(jnp.int32(0), params, model.optimizer.init(params), average, scaling)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), encoder)
+    return State(jnp.int32(0), params, model.optimizer.init(params), average, scaling, empty)
 
 
 @functools.lru_cache(maxsize=32)
@@ -156,8 +168,8 @@ def _make_step(model: _Model) -> Callable[[Key, State, dict[str, Array], PyTree]
         done = gradient_update(objective, model.optimizer, state.params, state.opt_state, axis_name=model.axis_name)
         average = _averaged(model, state, done.params, len(target))
         info = model.target.info(*mean_over(done.aux, model.axis_name))
-        scaling = frozen["scaling"] if model.frozen_features else None
-        return State(state.step + 1, done.params, done.opt_state, average, scaling), info
+        kept = {name: frozen[name] for name in ("scaling", "encoder") if model.frozen_features and name in frozen}
+        return State(state.step + 1, done.params, done.opt_state, average, **kept), info
 
     return step
 
@@ -168,10 +180,18 @@ def _seen(model: _Model, keys: Key, batch: dict[str, Array], frozen: PyTree) -> 
         return frozen["scaling"](frozen["features"][batch["row"]]), batch["label"]
     keys = jax.vmap(jax.random.split)(keys)
     images, label = unit(batch["image"]), batch["label"]
-    images = images if model.transform is None else model.transform(keys[:, 0], images)
+    images = _transformed(model, keys[:, 0], images, label)
     if model.mixing is None:
         return images, label
     return model.mixing(keys[:, 1], images, jax.nn.one_hot(label, model.target.outputs))
+
+
+def _transformed(model: _Model, keys: Key, images: jax.Array, label: Array) -> jax.Array:
+    if model.transform is None:
+        return images
+    if model.rates is None:
+        return model.transform(keys, images)
+    return transform_some(keys, images, jnp.asarray(model.rates, jnp.float32)[label], model.transform)
 
 
 def _averaged(model: _Model, state: State, params: PyTree, batch: int) -> PyTree:

@@ -43,6 +43,7 @@ class Target(NamedTuple):
         measure: ``(outputs, target) -> [B]``: what `info` says beside the loss.
         info: makes a report of the means of both.
         mixes: whether the target may be shares ``[B, K]`` of classes.
+        scores: ``outputs [B, O] -> [B, K]``: what speaks for each class, label or number, which explanations are of.
     """
 
     outputs: int
@@ -51,6 +52,7 @@ class Target(NamedTuple):
     measure: Callable[[Array, Array], jax.Array]
     info: Callable[[jax.Array, jax.Array], Any] = Info
     mixes: bool = False
+    scores: Callable[[Array], Array] = lambda outputs: outputs
 
 
 @functools.lru_cache(maxsize=64)
@@ -87,7 +89,8 @@ def one_class(
     if scheme == "one-vs-one":
         loss = functools.partial(losses.one_vs_one, weights=scale)
         answer = losses.coupled_probabilities
-        return Target(classes * (classes - 1) // 2, loss, answer, functools.partial(_right, answer))
+        measure = functools.partial(_right, answer)
+        return Target(classes * (classes - 1) // 2, loss, answer, measure, scores=losses.class_margins)
     if scheme == "one-vs-all":
         loss, answer = functools.partial(losses.one_vs_all, positive_weights=scale), _shares_of_sigmoids
     elif focus:

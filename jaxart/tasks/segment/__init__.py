@@ -13,7 +13,7 @@ from jaxart.tasks.segment.apply import (
     segment_logits,
     shares,
 )
-from jaxart.tasks.segment.recipe import Info, State, averaged, segmenter
+from jaxart.tasks.segment.recipe import Info, State, segmenter
 
 __all__ = [
     "TILE",
@@ -21,7 +21,6 @@ __all__ = [
     "Segmentation",
     "State",
     "as_network",
-    "averaged",
     "export_segmentation",
     "load_segmentation",
     "numbered",

@@ -12,14 +12,20 @@ from jaxart import losses
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.data import IGNORED
 from jaxart.image import unit
-from jaxart.training import Recipe, debias, example_keys, exponential_average, gradient_update, mean_over
+from jaxart.training import (
+    Recipe,
+    example_keys,
+    exponential_average,
+    gradient_update,
+    half_life_decay,
+    mean_over,
+)
 
-DECAY = 0.999  # of the average of the weights
 Transform = Callable[[Key, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
 class State(NamedTuple):
-    """What one step hands to the next; `average` begins at zero and is read through `averaged`."""
+    """What one step hands to the next; `average` is that of the params."""
 
     step: jax.Array
     params: PyTree
@@ -43,7 +49,7 @@ def segmenter(
     shape: Sequence[int],
     optimizer: optax.GradientTransformation,
     dice_weight: float = 1.0,
-    decay: float = DECAY,
+    half_life: float = 10_000,
     transform: Transform | None = None,
     axis_name: str | None = None,
 ) -> Recipe:
@@ -56,36 +62,26 @@ def segmenter(
         shape: of one picture, such as (64, 64, 3).
         optimizer: any Optax transformation.
         dice_weight: of what the overlaps lack; 0 trains by cross-entropy alone.
-        decay: of the average of the weights, in [0, 1).
+        half_life: of the average of the weights, in pictures, above 0.
         transform: augmentation ``(keys [B], images in [0, 1], masks) -> (images, masks)``, such as `data.augment_pairs`.
         axis_name: as in `by_shard_map`.
 
     Raises:
-        ValueError: a negative weight, or a decay that is none.
+        ValueError: a negative weight, or a half-life that is not above 0.
 
     Reference: Milletari et al., V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation, 2016, section 3 (the
     overlap as a loss); beside cross-entropy: Isensee et al., nnU-Net, 2021. Departure: of every picture, its classes alone.
     """
-    if not dice_weight >= 0 or not 0 <= decay < 1:
+    if not dice_weight >= 0 or not half_life > 0:
         raise ValueError(
-            f"segmenter: expected a dice_weight of at least 0 and a decay in [0, 1), got {dice_weight} and {decay}."
+            f"segmenter: expected a dice_weight of at least 0 and a half_life above 0, got {dice_weight} and {half_life}."
         )
 
     def init(key: Key) -> State:
         params = network.init(key, jnp.zeros((1, *shape)))["params"]
-        return State(jnp.int32(0), params, optimizer.init(params), jax.tree.map(jnp.zeros_like, params))
+        return State(jnp.int32(0), params, optimizer.init(params), jax.tree.map(jnp.copy, params))
 
-    return Recipe(init, _make_step(network, optimizer, dice_weight, decay, transform, axis_name))
-
-
-def averaged(state: State, *, decay: float = DECAY) -> PyTree:
-    """Return the average of the weights so far, free of the zeros it began with; the weights themselves before the first step.
-
-    Args:
-        state: of `segmenter`.
-        decay: with which it was trained.
-    """
-    return state.params if int(state.step) == 0 else debias(state.average, decay=decay, count=state.step)
+    return Recipe(init, _make_step(network, optimizer, dice_weight, half_life, transform, axis_name))
 
 
 @functools.lru_cache(maxsize=8)
@@ -93,7 +89,7 @@ def _make_step(
     network: Any,
     optimizer: optax.GradientTransformation,
     dice_weight: float,
-    decay: float,
+    half_life: float,
     transform: Transform | None,
     axis_name: str | None,
 ) -> Callable[[Key, State, dict[str, Array], None], tuple[State, Info]]:
@@ -109,6 +105,8 @@ def _make_step(
             return terms[0] + dice_weight * (1 - terms[1]), terms
 
         done = gradient_update(objective, optimizer, state.params, state.opt_state, axis_name=axis_name)
+        size = len(images) * (1 if axis_name is None else jax.lax.axis_size(axis_name))
+        decay = half_life_decay(size, (state.step + 1) * jnp.float32(size), half_life=half_life)
         average = exponential_average(state.average, done.params, decay=decay)
         terms = mean_over(done.aux, axis_name)
         told = Info(done.loss, terms[0], terms[1], terms[2], optax.tree.norm(done.gradient))
