@@ -143,14 +143,22 @@ def test_pairs_are_explained_by_the_margins_of_a_class(pairs, paintings, method)
     assert np.abs(maps["above"] - maps["below"]).max() > 0.01  # what speaks for one speaks against the other
 
 
-def test_a_head_on_features_of_vgg_answers_and_explains(paintings, vgg_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("head", ["kernel", "network"])
+def test_a_head_on_features_of_vgg_answers_and_explains(head, paintings, vgg_file, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
     options = dataclasses.replace(
-        OPTIONS, features="vgg16", weights=vgg_file, size=32, hidden=8, steps=2, sample_every=2
+        OPTIONS,
+        features="vgg16",
+        weights=vgg_file,
+        size=32,
+        steps=2,
+        sample_every=2,
+        hidden=None if head == "kernel" else 8,
     )
     run = runs.begin("classifier", paintings, tmp_path / "run", options=options)
     state = runs.train(run)
     assert state.scaling.center.shape == (7616,)
+    assert ("support" in state.average) == (head == "kernel")
     (kept,) = (tmp_path / "cache" / "features").glob("*.npy")
     assert np.load(kept).shape == (24, 7616)
     picture = io.read_picture(paintings / "below" / "1.png")
@@ -194,6 +202,11 @@ def test_a_head_on_an_encoder_of_ones_own_needs_it_no_longer_once_it_is_trained(
         ({"inner": 0.0}, r"a share in \(0, 1\]"),
         ({"augment_rare": True, "augment": ()}, "augment says how"),
         ({"precision": "bfloat16", "features": "vgg16"}, "networks of pictures"),
+        ({"head": "kernel"}, "head: is of features by VGG-16, got features none"),
+        (
+            {"head": "kernel", "features": "vgg16", "hidden": 8, "scheme": "one-vs-one"},
+            "hidden, scheme are of a network",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(paintings, tmp_path, changes, message):

@@ -159,6 +159,16 @@ def classifying(*unused) -> Case:
     return Case(recipe, bars, "loss", lambda state: state.params)
 
 
+def by_kernel(*unused) -> Case:
+    rng = np.random.default_rng(0)
+    label = np.arange(12, dtype=np.int32) % 2
+    features = rng.normal(size=(12, 6)).astype(np.float32) + label[:, None]
+    network = models.KernelHead(2, 12)
+    recipe = classify.kernel_classifier(network, length=6, target=classify.one_class(2), ridge=0.5)
+    known = classify.known_examples(network, features, label, classify.block_scaling(features, (2, 4)))
+    return Case(recipe._replace(frozen=known), points, "loss", lambda state: state.average)
+
+
 def segmenting(*unused) -> Case:
     def batches(first):
         for batch in bars(first):
@@ -220,6 +230,7 @@ CASES = {
     "vae styled": styled_vae,
     "adapted": adapting,
     "classifier": classifying,
+    "classifier by kernel": by_kernel,
     "segmenter": segmenting,
     "many styles": many_styles,
     "any style": any_style,

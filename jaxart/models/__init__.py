@@ -11,7 +11,7 @@ from jaxart.models.gan import (
     SNGANDiscriminator,
     SNGANGenerator,
 )
-from jaxart.models.head import FeatureHead
+from jaxart.models.head import FeatureHead, KernelHead, gaussian_kernel
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.residual import ResidualClassifier
 from jaxart.models.rows import RowRecurrent
@@ -31,6 +31,7 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "FeatureHead",
+    "KernelHead",
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
@@ -52,6 +53,7 @@ __all__ = [
     "VAEEncoder",
     "VelocityNet",
     "VisionTransformer",
+    "gaussian_kernel",
     "linear_velocity",
     "truncated",
     "vgg_depth",

@@ -31,6 +31,7 @@ _DEFERRED, _LATER_RATE = (
     0.1,
 )  # share of the steps before classes are balanced, and what the rate is multiplied by then
 _FOCUS = 2.0
+_MOST_OF_KERNEL = 12_000  # examples, whose kernel takes 0.6 GiB
 _HIDDEN = 512  # units of the head
 _OF_FEATURES = {"dropout": 0.5, "smoothing": 0.2, "weight_decay": 1.0}
 _OF_PICTURES = {"dropout": 0.2, "smoothing": 0.0, "weight_decay": 0.05}
@@ -49,9 +50,10 @@ def facts(options: ClassifierOptions, data: dict[str, shelf.Dataset]) -> Facts:
         data: by source.
 
     Raises:
-        ValueError: as there; an encoder that does not serve.
+        ValueError: as there; a head or an encoder that does not serve.
     """
     found = labels.facts(options, data)
+    _check_head(options, found["train"])
     if options.encoder is None:
         return found
     return found | facts_of_encoder(read_encoder(options.encoder), labels.side_of(options))
@@ -67,7 +69,7 @@ def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
     if options.task == "numbers":
         return task.numbers(tuple(facts["means"]), tuple(facts["deviations"]))
     counts: Any = np.asarray(facts["counts"])
-    balance = _balance(options)
+    balance = "none" if _by_kernel(options, facts["train"]) else _balance(options)
     if options.task == "labels":
         weights_of = tuple(shelf.positive_weights(counts, facts["train"]).tolist()) if balance != "none" else None
         return task.several_labels(len(counts), weights=weights_of)
@@ -90,6 +92,8 @@ def network_of(options: ClassifierOptions, facts: Facts) -> Any:
         facts: of its data.
     """
     outputs = target_of(options, facts).outputs
+    if _by_kernel(options, facts["train"]):
+        return models.KernelHead(outputs, facts["train"])
     if options.features != "none":
         return models.FeatureHead(
             outputs, hidden=_HIDDEN if options.hidden is None else options.hidden, dropout=_chosen(options, "dropout")
@@ -114,6 +118,8 @@ def recipe(options: ClassifierOptions, facts: Facts) -> Recipe:
         facts: of its data.
     """
     network, target = network_of(options, facts), target_of(options, facts)
+    if isinstance(network, models.KernelHead):
+        return task.kernel_classifier(network, length=_length(options, facts), target=target, ridge=options.ridge)
     common: dict[str, Any] = {
         "optimizer": _optimizer(
             options.learning_rate, _chosen(options, "weight_decay"), options.steps, _balance(options)
@@ -149,10 +155,23 @@ def frozen(options: ClassifierOptions, data: dict[str, shelf.Dataset]) -> PyTree
     dataset = data["data"]
     encoder = None if options.encoder is None else read_encoder(options.encoder)
     found = features_of(options, dataset.column("image"), known=shelf.digest(dataset), encoder=encoder)
-    train = found[labels.parts(options, dataset)[0]].astype(np.float32)
+    rows, _ = labels.parts(options, dataset)
+    train = found[rows].astype(np.float32)
+    if _by_kernel(options, len(rows)):
+        return _known(options, facts(options, data), train, dataset.column("target")[rows])
     scaling = task.Scaling(jnp.asarray(train.mean(0)), jnp.asarray(train.std(0) + 1e-3))
     kept = {} if encoder is None else {"encoder": encoder.params}
     return {"features": jnp.asarray(found), "scaling": scaling, **kept}
+
+
+def _known(options: ClassifierOptions, facts: Facts, features: np.ndarray, label: np.ndarray) -> task.Known:
+    """Return what a kernel is fitted to; classes weigh as `--balance` says."""
+    weight = None
+    if options.task == "label":
+        by_class = _class_weights(options.balance or "inverse", np.asarray(facts["counts"]))
+        weight = None if by_class is None else np.asarray(by_class)[label]
+    scaling = task.block_scaling(features, task.feature_blocks())
+    return task.known_examples(network_of(options, facts), features, label, scaling, weight=weight)
 
 
 def features_of(
@@ -171,7 +190,7 @@ def features_of(
     variables = weights.load(options.weights or "vgg16")
     kept = None
     if known is not None:
-        told = json.dumps([known, metrics.content_hash(variables), task.FEATURE_LAYERS, task.GRAM_LAYERS])
+        told = json.dumps([known, metrics.content_hash(variables), task.FEATURE_LAYERS, task.GRAM_LAYERS, "mirrored"])
         kept = cache_folder() / "features" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
         if kept.is_file():
             return np.load(kept, allow_pickle=False)
@@ -346,6 +365,36 @@ def _chosen(options: ClassifierOptions, name: str) -> float:
     """Return a number that was asked for; by default what suits features, which are regularized more, or pictures."""
     value = getattr(options, name)
     return (_OF_PICTURES if options.features == "none" else _OF_FEATURES)[name] if value is None else value
+
+
+def _by_kernel(options: ClassifierOptions, count: int) -> bool:
+    """Tell whether a kernel classifies features of so many training examples."""
+    if options.head is not None or options.features != "vgg16":
+        return options.head == "kernel"
+    return count <= _MOST_OF_KERNEL and not _of_network(options)
+
+
+def _check_head(options: ClassifierOptions, count: int) -> None:
+    if options.head is not None and options.features != "vgg16":
+        raise ValueError(f"head: is of features by VGG-16, got features {options.features}.")
+    if options.head != "kernel":
+        return
+    if _of_network(options):
+        raise ValueError(
+            f"head kernel: {', '.join(_of_network(options))} are of a network; leave them out, or take head network."
+        )
+    if count > _MOST_OF_KERNEL:
+        raise ValueError(
+            f"head kernel: expected at most {_MOST_OF_KERNEL} training pictures, got {count}; take head network."
+        )
+
+
+def _of_network(options: ClassifierOptions) -> list[str]:
+    """Return the options that were given and are of a head that is a network."""
+    told = {name: getattr(options, name) is not None for name in ("hidden", "dropout", "smoothing", "weight_decay")}
+    told |= {"scheme": options.scheme != "softmax", "l1": options.l1 > 0, "l2": options.l2 > 0}
+    told["balance"] = options.balance not in (None, "none", "inverse", "effective-number")
+    return [name for name, given in told.items() if given]
 
 
 def _smoothing(options: ClassifierOptions) -> float:

@@ -444,8 +444,18 @@ class ClassifierOptions(RunOptions):
             before=1.0,
         ),
     ] = 1.0
+    head: Annotated[
+        Literal["kernel", "network"] | None,
+        Option(
+            "Of features: kernel, ridge regression by a Gaussian kernel, or network, one or two layers. [kernel of VGG-16's; network for "
+            "more than 12,000 pictures, or with options that are of one]",
+            NETWORK,
+            before="network",
+        ),
+    ] = None
+    ridge: Annotated[float, Option("Of --head kernel: more smooths.", NETWORK, before=0.07)] = 0.07
     hidden: Annotated[
-        int | None, Option("Of features: units of a layer before the last; 0 for none. [512]", NETWORK)
+        int | None, Option("Of a network of features: units of a layer before the last; 0 for none. [512]", NETWORK)
     ] = None
     dropout: Annotated[
         float | None,

@@ -1,7 +1,14 @@
 """Classifying pictures: the recipe of a classifier, and what is done with a trained one."""
 
 from jaxart.tasks.classify.certainty import Answers, Calibration, answers, calibrate
-from jaxart.tasks.classify.features import FEATURE_LAYERS, GRAM_LAYERS, feature_statistics, picture_features
+from jaxart.tasks.classify.features import (
+    FEATURE_LAYERS,
+    GRAM_LAYERS,
+    feature_blocks,
+    feature_statistics,
+    picture_features,
+)
+from jaxart.tasks.classify.kernel import Known, block_scaling, kernel_classifier, known_examples
 from jaxart.tasks.classify.narrow import narrow
 from jaxart.tasks.classify.plots import plot_confusion, plot_precision_recall, plot_reliability, plot_roc
 from jaxart.tasks.classify.recipe import Scaling, State, classifier, classifier_of_features
@@ -16,15 +23,20 @@ __all__ = [
     "Calibration",
     "Classifier",
     "Info",
+    "Known",
     "NumbersInfo",
     "Scaling",
     "State",
     "Target",
     "answers",
+    "block_scaling",
     "calibrate",
     "classifier",
     "classifier_of_features",
+    "feature_blocks",
     "feature_statistics",
+    "kernel_classifier",
+    "known_examples",
     "narrow",
     "numbers",
     "one_class",

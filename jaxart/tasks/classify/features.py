@@ -11,6 +11,7 @@ from jaxart import models
 from jaxart.arrays import Array, PyTree
 from jaxart.image import unit
 from jaxart.losses import moments
+from jaxart.models.vgg import CHANNELS
 from jaxart.training import apply_in_batches
 
 FEATURE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
@@ -22,7 +23,8 @@ _LEAST = 1e-6  # whose root is taken at the least: of 0 it would have no slope
 def picture_features(variables: PyTree, images: Array, *, batch: int = 16) -> np.ndarray:
     """Return what VGG sees in pictures as 7616 numbers: means and deviations of five layers over the pixels, covariances, and maxima.
 
-    Means, deviations and covariances are what style is told by; the maxima of the last layer say what is there, wherever it is.
+    They are the mean of those of the picture and of its mirror image. Means, deviations and covariances are what style is told by; the
+    maxima of the last layer say what is there, wherever it is.
     Covariances are those of relu3_3 and relu4_3 in 64 random directions of their channels. Square roots are taken (of covariances with
     their sign), for activations have long tails.
 
@@ -51,7 +53,22 @@ def feature_statistics(variables: PyTree, images: Array) -> jax.Array:
     return _statistics(models.VGG(depth=models.vgg_depth(variables), layers=FEATURE_LAYERS), variables, images)
 
 
+def feature_blocks() -> tuple[int, ...]:
+    """Return how many numbers of `picture_features` belong together, one after another: of a layer and a kind of statistic."""
+    blocks: list[int] = []
+    for layer, channels in zip(FEATURE_LAYERS, CHANNELS, strict=True):  # one of each block of the network
+        blocks += [channels, channels]
+        blocks += [_DIRECTIONS * (_DIRECTIONS + 1) // 2] * (layer in GRAM_LAYERS)
+        blocks += [channels] * (layer == FEATURE_LAYERS[-1])
+    return tuple(blocks)
+
+
 def _statistics(network: Any, variables: PyTree, images: Array) -> jax.Array:
+    pictures = unit(images)
+    return sum(_one_sided(network, variables, each) for each in (pictures, pictures[:, :, ::-1])) / 2
+
+
+def _one_sided(network: Any, variables: PyTree, pictures: jax.Array) -> jax.Array:
     def tap(name: str, layer: jax.Array) -> jax.Array:
         mean = jnp.mean(layer, axis=(1, 2))
         deviation = jnp.sqrt(jnp.maximum(jnp.mean(layer**2, axis=(1, 2)) - mean**2, _LEAST))
@@ -62,7 +79,7 @@ def _statistics(network: Any, variables: PyTree, images: Array) -> jax.Array:
             found.append(jnp.sqrt(jnp.max(layer, axis=(1, 2)) + _LEAST))
         return jnp.concatenate(found, axis=-1)
 
-    found = network.apply(variables, unit(images), tap=tap)
+    found = network.apply(variables, pictures, tap=tap)
     return jnp.concatenate([found[name] for name in network.layers], axis=-1)
 
 

@@ -16,6 +16,7 @@ from jaxart.arrays import Array, check_choice
 
 Scheme = Literal["softmax", "one-vs-all", "one-vs-one"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
+_SURE = 8.0  # by how much the logit of what is true is above the others where least squares aim
 
 
 class Info(NamedTuple):
@@ -44,6 +45,7 @@ class Target(NamedTuple):
         info: makes a report of the means of both.
         mixes: whether the target may be shares ``[B, K]`` of classes.
         scores: ``outputs [B, O] -> [B, K]``: what speaks for each class, label or number, which explanations are of.
+        aim: ``target -> [B, O]``, the outputs that least squares aim at; None where they do not serve.
     """
 
     outputs: int
@@ -53,6 +55,7 @@ class Target(NamedTuple):
     info: Callable[[jax.Array, jax.Array], Any] = Info
     mixes: bool = False
     scores: Callable[[Array], Array] = lambda outputs: outputs
+    aim: Callable[[Array], jax.Array] | None = None
 
 
 @functools.lru_cache(maxsize=64)
@@ -99,7 +102,9 @@ def one_class(
         shift: Any = None if offset is None else np.asarray(offset, np.float32)
         loss = functools.partial(losses.cross_entropy, weights=scale, smoothing=smoothing, offset=shift)
         answer = jax.nn.softmax
-    return Target(classes, loss, answer, functools.partial(_right, answer), mixes=scheme == "softmax" and not focus)
+    aim = functools.partial(_aim_of_class, classes) if scheme == "softmax" else None
+    mixes = scheme == "softmax" and not focus
+    return Target(classes, loss, answer, functools.partial(_right, answer), mixes=mixes, aim=aim)
 
 
 @functools.lru_cache(maxsize=64)
@@ -117,7 +122,7 @@ def several_labels(classes: int, *, weights: tuple[float, ...] | None = None) ->
         raise ValueError(f"classes: expected at least 1 label, got {classes}.")
     scale: Any = None if weights is None else np.asarray(weights, np.float32)
     loss = functools.partial(losses.binary_cross_entropy, positive_weights=scale)
-    return Target(classes, loss, jax.nn.sigmoid, _labels_right)
+    return Target(classes, loss, jax.nn.sigmoid, _labels_right, aim=lambda target: _SURE * (2 * target - 1) / 2)
 
 
 @functools.lru_cache(maxsize=64)
@@ -146,7 +151,12 @@ def numbers(means: tuple[float, ...], deviations: tuple[float, ...]) -> Target:
         lambda outputs: outputs * scale + center,
         lambda outputs, target: jnp.mean(jnp.abs(difference(outputs, target)), axis=-1),
         NumbersInfo,
+        aim=lambda target: (target - center) / scale,
     )
+
+
+def _aim_of_class(classes: int, target: Array) -> jax.Array:
+    return _SURE * jax.nn.one_hot(target, classes)
 
 
 def _shares_of_sigmoids(outputs: Array) -> jax.Array:
