@@ -47,7 +47,7 @@ def load(options: ClassifierOptions, source: str, path: Path) -> shelf.Dataset:
 
 
 def _tell_of_copies(dataset: shelf.Dataset, works: np.ndarray) -> None:
-    again = np.flatnonzero(works != np.arange(len(works)))
+    again = np.flatnonzero(works != np.arange(len(works))).tolist()
     if len(again):
         pairs = [f"{_name(dataset, each)} of {_name(dataset, works[each])}" for each in again]
         warnings.warn(

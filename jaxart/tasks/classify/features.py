@@ -65,7 +65,8 @@ def feature_blocks() -> tuple[int, ...]:
 
 def _statistics(network: Any, variables: PyTree, images: Array) -> jax.Array:
     pictures = unit(images)
-    return sum(_one_sided(network, variables, each) for each in (pictures, pictures[:, :, ::-1])) / 2
+    one, other = (_one_sided(network, variables, each) for each in (pictures, pictures[:, :, ::-1]))
+    return (one + other) / 2
 
 
 def _one_sided(network: Any, variables: PyTree, pictures: jax.Array) -> jax.Array:

@@ -107,7 +107,7 @@ def kernel_classifier(network: KernelHead, *, length: int, target: Target, ridge
 
 
 def _init(network: KernelHead, length: int, key: Key) -> State:
-    params = dict(network.init(key, jnp.zeros((1, length)))["params"])
+    params: Any = dict(network.init(key, jnp.zeros((1, length)))["params"])
     solved = {name: params[name] for name in ("coefficients", "bias")}
     zeros = jnp.zeros_like(params["coefficients"])
     scaling = Scaling(jnp.zeros(length), jnp.ones(length))
