@@ -1,10 +1,11 @@
 """Classifiers as a kind of run: networks trained from scratch, and heads on features of VGG-16."""
 
+import dataclasses
 import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from jaxart import io, losses, metrics, models, weights
 from jaxart.arrays import Key, PyTree, check_choice
 from jaxart.cache import cache_folder
 from jaxart.runs import labels, shared
-from jaxart.runs.kind import Facts, Trained
+from jaxart.runs.kind import Facts, Trained, Tuning
 from jaxart.runs.options import ClassifierOptions
 from jaxart.tasks import classify as task
 from jaxart.training import Recipe
 
+KIND = "classifier"  # of a file of weights
 _WIDTHS = {"residual": 32, "vit": 192, "rows": 128}
-_LENGTH = 7616  # of the features
+LENGTH = 7616  # of the features
 _DEFERRED, _LATER_RATE = (
     0.8,
     0.1,
@@ -86,25 +88,27 @@ def network_of(options: ClassifierOptions, facts: Facts) -> Any:
     return models.RowRecurrent(classes=outputs, size=(side, side), width=width)
 
 
-def recipe(options: ClassifierOptions, facts: Facts) -> Recipe:
+def recipe(
+    options: ClassifierOptions, facts: Facts, wrap: Callable[[Any], Any] = lambda optimizer: optimizer
+) -> Recipe:
     """Return the recipe of a classifier.
 
     Args:
         options: of the run.
         facts: of its data.
+        wrap: ``optimizer -> optimizer``, such as one that prunes.
     """
     network, target = network_of(options, facts), target_of(options, facts)
+    optimizer = _optimizer(options.learning_rate, _chosen(options, "weight_decay"), options.steps, _balance(options))
     common: dict[str, Any] = {
-        "optimizer": _optimizer(
-            options.learning_rate, _chosen(options, "weight_decay"), options.steps, _balance(options)
-        ),
+        "optimizer": wrap(optimizer),
         "target": target,
         "half_life": options.half_life,
         "l1": options.l1,
         "l2": options.l2,
     }
     if options.features != "none":
-        return task.classifier_of_features(network, length=_LENGTH, **common)
+        return task.classifier_of_features(network, length=LENGTH, **common)
     side = labels.side_of(options)
     return task.classifier(
         network, shape=(side, side, 3), transform=_transform(options), mixing=_mixing(options), **common
@@ -278,19 +282,55 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
         return target.answer(network.apply({"params": params}, scaled)[0])
 
     side = labels.side_of(trained.options)
-    shape = ("b", _LENGTH) if scaling is not None else ("b", side, side, 3)
+    shape = ("b", LENGTH) if scaling is not None else ("b", side, side, 3)
     (batch,) = jax.export.symbolic_shape("b")
     struct = jax.ShapeDtypeStruct((batch, *shape[1:]), jnp.float32)
     return bytes(jax.export.export(jax.jit(run), platforms=platforms)(struct).serialize())
 
 
 def network(trained: Trained) -> weights.Network:
-    """Return what was learned, to be kept in a file."""
-    about = {"kind": "classifier", "facts": trained.facts, "features": trained.options.features}
+    """Return what was learned and all that answers need, to be kept in a file; see `classifier_file.read_classifier`.
+
+    Args:
+        trained: with what was measured.
+    """
+    options: Any = json.loads(json.dumps(dataclasses.asdict(trained.options), default=str))
+    about = {
+        "kind": KIND,
+        "options": options | {"labels": None, "group": None},  # where the data was
+        "facts": trained.facts,
+        "measured": trained.measured,
+        "step": int(trained.state.step),
+    }
     arrays = {"classifier": trained.state.average}
     if trained.state.scaling is not None:
         arrays["scaling"] = dict(task.Scaling(*trained.state.scaling)._asdict())
+        about["vgg16"] = metrics.content_hash(weights.load(trained.options.weights or "vgg16"))
     return weights.Network(arrays, about)
+
+
+def tuning(options: ClassifierOptions) -> Tuning:
+    """Return how settings of classifiers are searched for.
+
+    Args:
+        options: of trial 0, which the spans take in.
+
+    Raises:
+        ValueError: options that exclude each other.
+    """
+    labels.check_options(options)
+    values = {name: _chosen(options, name) for name in ("weight_decay", "dropout")}
+    values["smoothing"] = _smoothing(options)
+    found = {"learning_rate": options.learning_rate, **values}
+    spans = {"learning_rate": (1e-4, 1e-2), "weight_decay": (0.0, 2.0), "dropout": (0.0, 0.8), "smoothing": (0.0, 0.4)}
+    if options.task != "label" or options.scheme != "softmax" or _balance(options) == "focal":
+        del spans["smoothing"]
+    if options.features == "none" and options.model == "rows":
+        del spans["dropout"]
+    space = {name: f"{min(low, found[name])}:{max(high, found[name])}" for name, (low, high) in spans.items()}
+    space["learning_rate"] += ":log"
+    measure = "R2" if options.task == "numbers" else "macro F1"
+    return Tuning(measure, True, True, space, values, fixed=("features", "weights"))
 
 
 def _chosen(options: ClassifierOptions, name: str) -> float:
