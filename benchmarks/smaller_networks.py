@@ -111,7 +111,8 @@ def main() -> None:
     begin = time.perf_counter()
     train, test = parts(arguments.data, arguments.size)
     found = variants(train, arguments)
-    images, labels = test.column("image"), test.column("label")
+    images: Any = test.column("image")
+    labels = test.column("label")
     right = {
         name: np.mean(classify.predict(model, images)[0].argmax(1) == labels) for name, (model, _) in found.items()
     }

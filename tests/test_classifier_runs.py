@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxart import io, runs
+from jaxart import io, runs, weights
 from jaxart.cli import app
 from jaxart.runs import classifier as kind
 from jaxart.runs import labels as labels_of_runs
@@ -93,6 +93,60 @@ def test_answers_have_a_set_and_a_probability_and_the_command_prints_them(traine
     assert json.loads(line)["probability"] == pytest.approx(found[0].probability, rel=1e-5)
     assert "left out" in told.err
     assert "broken.png" in told.err
+
+
+def test_a_file_answers_as_its_run_does(trained, paintings, tmp_path, capsys):
+    exported = runs.export(trained, tmp_path / "network.safetensors")
+    picture = paintings / "above" / "0.png"
+    (own,), (found,) = (runs.classify(each, [io.read_picture(picture)]) for each in (trained, exported))
+    assert found.probabilities == pytest.approx(own.probabilities, abs=5e-3)  # half precision
+    assert found.label == own.label
+    small = runs.compress(trained, tmp_path / "small.safetensors", method="int8")
+    assert set(small.after.scores) >= {"accuracy", "macro F1"}
+    for words in (
+        ["classify", str(small.path), str(picture), "--json"],
+        ["explain", str(small.path), str(picture), "-o"],
+    ):
+        more = [str(tmp_path / "why.png")] if words[-1] == "-o" else []
+        assert app()([*words, *more], exit_on_error=False) == 0
+    (answer,) = runs.classify(runs.read_classifier(small.path), [io.read_picture(picture)])
+    told = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert told["probability"] == pytest.approx(answer.probability, rel=1e-5)
+    assert (tmp_path / "why.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda about: about.pop("options"), "lacks the options of the run"),
+        (lambda about: about["options"].update(further=1), "options that this version does not know: further"),
+        (lambda about: about["options"].update(width="16"), "no sensible width"),
+        (lambda about: about["options"].update(dropout=float("inf")), "no sensible dropout"),
+        (lambda about: about["options"].update(model="large"), "no sensible model"),
+        (lambda about: about["options"].update(size=10**6), "no sensible size"),
+        (lambda about: about["options"].update(width=16), "layers are not those of the network"),
+        (lambda about: about["facts"].update(classes=["above"] * 2), "lacks sensible classes"),
+        (lambda about: about["facts"].update(counts=[1, "2"]), "lacks sensible classes"),
+        (lambda about: about["measured"]["calibration"].update(temperature=0), "lacks a sensible calibration"),
+        (lambda about: about["measured"]["calibration"].update(strangeness=[2.0, 1.0]), "lacks a sensible calibration"),
+        (lambda about: about.update(measured=None), "lacks a sensible calibration"),
+    ],
+)
+def test_a_file_of_a_stranger_is_checked(trained, tmp_path, change, message):
+    path = tmp_path / "network.safetensors"
+    network = weights.read_network(runs.export(trained, path), kind="classifier")
+    change(network.about)
+    path.write_bytes(weights.network_bytes(network))
+    with pytest.raises(weights.WeightsError, match=message):
+        runs.read_classifier(path)
+
+
+def test_scores_are_drawn(trained, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = ["score", str(trained.folder), str(paintings_of_another(tmp_path)), "-o", str(tmp_path / "scores.json")]
+    assert app()([*words, "--plots", str(tmp_path / "plots")], exit_on_error=False) == 0
+    names = {"confusion.png", "reliability.png", "roc.png", "precision-recall.png"}
+    assert {each.name for each in (tmp_path / "plots").iterdir()} == names
 
 
 @pytest.mark.parametrize("method", [None, "integrated-gradients"])

@@ -1,5 +1,6 @@
 """Losses of labels against NumPy in float64; gradients that are finite where logits are extreme; pairs of classes and back."""
 
+import functools
 import itertools
 
 import jax
@@ -28,8 +29,9 @@ def log_softmax(z):
 
 
 def slow_cross_entropy(z, q, weights=1.0, smoothing=0.0, offset=0.0):
-    q = (1 - smoothing) * q + smoothing / K * q.sum(-1, keepdims=True)
-    return -(weights * q * log_softmax(z + offset)).sum(-1)
+    usual = scipy.special.softmax(offset + np.zeros(K))
+    q = (1 - smoothing) * weights * q + smoothing * usual * (weights * q).sum(-1, keepdims=True)
+    return -(q * log_softmax(z + offset)).sum(-1)
 
 
 def slow_focal(z, q, gamma, weights=1.0):
@@ -313,3 +315,18 @@ class TestPairs:
 def test_bad_input_is_told(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("correction", ["offset", "weights"])
+def test_smoothing_does_not_turn_balance_over(correction):
+    counts = np.array([1000.0, 10.0, 10.0])
+    balance = {"offset": losses.logit_adjustment(counts), "weights": counts.sum() / counts}[correction]
+    loss = functools.partial(losses.cross_entropy, smoothing=0.2, **{correction: jnp.asarray(balance, jnp.float32)})
+
+    def frequent(z):
+        return loss(z[None], jnp.array([0]))[0]
+
+    z = jnp.zeros(3)
+    for _ in range(400):  # the logits that an example of the frequent class asks for
+        z -= 0.5 * jax.grad(lambda z: frequent(z) / (1.0 if correction == "offset" else balance[0]))(z)
+    assert int(jnp.argmax(z)) == 0

@@ -6,6 +6,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from jaxart.cli import (
     classify,
+    compress,
     data,
     instant,
     plan,
@@ -17,6 +18,7 @@ from jaxart.cli import (
     stylize,
     system,
     translate,
+    tune,
     weights,
 )
 from jaxart.cli.renamed import with_new_names
@@ -28,7 +30,15 @@ def _commands() -> dict[str, tuple]:
     """Return the commands by purpose, in the order of the help."""
     return {
         "Paint": (stylize.stylize, instant.styles, sheet.sheet, plan.plan, stylize.demo),
-        "Train": (runs.train_app(), runs.resume, runs.score, runs.export, runs.runs),
+        "Train": (
+            runs.train_app(),
+            runs.resume,
+            tune.tune_app(),
+            runs.score,
+            runs.export,
+            compress.compress,
+            runs.runs,
+        ),
         "Generate": (runs.generate, steer.project, steer.edit, steer.mix, steer.interpolate, translate.translate),
         "Understand": (classify.classify, classify.explain, segment.segment),
         "Look at data": (data.app, search.index, search.search, search.originality),

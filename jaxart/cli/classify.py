@@ -12,11 +12,14 @@ from jaxart.cli.progress import Bar
 from jaxart.cli.terminal import say, show, table
 
 if TYPE_CHECKING:
-    from jaxart.runs import Answer, Run
+    from jaxart.runs import Answer
+    from jaxart.runs import Trained as Classifier
 
 _AT_ONCE = 32  # pictures
 
-Trained = Annotated[Path, Parameter(help="The folder of a run of `train classifier`.")]
+Trained = Annotated[
+    Path, Parameter(help="The folder of a run of `train classifier`, or a .safetensors of `export` or `compress`.")
+]
 
 
 def classify(
@@ -43,7 +46,7 @@ def classify(
     keep_compiled_programs()
     if output is not None and not output.absolute().parent.is_dir():
         raise ValueError(f"{output}: no such folder as {output.parent}.")
-    found, paths = runs.open_run(run), given_pictures(first, more)
+    found, paths = runs.classifier_of(runs.opened(run)), given_pictures(first, more)
     told: list[dict[str, Any]] = []
     failed: list[str] = []
     with Bar(len(paths)) as bar:
@@ -73,7 +76,7 @@ def _promise(coverage: float | None) -> str:
     return "one of these" if coverage is None else f"one of these, in {round(100 * coverage)} of 100"
 
 
-def _answered(run: "Run", paths: list[Path], failed: list[str]) -> list[dict[str, Any]]:
+def _answered(run: "Classifier", paths: list[Path], failed: list[str]) -> list[dict[str, Any]]:
     from jaxart import io, runs
 
     read, pictures = [], []
@@ -127,7 +130,7 @@ def explain(
 
     keep_compiled_programs()
     io.check_writable(output)
-    reasons = runs.explain(runs.open_run(run), io.read_picture(picture), classes=classes, method=method, seed=seed)
+    reasons = runs.explain(runs.opened(run), io.read_picture(picture), classes=classes, method=method, seed=seed)
     io.write(output, runs.reasons_sheet(reasons))
     say(f"{output}: {reasons.method}, of {', '.join(reasons.maps)}")
     return 0

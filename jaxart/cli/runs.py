@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from jaxart.runs import Guidance, Run
 
-_GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate((DATA, NETWORK, TRAINING), 1)}
-_GUIDE = Group("Guiding a flow", sort_key=len(_GROUPS) + 2)
-_PLACE = Group("Devices", sort_key=len(_GROUPS) + 1)
+GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate((DATA, NETWORK, TRAINING), 1)}
+_GUIDE = Group("Guiding a flow", sort_key=len(GROUPS) + 2)
+_PLACE = Group("Devices", sort_key=len(GROUPS) + 1)
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run.")]
 Generated = Annotated[
@@ -81,7 +81,7 @@ def train_app() -> App:
 
 def _training_of(name: str, kind: Kind) -> Callable[..., int]:
     """Return the function whose signature has the kind's options as flags."""
-    flags, further = _flags(kind.options), _further(kind)
+    flags, further = flags_of(kind.options), places_of(kind)
     defaults, nowhere = flags(), further()
 
     def begin(
@@ -93,25 +93,25 @@ def _training_of(name: str, kind: Kind) -> Callable[..., int]:
         dry_run: Annotated[
             bool,
             Parameter(
-                group=_GROUPS[TRAINING],
+                group=GROUPS[TRAINING],
                 help="Print parameters, operations, memory and the first batch; train nothing.",
             ),
         ] = False,
     ) -> int:
         chosen = kind.options(**{field.name: getattr(options, field.name) for field in dataclasses.fields(options)})
-        return _begin(name, _by_source(name, data, vars(places)), output, chosen, place, dry_run)
+        return _begin(name, by_source(name, data, vars(places)), output, chosen, place, dry_run)
 
     begin.__doc__ = kind.summary
     return begin
 
 
-def _flags(options: type[RunOptions]) -> type:
+def flags_of(options: type[RunOptions]) -> type:
     """Return a dataclass like `options` with the help of each field where the parser of flags looks for it."""
     fields = []
     for name, hint in typing.get_type_hints(options, include_extras=True).items():
         kind, option = typing.get_args(hint)
         many = typing.get_origin(kind) is tuple
-        group = _GROUPS.setdefault(option.group, Group(option.group, sort_key=len(_GROUPS)))
+        group = GROUPS.setdefault(option.group, Group(option.group, sort_key=len(GROUPS)))
         default = next(field.default for field in dataclasses.fields(options) if field.name == name)
         parameter = Parameter(
             name=option.flag,
@@ -126,9 +126,9 @@ def _flags(options: type[RunOptions]) -> type:
     return made
 
 
-def _further(kind: Kind) -> type:
+def places_of(kind: Kind) -> type:
     """Return a dataclass with a flag for each source after the first."""
-    flag = Annotated[Path | None, Parameter(group=_GROUPS[DATA], help="The same as at its place among the arguments.")]
+    flag = Annotated[Path | None, Parameter(group=GROUPS[DATA], help="The same as at its place among the arguments.")]
     made = dataclasses.make_dataclass("Places", [(name, flag, None) for name in kind.sources[1:]], frozen=True)
     made.__module__ = __name__
     return made
@@ -141,7 +141,7 @@ def _begin(name: str, data: "dict[str, Any]", output: Path, options: RunOptions,
         raise ValueError(
             f"{output} holds a run already: `jaxart resume {output}` carries it on, or choose another folder."
         )
-    mesh = _mesh(place)
+    mesh = mesh_at(place)
     if mesh is not None and options.batch % mesh.size:
         raise ValueError(f"--batch: a batch of {options.batch} does not divide among {mesh.size} devices.")
     run = runs.prepare(name, data, output, options=options)
@@ -164,8 +164,8 @@ def resume(
     """
     from jaxart import runs
 
-    mesh, found = _mesh(place), runs.open_run(run)
-    moved = None if data is None else _by_source(found.kind, data)
+    mesh, found = mesh_at(place), runs.open_run(run)
+    moved = None if data is None else by_source(found.kind, data)
     return _train(found, mesh, steps=steps, data=moved)
 
 
@@ -186,6 +186,9 @@ def _train(run: "Run", mesh: "Mesh | None", *, steps: int | None = None, data: A
     done = int(state.step)
     if training.this_process()[0] == 0:
         say(f"{run.folder}: {done} of {options.steps} steps, {format_duration(bar.seconds)}")
+        best = runs.best_step(run.folder)
+        if done == options.steps and best is not None:
+            say(f"The weights of step {best} answer.")
         if done < options.steps:
             say(f"Interrupted and saved: `jaxart resume {run.folder}` carries on.")
     return 130 if done < options.steps else 0
@@ -310,6 +313,13 @@ def score(
         Path | None, Parameter(help="A CSV for DATA with columns file,label, instead of subfolders.")
     ] = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Cards as JSON. [RUN/scores.json]")] = None,
+    plots: Annotated[
+        Path | None,
+        Parameter(
+            help="Of classifiers: a folder for confusion matrix, reliability diagram, ROC and precision-recall curves as PNG files "
+            "(pip install 'jaxart[plots]')."
+        ),
+    ] = None,
 ) -> int:
     """Score a run on DATA, which it should not have seen.
 
@@ -325,10 +335,11 @@ def score(
     changes = {name: value for name, value in {"split": split, "labels": labels}.items() if name in known}
     options = dataclasses.replace(found.options, **changes)
     path = output or run / "scores.json"
-    cards = runs.score(found, _by_source(found.kind, data), count=count, seed=seed, options=options, output=path)
+    where = by_source(found.kind, data)
+    cards = runs.score(found, where, count=count, seed=seed, options=options, output=path, plots=plots)
     rows = [(card.name, f"{card.value:.4g}", f"{card.low:.4g} to {card.high:.4g}", str(card.n_fake)) for card in cards]
     show(table(rows, columns=("score", "value", "95 % interval", "made")))
-    say(str(path))
+    say(str(path) if plots is None else f"{path}, plots in {plots}")
     return 0
 
 
@@ -394,7 +405,7 @@ def runs(folder: Annotated[Path, Parameter(help="Where to look, with all folders
     return 0
 
 
-def _by_source(kind: str, data: tuple[Path, ...], flags: "dict[str, Path | None] | None" = None) -> "dict[str, Any]":
+def by_source(kind: str, data: tuple[Path, ...], flags: "dict[str, Path | None] | None" = None) -> "dict[str, Any]":
     """Give arguments to the sources that no flag names, in their order; the first takes more than one where it is all that is left."""
     named = {name: path for name, path in (flags or {}).items() if path is not None}
     sources = [name for name in KINDS[kind].sources if name not in named]
@@ -420,7 +431,7 @@ def _say_data(run: "Run") -> None:
             say(f"  left out: {reason}")
 
 
-def _mesh(place: Place) -> "Mesh | None":
+def mesh_at(place: Place) -> "Mesh | None":
     from jaxart.cli.devices import keep_compiled_programs, mesh_of
 
     mesh = mesh_of(place.devices, coordinator=place.coordinator, processes=place.processes, process=place.process)

@@ -81,7 +81,11 @@ def logit_adjustment(counts: Array, tau: float = 1.0) -> jax.Array:
 def cross_entropy(
     logits: Array, labels: Array, *, weights: Array | None = None, smoothing: float = 0.0, offset: Array | None = None
 ) -> jax.Array:
-    """Return ``-sum_c w_c q_c log softmax(z + offset)_c``, q the shares, of which smoothing takes s: ``(1 - s) q + s / K``.
+    """Return ``-sum_c ((1 - s) w_c q_c + s u_c sum_k w_k q_k) log softmax(z + offset)_c``, q the shares, of which smoothing gives s to all.
+
+    It gives them to all alike, ``u = 1 / K``, or as often as the offset says that they are, ``u = softmax(offset)``, and with the weight of
+    the example's own class. Were it otherwise, every example would ask for more of the rare classes than their shift or weight takes away,
+    and even what is surely of a frequent class would be called rare where classes differ by more than ``(1 - s) K / s``.
 
     Args:
         logits: z, ``[..., K]``, any float type.
@@ -96,16 +100,18 @@ def cross_entropy(
     Raises:
         ValueError: shapes that do not fit.
 
-    Reference: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016, section 7, for smoothing.
+    Reference: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016, section 7, for smoothing. Departure: u, and
+    the weights before smoothing, where others weigh what is smoothed.
 
     >>> round(float(cross_entropy(jnp.zeros((1, 2)), jnp.array([1]))[0]), 4)
     0.6931
     """
     shares = _shares("cross_entropy", logits, labels)
-    wide = logits.astype(jnp.float32)
-    wide = wide if offset is None else wide + _row("offset", offset, wide)
-    smoothed = (1 - smoothing) * shares + smoothing / shares.shape[-1] * jnp.sum(shares, axis=-1, keepdims=True)
-    return -jnp.sum(_weigh(smoothed, weights) * _log_softmax_of(smoothed, wide), axis=-1)
+    wide, weighed = logits.astype(jnp.float32), _weigh(shares, weights)
+    shift = jnp.zeros_like(wide[..., :1]) if offset is None else _row("offset", offset, wide)
+    usual = jax.nn.softmax(jnp.broadcast_to(shift, wide.shape), axis=-1)
+    smoothed = (1 - smoothing) * weighed + smoothing * usual * jnp.sum(weighed, axis=-1, keepdims=True)
+    return -jnp.sum(smoothed * _log_softmax_of(smoothed, wide + shift), axis=-1)
 
 
 def focal(logits: Array, labels: Array, *, gamma: float = 2.0, weights: Array | None = None) -> jax.Array:

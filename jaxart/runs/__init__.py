@@ -11,7 +11,7 @@ Names load when they are used: the kinds and their options are light, the rest n
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jaxart.runs.kind import KINDS, Facts, Generator, Guidance, Kind, Trained
+from jaxart.runs.kind import KINDS, Facts, Generator, Guidance, Kind, Trained, Tuning
 from jaxart.runs.options import (
     AdaptOptions,
     AnyStyleOptions,
@@ -29,7 +29,9 @@ from jaxart.runs.options import (
 )
 
 if TYPE_CHECKING:
-    from jaxart.runs.answers import METHODS, Answer, Reasons, classify, explain, reasons_sheet
+    from jaxart.runs.answers import METHODS, Answer, Reasons, classifier_of, classify, explain, reasons_sheet
+    from jaxart.runs.classifier_file import read_classifier
+    from jaxart.runs.compressing import Compressed, FineTuning, Measured, Pruning, compress
     from jaxart.runs.film import FILMS, check_film, write_film
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
     from jaxart.runs.latents import read_latent, write_latent
@@ -39,8 +41,11 @@ if TYPE_CHECKING:
     from jaxart.runs.projection import Projected, project
     from jaxart.runs.results import export, export_network, generator, newest_state, sample, score
     from jaxart.runs.run import Run, begin, open_run, opened, prepare, with_data, write
+    from jaxart.runs.spaces import space_of, words_of
     from jaxart.runs.steer import directions, edit, labeled_direction, latent_of_seed, mix, paint, walk
     from jaxart.runs.trainer import DryRun, Program, dry_run, train
+    from jaxart.runs.trials_plot import plot_trials
+    from jaxart.runs.tuning import Study, trial_folders, tune
 
 __all__ = [
     "FILMS",
@@ -50,8 +55,10 @@ __all__ = [
     "Answer",
     "AnyStyleOptions",
     "ClassifierOptions",
+    "Compressed",
     "DryRun",
     "Facts",
+    "FineTuning",
     "FlowOptions",
     "GanOptions",
     "Generator",
@@ -59,24 +66,30 @@ __all__ = [
     "Guidance",
     "Kind",
     "LockedError",
+    "Measured",
     "Option",
     "Program",
     "Projected",
+    "Pruning",
     "Reasons",
     "Run",
     "RunOptions",
     "SegmenterOptions",
     "Steered",
     "StudentOptions",
+    "Study",
     "StyleOptions",
     "Summary",
     "Trained",
     "TranslateOptions",
+    "Tuning",
     "VaeOptions",
     "begin",
     "best_step",
     "check_film",
+    "classifier_of",
     "classify",
+    "compress",
     "directions",
     "dry_run",
     "edit",
@@ -94,18 +107,24 @@ __all__ = [
     "open_run",
     "opened",
     "paint",
+    "plot_trials",
     "prepare",
     "project",
+    "read_classifier",
     "read_latent",
     "reasons_sheet",
     "sample",
     "saved_steps",
     "score",
+    "space_of",
     "steered_of",
     "summarize",
     "train",
+    "trial_folders",
+    "tune",
     "walk",
     "with_data",
+    "words_of",
     "write",
     "write_film",
     "write_latent",
@@ -114,7 +133,9 @@ __all__ = [
 
 
 _HOMES = {
-    "answers": ("METHODS", "Answer", "Reasons", "classify", "explain", "reasons_sheet"),
+    "answers": ("METHODS", "Answer", "Reasons", "classifier_of", "classify", "explain", "reasons_sheet"),
+    "classifier_file": ("read_classifier",),
+    "compressing": ("Compressed", "FineTuning", "Measured", "Pruning", "compress"),
     "film": ("FILMS", "check_film", "write_film"),
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
     "latents": ("read_latent", "write_latent"),
@@ -133,7 +154,10 @@ _HOMES = {
         "paint",
         "walk",
     ),
+    "spaces": ("space_of", "words_of"),
     "trainer": ("DryRun", "Program", "dry_run", "train"),
+    "trials_plot": ("plot_trials",),
+    "tuning": ("Study", "trial_folders", "tune"),
 }
 
 

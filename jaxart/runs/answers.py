@@ -1,8 +1,8 @@
 """What a trained classifier says of pictures, how sure it is, and why."""
 
 import functools
-import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -14,13 +14,12 @@ from jaxart import explain as shelf_of_reasons
 from jaxart import io, weights
 from jaxart.arrays import Image, PyTree, check_choice
 from jaxart.runs import classifier as kind
-from jaxart.runs import folder as files
 from jaxart.runs import labels
+from jaxart.runs.classifier_file import read_classifier
 from jaxart.runs.encoder import encoder_of
 from jaxart.runs.kind import Trained
-from jaxart.runs.results import newest_state
-from jaxart.runs.run import Run, with_data
-from jaxart.runs.trainer import calibrate
+from jaxart.runs.results import measured_of, trained_of
+from jaxart.runs.run import Run
 from jaxart.tasks import classify as task
 
 Method = Literal["grad-cam", "hires-cam", "integrated-gradients", "smooth-grad", "occlusion"]
@@ -64,34 +63,66 @@ class Reasons(NamedTuple):
     method: str
 
 
-def classify(run: Run, pictures: Sequence[Image | io.Picture]) -> list[Answer]:
+def classifier_of(source: Run | Path | Trained) -> Trained:
+    """Return a trained classifier with all that its answers need; `classify` and `explain` take it too, and then read nothing again.
+
+    Args:
+        source: a run of the kind classifier, or a .safetensors of `export` or `compress`.
+
+    Raises:
+        ValueError: a run of another kind, or one that has no checkpoint.
+        weights.WeightsError: a file that holds no classifier.
+    """
+    return _opened(source, measured=True)
+
+
+def _opened(source: Run | Path | Trained, *, measured: bool) -> Trained:
+    """Return a classifier; with what was measured only where that is asked for and is of classes, as it may have to be measured now."""
+    if isinstance(source, Trained):
+        return source
+    if isinstance(source, Path):
+        return read_classifier(source)
+    if source.kind != kind.KIND:
+        raise ValueError(
+            f"{source.folder}: a run of the kind {source.kind}, which classifies no pictures; expected one of `jaxart train classifier`."
+        )
+    return measured_of(source) if measured and source.options.task == "label" else trained_of(source)
+
+
+def classify(run: Run | Path | Trained, pictures: Sequence[Image | io.Picture]) -> list[Answer]:
     """Answer what pictures show.
 
     Args:
-        run: of the kind classifier, trained.
+        run: of the kind classifier, trained; or a file, as in `classifier_of`.
         pictures: of any size, ``[H, W, C]`` uint8 or in [0, 1], or as `io.read_picture` reads them.
 
     Raises:
-        ValueError: a run of another kind, one that has no checkpoint, or no pictures.
+        ValueError: as `classifier_of`, or no pictures.
     """
-    trained = _trained(run)
-    outputs: Any = kind.outputs_of(trained, _as_seen(run, pictures))
-    target = kind.target_of(run.options, run.facts)
-    if run.options.task == "label":
-        calibration = _calibration(run)
-        return _of_classes(run, task.answers(outputs, target, calibration), calibration.coverage)
+    trained = classifier_of(run)
+    options, facts = trained.options, trained.facts
+    outputs: Any = kind.outputs_of(trained, _as_seen(trained, pictures))
+    target = kind.target_of(options, facts)
+    if options.task == "label":
+        calibration = task.Calibration(**trained.measured["calibration"])
+        return _of_classes(facts["classes"], task.answers(outputs, target, calibration), calibration.coverage)
     values = np.asarray(target.answer(outputs))
-    names = run.facts["classes"] if run.options.task == "labels" else run.facts["columns"]
-    return [_of_values(dict(zip(names, map(float, row), strict=True)), run.options.task) for row in values]
+    names = facts["classes"] if options.task == "labels" else facts["columns"]
+    return [_of_values(dict(zip(names, map(float, row), strict=True)), options.task) for row in values]
 
 
 def explain(
-    run: Run, picture: Image | io.Picture, *, classes: Sequence[str] = (), method: Method | None = None, seed: int = 0
+    run: Run | Path | Trained,
+    picture: Image | io.Picture,
+    *,
+    classes: Sequence[str] = (),
+    method: Method | None = None,
+    seed: int = 0,
 ) -> Reasons:
     """Show where in a picture the reasons for an answer are.
 
     Args:
-        run: of the kind classifier, trained.
+        run: as in `classify`.
         picture: of any size, as in `classify`.
         classes: to be explained; by default the likeliest.
         method: see `METHODS`; by default "grad-cam", and "integrated-gradients" where the network has no maps (features, rows).
@@ -100,13 +131,13 @@ def explain(
     Raises:
         ValueError: as `classify`; an unknown class or method, or class activation maps of a network without maps.
     """
-    trained = _trained(run)
-    names = run.facts.get("classes") or run.facts["columns"]
-    seen = _as_seen(run, [picture])[0].astype(np.float32) / 255
+    trained = _opened(run, measured=False)
+    names = trained.facts.get("classes") or trained.facts["columns"]
+    seen = _as_seen(trained, [picture])[0].astype(np.float32) / 255
     asked = [check_choice("class", name, names) for name in classes] or [names[_likeliest(trained, seen)]]
-    chosen = method or ("grad-cam" if _has_maps(run) else "integrated-gradients")
+    chosen = method or ("grad-cam" if _has_maps(trained) else "integrated-gradients")
     check_choice("method", chosen, METHODS)
-    if chosen.endswith("cam") and not _has_maps(run):
+    if chosen.endswith("cam") and not _has_maps(trained):
         raise ValueError(f"method {chosen}: needs a network with maps (residual, vit, no features); take another.")
     targets = jnp.asarray([names.index(name) for name in asked])
     images = jnp.broadcast_to(seen, (len(asked), *seen.shape))
@@ -134,7 +165,7 @@ def _maps(trained: Trained, images: jax.Array, targets: jax.Array, method: str, 
         scores = _scores_of(trained.options, trained.facts)
         maps, head = functools.partial(_called, network, "maps"), lambda *of: scores(_called(network, "head", *of))
         return find(maps, head, params, images, targets, size=(images.shape[1], images.shape[2]))
-    apply, variables = _whole(trained)
+    apply, variables = whole(trained)
     if method == "occlusion":
         side = max(4, images.shape[1] // 8)
         drop = shelf_of_reasons.occlusion(apply, variables, images, targets, window=side, stride=max(1, side // 2))
@@ -151,8 +182,12 @@ def _called(network: Any, method: str, params: PyTree, x: jax.Array) -> jax.Arra
     return network.apply({"params": params}, x, method=method)
 
 
-def _whole(trained: Trained) -> tuple[Any, PyTree]:
-    """Return a function of (variables, pictures) to outputs, and the variables."""
+def whole(trained: Trained) -> tuple[Any, PyTree]:
+    """Return a function of (variables, pictures) to outputs, and the variables; where a head looks at features, of what makes them too.
+
+    Args:
+        trained: with a state.
+    """
     network, scores = kind.network_of(trained.options, trained.facts), _scores_of(trained.options, trained.facts)
     if trained.options.features == "none":
         return lambda params, x: scores(network.apply({"params": params}, x)[0]), trained.state.average
@@ -184,22 +219,14 @@ def _scores_of(options: Any, facts: Any) -> Any:
     return kind.target_of(options, facts).scores
 
 
-def _has_maps(run: Run) -> bool:
-    return run.options.features == "none" and run.options.model in _MAPPED
+def _has_maps(trained: Trained) -> bool:
+    return trained.options.features == "none" and trained.options.model in _MAPPED
 
 
-def _trained(run: Run) -> Trained:
-    if run.kind != "classifier":
-        raise ValueError(
-            f"{run.folder}: a run of the kind {run.kind}, which classifies no pictures; expected one of `jaxart train classifier`."
-        )
-    return Trained(run.options, run.facts, newest_state(run))
-
-
-def _as_seen(run: Run, pictures: Sequence[Image | io.Picture]) -> np.ndarray:
+def _as_seen(trained: Trained, pictures: Sequence[Image | io.Picture]) -> np.ndarray:
     if not len(pictures):
         raise ValueError("pictures: expected at least one, got none.")
-    shape = shelf.Shape(labels.side_of(run.options), 3, labels.fit_of(run.options))
+    shape = shelf.Shape(labels.side_of(trained.options), 3, labels.fit_of(trained.options))
     return np.stack([shelf.shaped(_as_picture(each), shape) for each in pictures])
 
 
@@ -210,18 +237,7 @@ def _as_picture(picture: Image | io.Picture) -> io.Picture:
     return io.Picture(pixels[..., :3], pixels[..., 3] if pixels.shape[-1] == 4 else None)
 
 
-def _calibration(run: Run) -> task.Calibration:
-    """Return what was measured when the run ended; measured now where that is missing or of another step."""
-    path, done = run.folder / files.CALIBRATION, max(files.saved_steps(run.folder), default=0)
-    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if told.get("step") != done:
-        calibrate(with_data(run), newest_state(run))
-        told = json.loads(path.read_text(encoding="utf-8"))
-    return task.Calibration(**told["calibration"])
-
-
-def _of_classes(run: Run, found: task.Answers, coverage: float | None) -> list[Answer]:
-    names = run.facts["classes"]
+def _of_classes(names: list[str], found: task.Answers, coverage: float | None) -> list[Answer]:
     made = []
     for row, inside, novel, known in zip(found.probabilities, found.shown, found.novel, found.familiarity, strict=True):
         best = int(np.argmax(row))

@@ -1,10 +1,11 @@
 """Classifiers as a kind of run: networks trained from scratch, and heads on features of VGG-16 or of an autoencoder."""
 
+import dataclasses
 import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from jaxart.arrays import Key, PyTree, check_choice
 from jaxart.cache import cache_folder
 from jaxart.runs import labels, shared
 from jaxart.runs.encoder import Encoder, encoded, encoder_of, facts_of_encoder, read_encoder, shapes_of_encoder
-from jaxart.runs.kind import Facts, Trained
+from jaxart.runs.kind import Facts, Trained, Tuning
 from jaxart.runs.options import ClassifierOptions
 from jaxart.tasks import classify as task
 from jaxart.training import Recipe
 
+KIND = "classifier"  # of a file of weights
 _WIDTHS = {"residual": 32, "vit": 192, "rows": 128}
 _LENGTH = 7616  # of the features of VGG-16
 _DEFERRED, _LATER_RATE = (
@@ -110,20 +112,22 @@ def network_of(options: ClassifierOptions, facts: Facts) -> Any:
     return models.RowRecurrent(size=(side, side), width=width, **common)
 
 
-def recipe(options: ClassifierOptions, facts: Facts) -> Recipe:
+def recipe(
+    options: ClassifierOptions, facts: Facts, wrap: Callable[[Any], Any] = lambda optimizer: optimizer
+) -> Recipe:
     """Return the recipe of a classifier.
 
     Args:
         options: of the run.
         facts: of its data.
+        wrap: ``optimizer -> optimizer``, such as one that prunes.
     """
     network, target = network_of(options, facts), target_of(options, facts)
     if isinstance(network, models.KernelHead):
-        return task.kernel_classifier(network, length=_length(options, facts), target=target, ridge=options.ridge)
+        return task.kernel_classifier(network, length=length_of(options, facts), target=target, ridge=options.ridge)
+    optimizer = _optimizer(options.learning_rate, _chosen(options, "weight_decay"), options.steps, _balance(options))
     common: dict[str, Any] = {
-        "optimizer": _optimizer(
-            options.learning_rate, _chosen(options, "weight_decay"), options.steps, _balance(options)
-        ),
+        "optimizer": wrap(optimizer),
         "target": target,
         "half_life": options.half_life,
         "l1": options.l1,
@@ -131,7 +135,7 @@ def recipe(options: ClassifierOptions, facts: Facts) -> Recipe:
     }
     if options.features != "none":
         encoder = None if options.encoder is None else shapes_of_encoder(facts)
-        return task.classifier_of_features(network, length=_length(options, facts), encoder=encoder, **common)
+        return task.classifier_of_features(network, length=length_of(options, facts), encoder=encoder, **common)
     side = labels.side_of(options)
     return task.classifier(
         network,
@@ -332,18 +336,33 @@ def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
         return target.answer(network.apply({"params": params}, scaled)[0])
 
     side = labels.side_of(trained.options)
-    shape = ("b", _length(trained.options, trained.facts)) if scaling is not None else ("b", side, side, 3)
+    shape = ("b", length_of(trained.options, trained.facts)) if scaling is not None else ("b", side, side, 3)
     (batch,) = jax.export.symbolic_shape("b")
     struct = jax.ShapeDtypeStruct((batch, *shape[1:]), jnp.float32)
     return bytes(jax.export.export(jax.jit(run), platforms=platforms)(struct).serialize())
 
 
 def network(trained: Trained) -> weights.Network:
-    """Return what was learned, to be kept in a file."""
-    about = {"kind": "classifier", "facts": trained.facts, "features": trained.options.features}
+    """Return what was learned and all that answers need, to be kept in a file; see `classifier_file.read_classifier`.
+
+    Args:
+        trained: with what was measured.
+    """
+    options: Any = json.loads(json.dumps(dataclasses.asdict(trained.options), default=str))
+    about = {
+        "kind": KIND,
+        "options": options | {"labels": None, "group": None},  # where the data was
+        "facts": trained.facts,
+        "measured": trained.measured,
+        "step": int(trained.state.step),
+    }
     arrays = {"classifier": trained.state.average}
     if trained.state.scaling is not None:
         arrays["scaling"] = dict(task.Scaling(*trained.state.scaling)._asdict())
+    if trained.options.encoder is not None:
+        arrays["encoder"] = trained.state.encoder
+    if trained.options.features == "vgg16":
+        about["vgg16"] = metrics.content_hash(weights.load(trained.options.weights or "vgg16"))
     return weights.Network(arrays, about)
 
 
@@ -353,12 +372,45 @@ def _inner(width: int, share: float) -> int:
     return groups * max(1, round(share * (width // groups)))
 
 
-def _length(options: ClassifierOptions, facts: Facts) -> int:
+def length_of(options: ClassifierOptions, facts: Facts) -> int:
+    """Return how many features a head looks at.
+
+    Args:
+        options: of the run.
+        facts: of its data.
+    """
     return _LENGTH if options.encoder is None else facts["encoder"]["latent"]
 
 
 def _encoder(trained: Trained) -> Encoder | None:
     return None if trained.options.encoder is None else encoder_of(trained)
+
+
+def tuning(options: ClassifierOptions) -> Tuning:
+    """Return how settings of classifiers are searched for.
+
+    Args:
+        options: of trial 0, which the spans take in.
+
+    Raises:
+        ValueError: options that exclude each other.
+    """
+    labels.check_options(options)
+    measure = "R2" if options.task == "numbers" else "macro F1"
+    if options.features == "vgg16" and options.head != "network" and not _of_network(options):
+        low, high = min(0.005, options.ridge), max(0.5, options.ridge)
+        return Tuning(measure, True, True, {"ridge": f"{low}:{high}:log"}, {}, fixed=("features", "weights"))
+    values = {name: _chosen(options, name) for name in ("weight_decay", "dropout")}
+    values["smoothing"] = _smoothing(options)
+    found = {"learning_rate": options.learning_rate, **values}
+    spans = {"learning_rate": (1e-4, 1e-2), "weight_decay": (0.0, 2.0), "dropout": (0.0, 0.8), "smoothing": (0.0, 0.4)}
+    if options.task != "label" or options.scheme != "softmax" or _balance(options) == "focal":
+        del spans["smoothing"]
+    if options.features == "none" and options.model == "rows":
+        del spans["dropout"]
+    space = {name: f"{min(low, found[name])}:{max(high, found[name])}" for name, (low, high) in spans.items()}
+    space["learning_rate"] += ":log"
+    return Tuning(measure, True, True, space, values, fixed=("features", "weights"))
 
 
 def _chosen(options: ClassifierOptions, name: str) -> float:
@@ -442,9 +494,10 @@ def _optimizer(rate: float, decay: float, steps: int, balance: str) -> optax.Gra
     warm = max(1, steps // 20)
     schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(steps, warm + 1), rate / 100)
     if balance == "deferred":
-        change = round(_DEFERRED * steps)
-        plain = schedule
-        schedule = lambda count: plain(count) * jnp.where(count < change, 1.0, _LATER_RATE)  # noqa: E731
+        change = max(warm + 1, round(_DEFERRED * steps))
+        before = optax.warmup_cosine_decay_schedule(0.0, rate, warm, change, _LATER_RATE * rate)
+        after = optax.cosine_decay_schedule(_LATER_RATE * rate, max(1, steps - change), alpha=_LATER_RATE)
+        schedule = optax.join_schedules([before, after], [change])
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=decay, mask=_kernels))
 
 

@@ -34,12 +34,36 @@ Facts = dict[str, Any]  # JSON values read off the data
 
 
 class Trained(NamedTuple):
-    """What a run has come to: its options, the facts of its data, and a state; while it trains, the data too, by source."""
+    """What a run has come to: its options, the facts of its data, and a state.
+
+    While it trains, the data too, by source; in files, and where it answers, what was measured when it ended (`Kind.calibration`).
+    """
 
     options: Any
     facts: Facts
     state: Any
     data: "dict[str, Dataset]" = {}  # noqa: RUF012  never written to
+    measured: dict[str, Any] = {}  # noqa: RUF012  never written to
+
+
+class Tuning(NamedTuple):
+    """How settings of a kind are searched for.
+
+    Fields:
+        measure: name of the score: in `Kind.calibration` under "validation", and of a card of `Kind.score`.
+        higher: whether more of it is better.
+        keeps_back: whether runs keep back data on which it is measured; if not, data has to be handed in.
+        space: what is searched by default: by option, in the words of `jaxart tune --space`.
+        values: of options that may be None, what they stand for.
+        fixed: options that change the data, beside those of the group `DATA`.
+    """
+
+    measure: str
+    higher: bool
+    keeps_back: bool
+    space: dict[str, str]
+    values: dict[str, Any] = {}  # noqa: RUF012  never written to
+    fixed: tuple[str, ...] = ()
 
 
 class Generator(NamedTuple):
@@ -96,17 +120,26 @@ class Kind(NamedTuple):
         parameters: ``state -> {network: params}``, to be counted in a dry run.
         sources: names of its data, in the order of the command line, where those after the first are flags too.
         several: which of them may be several files.
-        sample: ``(Trained, path) -> None``: write what the state makes to `path`, which has no suffix yet; or None.
+        sample: ``(Trained, path) -> None``: write what the state makes to `path`, which has no suffix yet; or None. Trials of a search can
+            end early where it is JSON with "validation", ``{measure: value}``.
         score: ``(Trained, seen, held_out, count, seed) -> cards``, of data seen and data held out, ``{source: Dataset}`` each; `count` is
             how many examples to make or take, `seed` of what is drawn; or None.
         export: ``(Trained, platforms) -> bytes`` for `jax.export.deserialize`; platforms are of "cpu", "cuda" and "tpu"; or None.
         onnx: ``Trained -> bytes`` of an ONNX file; or None.
-        network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors; or None.
+        network: ``Trained -> weights.Network``: what it has learned, to be written as safetensors, with what was measured where the kind
+            has a calibration; or None.
         generator: ``Trained -> Generator``, for kinds that make pictures from latents; or None.
         guided: ``(Trained, Guidance) -> Generator``, for those whose drawing can be guided; or None.
         calibration: ``Trained -> JSON values``, of a run that has ended, with its data: what is measured on data that it kept back;
             calibration.json in its folder; or None.
         styled: ``Trained -> Styled``: the generator by its styles, None where this one has none; or None.
+        plots: ``(Trained, {source: Dataset}, folder) -> paths``: pictures of how good it is on data held out; or None.
+        tuning: ``O -> Tuning``, of options of trial 0; raises ValueError for options that exclude each other; or None.
+        renewed: ``(Trained, params) -> Trained``: with other params in the place of those of `network`; or None.
+        wrapped: ``(O, facts, wrap) -> Recipe``: the recipe with ``wrap(optimizer)`` for its optimizer; its states have the fields params,
+            opt_state and average; or None.
+        narrowed: ``(Trained, keep) -> Trained``: with a share of the channels inside; raises ValueError if none can be left out; or None.
+        timed: ``Trained -> (function, arguments)``: what answers for one picture, to be compiled and timed; or None.
     """
 
     summary: str
@@ -128,6 +161,12 @@ class Kind(NamedTuple):
     guided: Callable[[Trained, Guidance], Generator] | None = None
     styled: "Callable[[Trained], Styled | None] | None" = None
     calibration: "Callable[[Trained], dict[str, Any]] | None" = None
+    plots: "Callable[[Trained, dict[str, Dataset], Path], list[Path]] | None" = None
+    tuning: Callable[[Any], Tuning] | None = None
+    renewed: "Callable[[Trained, PyTree], Trained] | None" = None
+    wrapped: "Callable[[Any, Facts, Callable[[Any], Any]], Recipe] | None" = None
+    narrowed: Callable[[Trained, float], Trained] | None = None
+    timed: "Callable[[Trained], tuple[Callable[..., PyTree], tuple]] | None" = None
 
 
 _NEEDED = ("load", "facts", "recipe", "batches", "parameters")
@@ -142,13 +181,17 @@ def _ours(
     sources: tuple[str, ...] = ("data",),
     several: tuple[str, ...] = (),
     abilities: tuple[str, ...] = _ABILITIES_OF_GENERATORS,
+    further: dict[str, tuple[str, ...]] | None = None,
 ) -> Kind:
-    """Return the kind whose functions stand in a module under the names of the fields: those needed, and its `abilities`."""
+    """Return the kind whose functions stand in a module under the names of the fields: those needed, its `abilities`, and `further` ones
+    of other modules.
+    """
 
-    def deferred(name: str) -> Callable[..., Any]:
+    def deferred(module: str, name: str) -> Callable[..., Any]:
         return lambda *arguments: getattr(importlib.import_module(module), name)(*arguments)
 
-    functions: Any = {name: deferred(name) for name in (*_NEEDED, *abilities)}
+    places = {module: (*_NEEDED, *abilities), **(further or {})}
+    functions: Any = {name: deferred(place, name) for place, names in places.items() for name in names}
     return Kind(summary=summary, options=options, sources=sources, several=several, **functions)
 
 
@@ -258,7 +301,11 @@ KINDS: dict[str, Kind] = {
 
         Example: `jaxart train classifier paintings/ -o run --features vgg16`
         """,
-        abilities=("frozen", "sample", "score", "export", "network", "calibration"),
+        abilities=("frozen", "sample", "score", "export", "network", "calibration", "tuning"),
+        further={
+            "jaxart.runs.classifier_parts": ("renewed", "wrapped", "narrowed", "timed"),
+            "jaxart.runs.classifier_plots": ("plots",),
+        },
     ),
     "segmenter": _ours(
         "jaxart.runs.segmenter",
@@ -272,5 +319,6 @@ KINDS: dict[str, Kind] = {
         """,
         sources=("images", "masks"),
         abilities=("sample", "score", "export", "network"),
+        further={"jaxart.runs.segmenter_parts": ("tuning", "renewed", "wrapped", "timed")},
     ),
 }

@@ -1,5 +1,7 @@
 """What a run has come to: its newest state, and pictures, scores and files made of it."""
 
+import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from jaxart.runs.kind import KINDS, Generator, Guidance, Trained
 from jaxart.runs.options import RunOptions
 from jaxart.runs.pictures import draw, make
 from jaxart.runs.run import Paths, Run, by_source, checkpoints_of, keys_of, recipe_of, with_data
+from jaxart.runs.trainer import calibrate
 from jaxart.tasks import stylize
 from jaxart.tasks.generate import PLATFORMS, Styled, load_flow, paintings, styles_of
 
@@ -118,6 +121,7 @@ def score(
     seed: int = 0,
     options: RunOptions | None = None,
     output: str | Path | None = None,
+    plots: str | Path | None = None,
 ) -> list[metrics.ScoreCard]:
     """Score a run on data that it has not seen, and write the cards.
 
@@ -128,14 +132,18 @@ def score(
         seed: of what is drawn.
         options: with which `data` is read; by default the run's.
         output: JSON file for the cards; ``scores.json`` in the run's folder by default.
+        plots: folder for plots, for kinds that have them (classifiers); they need matplotlib.
 
     Returns:
         The cards.
 
     Raises:
-        ValueError: runs of its kind have no scores, the data was seen in training, no checkpoint.
+        ValueError: runs of its kind have no scores or plots, the data was seen in training, no checkpoint, no matplotlib.
     """
     judge, kind = ability_of(run, "score", "has no scores"), KINDS[run.kind]
+    draw = None if plots is None else ability_of(run, "plots", "has no plots")
+    if draw is not None and importlib.util.find_spec("matplotlib") is None:
+        raise ValueError("plots: matplotlib is not installed: pip install 'jaxart[plots]'.")
     path = Path(output or run.folder / "scores.json")
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}.")
@@ -149,6 +157,9 @@ def score(
             )
     cards = judge(trained, run.data, held_out, count, seed)
     metrics.write_cards(path, cards)
+    if draw is not None:
+        Path(plots or "").mkdir(parents=True, exist_ok=True)
+        draw(measured_of(run), held_out, Path(plots or ""))
     return cards
 
 
@@ -171,7 +182,7 @@ def export(run: Run, output: str | Path, *, platforms: tuple[str, ...] = PLATFOR
     if form is not None:
         make = ability_of(run, form, f"has no form {Path(output).suffix}: choose another suffix")
         _check_folder(Path(output))
-        made = make(trained_of(run))
+        made = make(measured_of(run) if form == "network" else trained_of(run))
         return _written(Path(output), weights.network_bytes(made) if form == "network" else made)
     serialize = ability_of(run, "export", "cannot be exported")
     _check_folder(Path(output))
@@ -231,6 +242,23 @@ def _check_folder(path: Path) -> None:
 def trained_of(run: Run) -> Trained:
     """Return what a run has come to."""
     return Trained(run.options, run.facts, newest_state(run))
+
+
+def measured_of(run: Run) -> Trained:
+    """Return what a run has come to, with what was measured when it ended: measured now where that is missing or of another step.
+
+    Args:
+        run: any; of a kind without a calibration nothing is measured.
+    """
+    trained = trained_of(run)
+    if KINDS[run.kind].calibration is None:
+        return trained
+    path = run.folder / files.CALIBRATION
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if told.get("step") != int(trained.state.step):
+        calibrate(with_data(run), trained.state)
+        told = json.loads(path.read_text(encoding="utf-8"))
+    return trained._replace(measured=told)
 
 
 def ability_of(run: Run, name: str, lacking: str) -> Any:

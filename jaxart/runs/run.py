@@ -83,6 +83,24 @@ def _checked(options: RunOptions, kind: Kind) -> RunOptions:
     return dataclasses.replace(options, **paths)
 
 
+def with_options(run: Run, folder: str | Path, options: RunOptions) -> Run:
+    """Return a prepared run with other options on the same data, which must be read the same way; write nothing.
+
+    Args:
+        run: with its data.
+        folder: of the other run, new.
+        options: of the other run.
+
+    Raises:
+        ValueError: as `prepare`.
+    """
+    known = KINDS[run.kind]
+    chosen = _checked(options, known)
+    made = run._replace(folder=Path(folder), options=chosen, facts=known.facts(chosen, run.data))
+    jax.eval_shape(recipe_of(made).init, keys_of(made)[1])
+    return made
+
+
 def begin(kind: str, data: Paths, folder: str | Path, *, options: RunOptions | None = None) -> Run:
     """Make the folder of a new run and write its manifest; `train` then trains it.
 
@@ -139,7 +157,7 @@ def open_run(folder: str | Path) -> Run:
             f"{folder}: a run of the kind {found.kind!r}, written by jaxart {found.jaxart} and carried on by `{found.resume}`; known here: "
             f"{', '.join(KINDS)}."
         )
-    options = _options(folder, KINDS[found.kind].options, found)
+    options = options_of(folder, KINDS[found.kind].options, found)
     return Run(folder, found.kind, options, found.sources, found.facts, {}, found.began_as)
 
 
@@ -251,7 +269,17 @@ def _source(path: Path | tuple[Path, ...], digest: str, examples: int) -> files.
     return files.Source(first, digest, examples, tuple(more))
 
 
-def _options(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> Any:
+def options_of(folder: Path, made: type[RunOptions], manifest: files.Manifest) -> Any:
+    """Return the options that a manifest tells.
+
+    Args:
+        folder: of the run, for messages.
+        made: dataclass of the kind's options.
+        manifest: as it was read.
+
+    Raises:
+        ValueError: options are missing, or there are some that this version does not know.
+    """
     made_of = [field.name for field in dataclasses.fields(made)]
     missing = (
         sorted(set(made_of) - set(manifest.options) - set(_before(made))) if manifest.format == files.FORMAT else []

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -62,17 +63,18 @@ def facts(options: SegmenterOptions, data: dict[str, shelf.Dataset]) -> Facts:
     return {"classes": list(names), "colors": colors, "pixels": counts, "pictures": pairs.count}
 
 
-def recipe(options: SegmenterOptions, facts: Facts) -> Recipe:
+def recipe(options: SegmenterOptions, facts: Facts, wrap: Callable[[Any], Any] = lambda optimizer: optimizer) -> Recipe:
     """Return the recipe of a segmentation.
 
     Args:
         options: of the run.
         facts: the names of the classes.
+        wrap: ``optimizer -> optimizer``, such as one that prunes.
     """
     return task.segmenter(
         _network(options, facts),
         shape=(options.size, options.size, 3),
-        optimizer=_optimizer(options.learning_rate, options.steps, options.weight_decay),
+        optimizer=wrap(_optimizer(options.learning_rate, options.steps, options.weight_decay)),
         dice_weight=options.dice_weight,
         half_life=options.half_life,
         transform=_transform(options),
