@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=28, help="to which pictures are shrunk")
     parser.add_argument("--width", type=int, default=8, help="of the network from scratch")
     parser.add_argument("--hidden", type=int, default=64, help="units of the head")
+    parser.add_argument("--smoothing", type=float, help="of the labels, instead of the run's default")
     parser.add_argument("--methods", nargs="+", choices=_METHODS, default=_METHODS)
     arguments = parser.parse_args()
     print(describe(), flush=True)
@@ -98,6 +99,7 @@ def main() -> None:
             options = runs.ClassifierOptions(
                 features=arguments.features,
                 hidden=arguments.hidden,
+                smoothing=arguments.smoothing,
                 size=arguments.size,
                 width=arguments.width,
                 steps=arguments.steps,
