@@ -4,8 +4,8 @@
     python benchmarks/from_scratch.py RUN...
 
 Each RUN is one of `jaxart train classifier` with the model residual and one class each. PyTorch's network (classifier_torch.py) begins with
-the same variables and sees the same batches with the same changes of pictures, at the same learning rate of AdamW with the same decay and
-dropout. What it goes without is ours alone: the average of the weights, clipped gradients, and logits shifted by the classes' sizes.
+the same variables and sees the same batches, changed at random in the same ways, at the same learning rate of AdamW with the same decay
+and dropout. What it goes without is ours alone: the average of the weights, clipped gradients, and logits shifted by the classes' sizes.
 Measured are the pictures that the run kept back; both sides answer by the mean over a picture and its mirror image.
 """
 
