@@ -247,6 +247,16 @@ def test_a_student_without_what_it_needs_is_refused(flow, data, tmp_path, change
         runs.begin("student", data / f"{source}.npz", tmp_path / "run", options=options)
 
 
+def test_a_student_is_scored_on_the_part_that_is_asked_for(flow, tmp_path):
+    for part, count in (("train", 6), ("test", 4)):
+        (tmp_path / part).mkdir()
+        for number in range(count):
+            io.write(tmp_path / part / f"{number}.png", np.full((8, 8, 3), number / 10))
+    options = runs.StudentOptions(teacher=flow.folder, pairs=12, batch=4)
+    parts = [dataclasses.replace(options, split=split) for split in (None, "train", "test")]
+    assert [student.load(each, "data", tmp_path).count for each in parts] == [6, 6, 4]
+
+
 def test_what_is_no_flow_cannot_be_guided(flow):
     run = flow._replace(kind="vae")
     with pytest.raises(ValueError, match="vae cannot be guided; a flow can"):

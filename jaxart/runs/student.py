@@ -42,7 +42,8 @@ def load(options: StudentOptions, source: str, path: Path) -> shelf.Dataset:
     """
     if options.pairs < options.batch:
         raise ValueError(f"pairs: expected at least a batch, {options.batch}, got {options.pairs}.")
-    return flow.load(_teacher(options).options, source, path)
+    taught = _teacher(options).options
+    return flow.load(dataclasses.replace(taught, split=options.split or taught.split), source, path)
 
 
 def facts(options: StudentOptions, data: dict[str, shelf.Dataset]) -> Facts:

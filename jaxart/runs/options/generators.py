@@ -156,6 +156,14 @@ class StudentOptions(RunOptions):
     batch: Annotated[int, Option("Examples per step, over all devices.")] = 32
     steps: Annotated[int, Option("Steps in all; the learning rate falls over them.")] = 3000
     teacher: Annotated[Path | None, Option("The folder of a trained run of the kind flow. Needed.", NETWORK)] = None
+    split: Annotated[
+        Literal["train", "test"] | None,
+        Option(
+            "Which part of data that comes in two: IDX files, or folders train and test. [the teacher's]",
+            DATA,
+            before=None,
+        ),
+    ] = None
     pairs: Annotated[int, Option("Pictures that the teacher draws for it.", DATA)] = 4096
     looks: Annotated[int, Option("Of the network at a picture that it draws: 1 or 2.", NETWORK)] = 2
     learning_rate: Annotated[float, Option("Learning rate of Adam; it rises briefly, then falls to 0 by a cosine.")] = (
