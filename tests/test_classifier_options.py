@@ -11,7 +11,7 @@ import pytest
 
 from jaxart import data, io, runs
 from jaxart.runs import classifier as kind
-from jaxart.runs import patience
+from jaxart.runs import classifier_scores, patience
 from jaxart.tasks import classify
 from jaxart.tasks.classify import recipe as steps_of
 
@@ -51,7 +51,7 @@ def scripted(monkeypatch):
     def report(trained):
         return {"validation": {"macro F1": SCORES.get(int(trained.state.step), 0.5)}, "examples": 6}
 
-    monkeypatch.setattr(kind, "_report", report)
+    monkeypatch.setattr(classifier_scores, "_report", report)
 
 
 @pytest.mark.usefixtures("scripted")

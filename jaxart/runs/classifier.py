@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from jaxart.arrays import Key, PyTree, check_choice
 from jaxart.cache import cache_folder
 from jaxart.runs import labels, shared
 from jaxart.runs.encoder import Encoder, encoded, encoder_of, facts_of_encoder, read_encoder, shapes_of_encoder
-from jaxart.runs.kind import Facts, Trained, Tuning
+from jaxart.runs.kind import Facts, Trained
 from jaxart.runs.options import ClassifierOptions
 from jaxart.tasks import classify as task
 from jaxart.training import Recipe
@@ -37,7 +36,6 @@ _MOST_OF_KERNEL = 12_000  # examples, whose kernel takes 0.6 GiB
 _HIDDEN = 512  # units of the head
 _OF_FEATURES = {"dropout": 0.5, "smoothing": 0.2, "weight_decay": 1.0}
 _OF_PICTURES = {"dropout": 0.2, "smoothing": 0.0, "weight_decay": 0.05}
-_WATCHED = {"label": "macro F1", "labels": "macro F1", "numbers": "R2"}  # by --patience
 _DRAWING = {"square-root": 0.5, "balanced": 0.0}
 
 
@@ -71,7 +69,7 @@ def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
     if options.task == "numbers":
         return task.numbers(tuple(facts["means"]), tuple(facts["deviations"]))
     counts: Any = np.asarray(facts["counts"])
-    balance = "none" if _by_kernel(options, facts["train"]) else _balance(options)
+    balance = "none" if _by_kernel(options, facts["train"]) else balance_of(options)
     if options.task == "labels":
         weights_of = tuple(shelf.positive_weights(counts, facts["train"]).tolist()) if balance != "none" else None
         return task.several_labels(len(counts), weights=weights_of)
@@ -81,7 +79,7 @@ def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
         scheme=options.scheme,
         offset=offset,
         weights=_class_weights(balance, counts),
-        smoothing=_smoothing(options),
+        smoothing=smoothing_of(options),
         focus=_FOCUS if balance == "focal" else 0.0,
     )
 
@@ -98,16 +96,16 @@ def network_of(options: ClassifierOptions, facts: Facts) -> Any:
         return models.KernelHead(outputs, facts["train"])
     if options.features != "none":
         return models.FeatureHead(
-            outputs, hidden=_HIDDEN if options.hidden is None else options.hidden, dropout=_chosen(options, "dropout")
+            outputs, hidden=_HIDDEN if options.hidden is None else options.hidden, dropout=chosen(options, "dropout")
         )
     width = options.width or _WIDTHS[options.model]
     common: dict[str, Any] = {"classes": outputs, "dtype": getattr(jnp, options.precision)}
     if options.model == "residual":
         widths = tuple(width * times for times in (1, 2, 4, 8))
         inner = None if options.inner == 1 else tuple(_inner(each, options.inner) for each in widths)
-        return models.ResidualClassifier(widths=widths, inner=inner, dropout=_chosen(options, "dropout"), **common)
+        return models.ResidualClassifier(widths=widths, inner=inner, dropout=chosen(options, "dropout"), **common)
     if options.model == "vit":
-        return models.VisionTransformer(width=width, dropout=_chosen(options, "dropout"), **common)
+        return models.VisionTransformer(width=width, dropout=chosen(options, "dropout"), **common)
     side = labels.side_of(options)
     return models.RowRecurrent(size=(side, side), width=width, **common)
 
@@ -125,7 +123,7 @@ def recipe(
     network, target = network_of(options, facts), target_of(options, facts)
     if isinstance(network, models.KernelHead):
         return task.kernel_classifier(network, length=length_of(options, facts), target=target, ridge=options.ridge)
-    optimizer = _optimizer(options.learning_rate, _chosen(options, "weight_decay"), options.steps, _balance(options))
+    optimizer = _optimizer(options.learning_rate, chosen(options, "weight_decay"), options.steps, balance_of(options))
     common: dict[str, Any] = {
         "optimizer": wrap(optimizer),
         "target": target,
@@ -215,7 +213,7 @@ def batches(
     """
     dataset = data["data"]
     train, _ = labels.parts(options, dataset)
-    target, balance = dataset.column("target"), _balance(options)
+    target, balance = dataset.column("target"), balance_of(options)
     columns = {"row": np.arange(dataset.count, dtype=np.int32), "label": target}
     if options.features == "none":
         columns["image"] = dataset.column("image")
@@ -244,81 +242,21 @@ def outputs_of(trained: Trained, images: Any) -> np.ndarray:
         images: ``[N, S, S, 3]``, uint8 or in [0, 1].
     """
     if trained.options.features != "none":
-        return _outputs_of_features(trained, features_of(trained.options, images, encoder=_encoder(trained)))
+        return outputs_of_features(trained, features_of(trained.options, images, encoder=own_encoder(trained)))
     model = task.Classifier(network_of(trained.options, trained.facts), trained.state.average)
     both = [task.predict(model, each)[0] for each in (images, images[:, :, ::-1])]
     return (both[0] + both[1]) / 2
 
 
-def _outputs_of_features(trained: Trained, features: np.ndarray) -> np.ndarray:
+def outputs_of_features(trained: Trained, features: np.ndarray) -> np.ndarray:
+    """Return what a head says of features: ``[N, O]``.
+
+    Args:
+        trained: with a state.
+        features: from `features_of`.
+    """
     model = task.Classifier(network_of(trained.options, trained.facts), trained.state.average)
     return task.predict(model, task.Scaling(*trained.state.scaling)(jnp.asarray(features)), pictures=False)[0]
-
-
-def sample(trained: Trained, path: Path) -> None:
-    """Write a report on the pictures that are kept back, as JSON.
-
-    Args:
-        trained: with its data.
-        path: without a suffix.
-    """
-    report = {"step": int(trained.state.step), **_report(trained)}
-    report["watched"] = report["validation"][_WATCHED[trained.options.task]]
-    with io.replacing(path.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
-
-
-def calibration(trained: Trained) -> dict[str, Any]:
-    """Return what is measured on the pictures that are kept back, once training has ended: the report, and how sure answers may be.
-
-    Args:
-        trained: with its data.
-    """
-    report = _report(trained)
-    if trained.options.task != "label":
-        return report
-    outputs, label = _kept_back(trained)
-    found = task.calibrate(
-        outputs, label, target_of(trained.options, trained.facts), classes=len(trained.facts["classes"])
-    )
-    return {**report, "calibration": found._asdict()}
-
-
-def score(
-    trained: Trained, seen: dict[str, shelf.Dataset], held_out: dict[str, shelf.Dataset], count: int, seed: int
-) -> list[metrics.ScoreCard]:
-    """Score answers on pictures that were not seen.
-
-    Args: see `Kind`.
-
-    Raises:
-        ValueError: classes or columns that the run does not know.
-    """
-    dataset = held_out["data"]
-    if seen:
-        labels.tell_of_seen(seen["data"], dataset)
-    images, target = (
-        dataset.column("image")[:count],
-        labels.known_target(trained.options, trained.facts, dataset)[:count],
-    )
-    outputs: Any = outputs_of(trained, images)
-    about = {
-        "n_real": len(images),
-        "n_fake": len(images),
-        "features": trained.options.features,
-        "features_hash": metrics.content_hash(trained.state.average),
-        "data_hash": shelf.digest(dataset),
-        "resize": "as loaded",
-        "seed": seed,
-    }
-    key = jax.random.key(seed)
-    measures = _MEASURES[trained.options.task]
-    answer = np.asarray(target_of(trained.options, trained.facts).answer(outputs))
-    cards = []
-    for name, measure in measures.items():
-        value = metrics.jackknife(key, lambda pair, measure=measure: measure(*pair), (answer, target))
-        cards.append(metrics.score_card(name, value, **about))
-    return cards
 
 
 def export(trained: Trained, platforms: tuple[str, ...]) -> bytes:
@@ -382,39 +320,22 @@ def length_of(options: ClassifierOptions, facts: Facts) -> int:
     return _LENGTH if options.encoder is None else facts["encoder"]["latent"]
 
 
-def _encoder(trained: Trained) -> Encoder | None:
+def own_encoder(trained: Trained) -> Encoder | None:
+    """Return the encoder that is looked through, if one is.
+
+    Args:
+        trained: with a state.
+    """
     return None if trained.options.encoder is None else encoder_of(trained)
 
 
-def tuning(options: ClassifierOptions) -> Tuning:
-    """Return how settings of classifiers are searched for.
+def chosen(options: ClassifierOptions, name: str) -> float:
+    """Return a number that was asked for; by default what suits features, which are regularized more, or pictures.
 
     Args:
-        options: of trial 0, which the spans take in.
-
-    Raises:
-        ValueError: options that exclude each other.
+        options: of the run.
+        name: of an option.
     """
-    labels.check_options(options)
-    measure = "R2" if options.task == "numbers" else "macro F1"
-    if options.features == "vgg16" and options.head != "network" and not _of_network(options):
-        low, high = min(0.005, options.ridge), max(0.5, options.ridge)
-        return Tuning(measure, True, True, {"ridge": f"{low}:{high}:log"}, {}, fixed=("features", "weights"))
-    values = {name: _chosen(options, name) for name in ("weight_decay", "dropout")}
-    values["smoothing"] = _smoothing(options)
-    found = {"learning_rate": options.learning_rate, **values}
-    spans = {"learning_rate": (1e-4, 1e-2), "weight_decay": (0.0, 2.0), "dropout": (0.0, 0.8), "smoothing": (0.0, 0.4)}
-    if options.task != "label" or options.scheme != "softmax" or _balance(options) == "focal":
-        del spans["smoothing"]
-    if options.features == "none" and options.model == "rows":
-        del spans["dropout"]
-    space = {name: f"{min(low, found[name])}:{max(high, found[name])}" for name, (low, high) in spans.items()}
-    space["learning_rate"] += ":log"
-    return Tuning(measure, True, True, space, values, fixed=("features", "weights"))
-
-
-def _chosen(options: ClassifierOptions, name: str) -> float:
-    """Return a number that was asked for; by default what suits features, which are regularized more, or pictures."""
     value = getattr(options, name)
     return (_OF_PICTURES if options.features == "none" else _OF_FEATURES)[name] if value is None else value
 
@@ -423,7 +344,7 @@ def _by_kernel(options: ClassifierOptions, count: int) -> bool:
     """Tell whether a kernel classifies features of so many training examples."""
     if options.head is not None or options.features != "vgg16":
         return options.head == "kernel"
-    return count <= _MOST_OF_KERNEL and not _of_network(options)
+    return count <= _MOST_OF_KERNEL and not of_network(options)
 
 
 def _check_head(options: ClassifierOptions, count: int) -> None:
@@ -431,9 +352,9 @@ def _check_head(options: ClassifierOptions, count: int) -> None:
         raise ValueError(f"head: is of features by VGG-16, got features {options.features}.")
     if options.head != "kernel":
         return
-    if _of_network(options):
+    if of_network(options):
         raise ValueError(
-            f"head kernel: {', '.join(_of_network(options))} are of a network; leave them out, or take head network."
+            f"head kernel: {', '.join(of_network(options))} are of a network; leave them out, or take head network."
         )
     if count > _MOST_OF_KERNEL:
         raise ValueError(
@@ -441,20 +362,34 @@ def _check_head(options: ClassifierOptions, count: int) -> None:
         )
 
 
-def _of_network(options: ClassifierOptions) -> list[str]:
-    """Return the options that were given and are of a head that is a network."""
+def of_network(options: ClassifierOptions) -> list[str]:
+    """Return the options that were given and are of a head that is a network.
+
+    Args:
+        options: of the run.
+    """
     told = {name: getattr(options, name) is not None for name in ("hidden", "dropout", "smoothing", "weight_decay")}
     told |= {"scheme": options.scheme != "softmax", "l1": options.l1 > 0, "l2": options.l2 > 0}
     told["balance"] = options.balance not in (None, "none", "inverse", "effective-number")
     return [name for name, given in told.items() if given]
 
 
-def _smoothing(options: ClassifierOptions) -> float:
-    plain = options.scheme != "softmax" or _balance(options) == "focal"
-    return 0.0 if plain and options.smoothing is None else _chosen(options, "smoothing")
+def smoothing_of(options: ClassifierOptions) -> float:
+    """Return how much labels are smoothed; by default not at all where that has no meaning.
+
+    Args:
+        options: of the run.
+    """
+    plain = options.scheme != "softmax" or balance_of(options) == "focal"
+    return 0.0 if plain and options.smoothing is None else chosen(options, "smoothing")
 
 
-def _balance(options: ClassifierOptions) -> str:
+def balance_of(options: ClassifierOptions) -> str:
+    """Return how a network is balanced; by default what suits the task and the scheme.
+
+    Args:
+        options: of the run.
+    """
     if options.balance is not None:
         return options.balance
     if options.task == "numbers":
@@ -503,50 +438,3 @@ def _optimizer(rate: float, decay: float, steps: int, balance: str) -> optax.Gra
 
 def _kernels(params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: getattr(path[-1], "key", None) == "kernel", params)
-
-
-def _kept_back(trained: Trained) -> tuple[Any, np.ndarray]:
-    """Return outputs and targets of the pictures that are kept back."""
-    dataset = trained.data["data"]
-    _, kept = labels.parts(trained.options, dataset)
-    images, target = dataset.column("image"), dataset.column("target")[kept]
-    if trained.options.features == "none":
-        return outputs_of(trained, images[kept]), target
-    known = shelf.digest(dataset)  # features that it trains on
-    features = features_of(trained.options, images, known=known, encoder=_encoder(trained))
-    return _outputs_of_features(trained, features[kept]), target
-
-
-def _report(trained: Trained) -> dict[str, Any]:
-    outputs, target = _kept_back(trained)
-    answer = np.asarray(target_of(trained.options, trained.facts).answer(outputs))
-    measured = {name: float(measure(answer, target)) for name, measure in _MEASURES[trained.options.task].items()}
-    if trained.options.task == "label":
-        by_size = metrics.recall_by_size(target, answer.argmax(1), np.asarray(trained.facts["counts"]))
-        measured |= {f"recall of {name} classes": value for name, value in by_size._asdict().items()}
-    return {
-        "validation": {name: value if np.isfinite(value) else None for name, value in measured.items()},
-        "examples": len(target),
-    }
-
-
-_MEASURES = {
-    "label": {
-        "accuracy": lambda answer, target: float(np.mean(answer.argmax(1) == target)),
-        "macro F1": lambda answer, target: metrics.f1_score(target, answer.argmax(1)),
-        "balanced accuracy": lambda answer, target: metrics.balanced_accuracy(target, answer.argmax(1)),
-        "negative log-likelihood": lambda answer, target: metrics.negative_log_likelihood(
-            np.log(np.maximum(answer, 1e-12)), target
-        ),
-    },
-    "labels": {
-        "macro F1": lambda answer, target: metrics.f1_score(target.astype(int), (answer > 0.5).astype(int)),
-        "share of labels right": lambda answer, target: float(np.mean((answer > 0.5) == (target > 0.5))),
-    },
-    "numbers": {
-        "mean absolute error": lambda answer, target: float(np.mean(np.abs(answer - target))),
-        "R2": lambda answer, target: float(
-            1 - np.sum((answer - target) ** 2) / np.maximum(np.sum((target - target.mean(0)) ** 2), 1e-12)
-        ),
-    },
-}

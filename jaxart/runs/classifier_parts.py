@@ -1,4 +1,4 @@
-"""What compressing asks of classifiers: other params, a pruned recipe, fewer channels, and what to time."""
+"""What tuning and compressing ask of classifiers: settings, other params, a pruned recipe, fewer channels, and what to time."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,10 +11,37 @@ from jaxart import models
 from jaxart.arrays import PyTree
 from jaxart.runs import answers, labels
 from jaxart.runs import classifier as kind
-from jaxart.runs.kind import Facts, Trained
+from jaxart.runs.kind import Facts, Trained, Tuning
 from jaxart.runs.options import ClassifierOptions
 from jaxart.tasks import classify as task
 from jaxart.training import ChannelGroup, Place, Recipe, drop_channels
+
+
+def tuning(options: ClassifierOptions) -> Tuning:
+    """Return how settings of classifiers are searched for.
+
+    Args:
+        options: of trial 0, which the spans take in.
+
+    Raises:
+        ValueError: options that exclude each other.
+    """
+    labels.check_options(options)
+    measure = "R2" if options.task == "numbers" else "macro F1"
+    if options.features == "vgg16" and options.head != "network" and not kind.of_network(options):
+        low, high = min(0.005, options.ridge), max(0.5, options.ridge)
+        return Tuning(measure, True, True, {"ridge": f"{low}:{high}:log"}, {}, fixed=("features", "weights"))
+    values = {name: kind.chosen(options, name) for name in ("weight_decay", "dropout")}
+    values["smoothing"] = kind.smoothing_of(options)
+    found = {"learning_rate": options.learning_rate, **values}
+    spans = {"learning_rate": (1e-4, 1e-2), "weight_decay": (0.0, 2.0), "dropout": (0.0, 0.8), "smoothing": (0.0, 0.4)}
+    if options.task != "label" or options.scheme != "softmax" or kind.balance_of(options) == "focal":
+        del spans["smoothing"]
+    if options.features == "none" and options.model == "rows":
+        del spans["dropout"]
+    space = {name: f"{min(low, found[name])}:{max(high, found[name])}" for name, (low, high) in spans.items()}
+    space["learning_rate"] += ":log"
+    return Tuning(measure, True, True, space, values, fixed=("features", "weights"))
 
 
 def renewed(trained: Trained, params: PyTree) -> Trained:

@@ -301,9 +301,10 @@ KINDS: dict[str, Kind] = {
 
         Example: `jaxart train classifier paintings/ -o run --features vgg16`
         """,
-        abilities=("frozen", "sample", "score", "export", "network", "calibration", "tuning"),
+        abilities=("frozen", "export", "network"),
         further={
-            "jaxart.runs.classifier_parts": ("renewed", "wrapped", "narrowed", "timed"),
+            "jaxart.runs.classifier_scores": ("sample", "score", "calibration"),
+            "jaxart.runs.classifier_parts": ("tuning", "renewed", "wrapped", "narrowed", "timed"),
             "jaxart.runs.classifier_plots": ("plots",),
         },
     ),
