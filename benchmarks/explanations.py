@@ -125,10 +125,10 @@ def randomized(params: Any) -> list[Any]:
     return [stages[0], stages[1 + len(blocks) // 2], stages[-1]]
 
 
-def correlations(name: str, maps: Maps, network: Network, found: np.ndarray, *columns: np.ndarray) -> list[np.ndarray]:
+def correlations(name: str, maps: Maps, network: Network, found: Any, *columns: np.ndarray) -> list[np.ndarray]:
     """Return the rank correlations of maps with those of params that are more and more random, and at last of signed ones."""
-    others = [in_batches(maps, params, *columns) for params in randomized(network.params)]
-    pairs = [(shown(name, found), shown(name, other)) for other in others]
+    others: Any = [in_batches(maps, params, *columns) for params in randomized(network.params)]
+    pairs: Any = [(shown(name, found), shown(name, other)) for other in others]
     return [np.asarray(explain.rank_correlation(*pair)) for pair in [*pairs, (found, others[-1])]]
 
 

@@ -41,7 +41,7 @@ def by_torch(run: runs.Run, images: np.ndarray) -> np.ndarray:
     gan_torch.load(network, {"params": jax.device_get(params)})
     trainer = classifier_torch.Trainer(network, learning_rate=options.learning_rate, decay=0.05)
     warm = max(1, options.steps // 20)
-    rate = optax.warmup_cosine_decay_schedule(
+    rate: Any = optax.warmup_cosine_decay_schedule(
         0.0, options.learning_rate, warm, options.steps, options.learning_rate / 100
     )
     change = jax.jit(_changed(options))

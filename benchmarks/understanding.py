@@ -36,6 +36,7 @@ from jaxart.training import Recipe, fit
 
 _CHANNELS = {"relu1_2": 64, "relu2_2": 128, "relu3_3": 256, "relu4_3": 512}
 _PARTS = (0.8, 0.2)
+_SCHEMES: Any = classify.SCHEMES
 _DIVISIONS = 100  # of what is not trained on, over all seeds
 _OWN = 20  # calibration examples from which a class has a threshold of its own
 
@@ -71,7 +72,7 @@ def collected(arguments: argparse.Namespace) -> Collection:
     return Collection(labels.astype(np.int32), metrics.duplicate_groups(images), features, classes)
 
 
-def _features(images: np.ndarray, cache: Path | None) -> np.ndarray:
+def _features(images: Any, cache: Path | None) -> np.ndarray:
     if cache and cache.is_file():
         found = np.load(cache)
         if len(found) != len(images):
@@ -248,7 +249,7 @@ def schemes(collection: Collection, arguments: argparse.Namespace) -> None:
     labels, classes = collection.labels, len(collection.classes)
     print("| | outputs | macro F1 | accuracy | recall of the rarest third | training, s | answers to 1000, s |")
     print("|---|---|---|---|---|---|---|")
-    for scheme in classify.SCHEMES:
+    for scheme in _SCHEMES:
         options = runs.ClassifierOptions(
             features="vgg16",
             head="network",
