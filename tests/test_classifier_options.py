@@ -164,6 +164,14 @@ def test_a_head_on_features_of_vgg_answers_and_explains(head, paintings, vgg_fil
     picture = io.read_picture(paintings / "below" / "1.png")
     (answer,) = runs.classify(run, [picture])
     assert sum(answer.probabilities.values()) == pytest.approx(1)
+    file = runs.export(run, tmp_path / f"{head}.safetensors")
+    (same_answer,) = runs.classify(file, [picture])
+    assert same_answer.probabilities == pytest.approx(answer.probabilities, abs=1e-3)
+    if head == "kernel":
+        small = runs.compress(run, tmp_path / "small.safetensors", method="int8")
+        assert small.after.bytes < small.before.bytes / 2
+        (rounded,) = runs.classify(small.path, [picture])
+        assert rounded.probabilities == pytest.approx(answer.probabilities, abs=0.1)
     found = runs.explain(run, picture, classes=["below"], method="smooth-grad")
     assert found.maps["below"].shape == (32, 32)
     assert found.maps["below"].max() > 0
@@ -186,6 +194,8 @@ def test_a_head_on_an_encoder_of_ones_own_needs_it_no_longer_once_it_is_trained(
     seer.folder.rename(tmp_path / "elsewhere")
     picture = io.read_picture(paintings / "below" / "1.png")
     (answer,) = runs.classify(runs.open_run(run.folder), [picture])
+    (same_answer,) = runs.classify(runs.export(run, tmp_path / "head.safetensors"), [picture])
+    assert same_answer.probabilities == pytest.approx(answer.probabilities, abs=1e-3)
     assert sum(answer.probabilities.values()) == pytest.approx(1)
     assert runs.explain(run, picture, method="smooth-grad").maps
     with pytest.raises(ValueError, match="the kind classifier"):

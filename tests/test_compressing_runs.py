@@ -15,7 +15,7 @@ from helpers import environment
 
 from jaxart import models, runs, weights
 from jaxart.cli import app
-from jaxart.runs import classifier_parts, segmenter_parts
+from jaxart.runs import classifier, classifier_parts, segmenter_parts
 from jaxart.runs.segmenter import network as segmenter_file
 from jaxart.runs.segmenter import recipe as segmenter_recipe
 from jaxart.tasks import classify as task
@@ -113,6 +113,27 @@ def test_a_narrower_head_is_the_head_without_the_units_that_were_dropped():
     np.testing.assert_allclose(narrow, head.apply({"params": average}, x)[0], rtol=1e-6)
     with pytest.raises(ValueError, match="network vit has none that can be left out"):
         classifier_parts.narrowed(trained._replace(options=runs.ClassifierOptions(model="vit")), 0.5)
+
+
+def test_a_residual_network_with_fewer_channels_is_the_one_its_options_describe():
+    options = runs.ClassifierOptions(size=16, width=16)
+    facts = {"classes": ["a", "b"], "counts": [4, 4], "train": 8}
+    whole = classifier.network_of(options, facts)
+    average = whole.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    found = classifier_parts.narrowed(
+        runs.Trained(options, facts, task.State(jnp.int32(1), average, None, average)), 0.5
+    )
+    small = classifier.network_of(found.options, facts)
+    expected = jax.eval_shape(small.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    assert jax.tree.map(jnp.shape, found.state.average) == jax.tree.map(jnp.shape, expected)
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(each)) for each in (found.state.average, average)]
+    assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_a_kernel_is_not_pruned():
+    facts = {"classes": ["a", "b"], "counts": [4, 4], "train": 8}
+    with pytest.raises(ValueError, match="a kernel is not trained"):
+        classifier_parts.wrapped(runs.ClassifierOptions(features="vgg16"), facts, lambda optimizer: optimizer)
 
 
 def test_a_segmenter_with_other_params_has_them_at_any_step():

@@ -34,7 +34,7 @@ def compress(
     channels: Annotated[
         float | None,
         Parameter(
-            group=_SMALLER, help="Share of the channels within that stay: faster everywhere. For heads on features."
+            group=_SMALLER, help="Share of the channels within that stay: faster everywhere. For residual networks and heads of layers."
         ),
     ] = None,
     prune: Annotated[

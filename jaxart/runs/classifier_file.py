@@ -48,7 +48,7 @@ def read_classifier(path: str | Path) -> Trained:
         raise weights.WeightsError(f"{name}: its description lacks a sensible calibration.")
     scaling = _scaling(name, options, facts, params)
     _check_layers(name, options, facts, params.get("classifier"))
-    _check_encoder(name, options, facts, params.get("encoder"))
+    facts = _with_encoder(name, options, facts, params.get("encoder"))
     options = _with_weights(name, options, about)
     step = about.get("step")
     state = task.State(
@@ -161,12 +161,14 @@ def _length(name: str, options: ClassifierOptions, facts: Facts) -> int:
     return kind.length_of(options, facts)
 
 
-def _check_encoder(name: str, options: ClassifierOptions, facts: Facts, params: Any) -> None:
+def _with_encoder(name: str, options: ClassifierOptions, facts: Facts, params: Any) -> Facts:
+    """Return the facts of the encoder as the file holds it, in half precision."""
     if options.encoder is None:
-        return
+        return facts
     shapes = shapes_of_encoder(facts)
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, shapes):
         raise weights.WeightsError(f"{name}: the layers of its encoder are not those that it describes.")
+    return {**facts, "encoder": {**facts["encoder"], "hash": metrics.content_hash(params)}}
 
 
 def _check_layers(name: str, options: ClassifierOptions, facts: Facts, params: Any) -> None:
