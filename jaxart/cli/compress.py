@@ -34,7 +34,8 @@ def compress(
     channels: Annotated[
         float | None,
         Parameter(
-            group=_SMALLER, help="Share of the channels within that stay: faster everywhere. For residual networks and heads of layers."
+            group=_SMALLER,
+            help="Share of the channels within that stay: faster everywhere. For residual networks and heads of layers.",
         ),
     ] = None,
     prune: Annotated[
