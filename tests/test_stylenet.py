@@ -304,13 +304,13 @@ def test_paintings_may_be_several_files_and_photographs_a_flag(folders, options,
     run = runs.begin("style", where, tmp_path / "run", options=dataclasses.replace(options, steps=1))
     assert run.facts == {"paintings": ["painting1", "painting0"]}
     assert int(runs.train(runs.open_run(run.folder)).step) == 1
-    assert cli_runs._by_source("style", tuple(files), {"photos": folders}) == {
+    assert cli_runs.by_source("style", tuple(files), {"photos": folders}) == {
         "paintings": tuple(files),
         "photos": folders,
     }
-    assert cli_runs._by_source("style", (files[0], folders)) == {"paintings": files[0], "photos": folders}
+    assert cli_runs.by_source("style", (files[0], folders)) == {"paintings": files[0], "photos": folders}
     with pytest.raises(ValueError, match=r"needs 2 \(paintings, photos\), got 3"):
-        cli_runs._by_source("style", (*files, folders))
+        cli_runs.by_source("style", (*files, folders))
     with pytest.raises(ValueError, match="photos: expected one folder or file, got 2"):
         runs.begin("style", where | {"photos": files}, tmp_path / "other", options=options)
     files[0].rename(tmp_path / "moved.png")

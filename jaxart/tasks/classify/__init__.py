@@ -9,7 +9,7 @@ from jaxart.tasks.classify.features import (
     picture_features,
 )
 from jaxart.tasks.classify.kernel import Known, block_scaling, kernel_classifier, known_examples
-from jaxart.tasks.classify.narrow import narrow
+from jaxart.tasks.classify.narrowing import narrow
 from jaxart.tasks.classify.plots import plot_confusion, plot_precision_recall, plot_reliability, plot_roc
 from jaxart.tasks.classify.recipe import Scaling, State, classifier, classifier_of_features
 from jaxart.tasks.classify.targets import SCHEMES, Info, NumbersInfo, Target, numbers, one_class, several_labels
