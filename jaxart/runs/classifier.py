@@ -69,7 +69,8 @@ def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
     if options.task == "numbers":
         return task.numbers(tuple(facts["means"]), tuple(facts["deviations"]))
     counts: Any = np.asarray(facts["counts"])
-    balance = "none" if _by_kernel(options, facts["train"]) else balance_of(options)
+    solved = _by_kernel(options, facts["train"])
+    balance = "none" if solved else balance_of(options)
     if options.task == "labels":
         weights_of = tuple(shelf.positive_weights(counts, facts["train"]).tolist()) if balance != "none" else None
         return task.several_labels(len(counts), weights=weights_of)
@@ -79,7 +80,7 @@ def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
         scheme=options.scheme,
         offset=offset,
         weights=_class_weights(balance, counts),
-        smoothing=smoothing_of(options),
+        smoothing=0.0 if solved else smoothing_of(options),
         focus=_FOCUS if balance == "focal" else 0.0,
     )
 
