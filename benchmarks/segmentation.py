@@ -1,6 +1,6 @@
 """Segmentation of pasted clip art with exact masks: what mean intersection over union does a run reach on drawings it has never seen?
 
-    python benchmarks/segmentation.py CLIPART PAINTINGS --classes kinds --steps 3000 --output FOLDER
+    python benchmarks/segmentation.py CLIPART PAINTINGS --classes kinds --features vgg16 --output FOLDER
 
 CLIPART is the folder ``png`` of Debian's openclipart-png, PAINTINGS one of pictures. Two to four cut-outs are pasted on a part of a
 painting, later ones over earlier ones; the mask says of every pixel whose drawing it shows, by its alpha. Drawings and paintings are
@@ -194,6 +194,7 @@ def main() -> None:
     parser.add_argument("--backgrounds", type=int, default=600, help="paintings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--features", choices=("none", "vgg16"))
     for name in ("steps", "batch", "width", "depth", "squares"):
         parser.add_argument(f"--{name}", type=int)
     options = parser.parse_args()
@@ -201,7 +202,7 @@ def main() -> None:
     train, test = make_sets(options)
     given = {
         name: value
-        for name in ("steps", "batch", "width", "depth", "squares")
+        for name in ("features", "steps", "batch", "width", "depth", "squares")
         if (value := getattr(options, name)) is not None
     }
     chosen = runs.SegmenterOptions(size=options.size, classes=options.output / "classes.json", save_every=500)

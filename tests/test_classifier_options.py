@@ -215,8 +215,9 @@ def test_a_head_on_an_encoder_of_ones_own_needs_it_no_longer_once_it_is_trained(
         ({"head": "kernel"}, "head: is of features by VGG-16, got features none"),
         (
             {"head": "kernel", "features": "vgg16", "hidden": 8, "scheme": "one-vs-one"},
-            "hidden, scheme are of a network",
+            "only a network has hidden, scheme",
         ),
+        ({"head": "kernel", "features": "vgg16", "learning_rate": 0.1}, "only a network has learning_rate"),
     ],
 )
 def test_options_that_cannot_be_are_refused(paintings, tmp_path, changes, message):

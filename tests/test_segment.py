@@ -38,10 +38,23 @@ def model():
     return task.Segmentation(NETWORK, params, ("0", "2", "7"), data.class_colors(3), {"size": 64, "steps": 1})
 
 
+@pytest.fixture(scope="module")
+def seeing(variables):
+    """A segmenter by VGG-16's features."""
+    network = models.FeatureSegmenter(3, width=2, depth=2, squares=1)
+    params = jax.jit(network.init)(KEY, jnp.zeros((1, 8, 8, 3)))["params"]
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda leaf: leaf + rng.normal(0, 0.3, leaf.shape).astype(np.float32), params)
+    colors = data.class_colors(3)
+    return task.Segmentation(network, params, ("0", "2", "7"), colors, {"size": 64}, network.freeze(variables))
+
+
 # The network and pictures of any size
 
 
-def test_tiles_are_the_parts_of_the_whole_picture(model, rng):
+@pytest.mark.parametrize("by", ["model", "seeing"])
+def test_tiles_are_the_parts_of_the_whole_picture(by, request, rng):
+    model = request.getfixturevalue(by)
     picture = rng.random((150, 70, 3), np.float32)
     whole = task.segment_logits(model, picture)
     assert (whole.shape, whole.dtype) == ((150, 70, 3), np.float32)
@@ -60,6 +73,19 @@ def test_the_halo_is_what_a_logit_looks_at(model, rng):
     assert 68 + NETWORK.halo - 4 * NETWORK.stride <= rows[-1] + 1 <= 68 + NETWORK.halo
     assert NETWORK.halo % NETWORK.stride == 0
     assert (models.Segmenter(3).stride, models.Segmenter(3).halo) == (16, 224)
+
+
+def test_the_halo_of_what_sees_by_features_is_theirs_and_that_of_the_way_up(seeing, rng):
+    network = seeing.network
+    picture = jnp.asarray(rng.random((1, 128, 8, 3), np.float32))
+    one = lambda x: jnp.asarray(network.apply(seeing.variables, x))[0, 64:68, 4].sum()  # noqa: E731
+    changed = jnp.asarray(rng.random((1, 128, 8, 3), np.float32))
+    near = (jnp.abs(jnp.arange(128) - 65.5) < network.halo + 2)[None, :, None, None]
+    apply = jax.jit(one)
+    np.testing.assert_allclose(apply(jnp.where(near, picture, changed)), apply(picture), atol=1e-5)
+    closer = (jnp.abs(jnp.arange(128) - 65.5) < network.halo - 4 * network.stride)[None, :, None, None]
+    assert abs(apply(jnp.where(closer, picture, changed)) - apply(picture)) > 5e-5
+    assert network.halo % network.stride == 0
 
 
 def test_a_picture_of_any_size_is_that_continued_by_its_border(model, rng):
@@ -101,6 +127,13 @@ def test_looking_at_another_size_keeps_that_of_the_picture(model, rng):
 def test_what_cannot_be_is_refused(call, message, model):
     with pytest.raises(ValueError, match=message):
         call(model, np.zeros((8, 8, 3), np.float32))
+
+
+def test_more_levels_than_vgg_has_and_other_weights_are_refused(variables19):
+    with pytest.raises(ValueError, match="at most 5 together"):
+        jax.eval_shape(models.FeatureSegmenter(3, depth=4, squares=2).init, KEY, jnp.zeros((1, 32, 32, 3)))
+    with pytest.raises(ValueError, match="got those of VGG-19"):
+        models.FeatureSegmenter(3).freeze(variables19)
 
 
 def test_an_overlay_blends_and_outlines():
@@ -490,9 +523,31 @@ def test_what_was_learned_can_be_scored_and_taken_out(finished, folders, tmp_pat
     assert set(kind.parameters(states["whole"])) == {"segmenter"}
 
 
+def test_what_sees_by_features_learns_without_changing_them(folders, vgg_file, tmp_path):
+    options = dataclasses.replace(OPTIONS, features="vgg16", weights=vgg_file, steps=2, depth=2, squares=1)
+    run = runs.begin("segmenter", sources(folders), tmp_path / "run", options=options)
+    state = runs.train(run)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) < 20_000
+    model = kind.model_of(runs.Trained(run.options, run.facts, state))
+    picture = io.read(folders / "test" / "images" / "0.png")
+    expected = task.segment_logits(model, picture)
+    path = runs.export(run, tmp_path / "kept.safetensors")
+    found = task.load_segmentation(path)
+    assert isinstance(found.network, models.FeatureSegmenter)
+    np.testing.assert_allclose(task.segment_logits(found, picture), expected, atol=0.02)  # half precision
+    kept = task.as_network(model)
+    (tmp_path / "other.safetensors").write_bytes(
+        weights.network_bytes(kept._replace(about=kept.about | {"vgg16": "0" * 64}))
+    )
+    with pytest.raises(weights.WeightsError, match="learned by other weights of VGG-16"):
+        task.load_segmentation(tmp_path / "other.safetensors")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"features": "vgg16", "depth": 6}, "at most 5 together"),
+        ({"weights": "vgg.safetensors"}, "got features none"),
         ({"move": ("brightness",)}, "move: unknown value 'brightness'"),
         ({"recolor": ("crop",)}, "recolor: unknown value 'crop'"),
         ({"learning_rate": 0.0}, "a number above 0"),

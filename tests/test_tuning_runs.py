@@ -152,7 +152,7 @@ def test_a_study_is_of_one_kind_with_the_same_options(table, tmp_path):
 
 
 def test_a_space_in_words_is_that_of_the_types_of_the_options():
-    tuning = runs.KINDS["classifier"].tuning(runs.ClassifierOptions())
+    tuning = runs.KINDS["classifier"].tuning(runs.ClassifierOptions(), {"train": 60})
     space = runs.space_of(
         runs.ClassifierOptions,
         tuning,
@@ -171,7 +171,7 @@ def test_a_space_in_words_is_that_of_the_types_of_the_options():
 
 
 def test_what_a_classifier_searches_takes_in_what_was_given():
-    tuning = runs.KINDS["classifier"].tuning(runs.ClassifierOptions(learning_rate=0.05, dropout=0.9))
+    tuning = runs.KINDS["classifier"].tuning(runs.ClassifierOptions(learning_rate=0.05, dropout=0.9), {"train": 60})
     assert runs.space_of(runs.ClassifierOptions, tuning, tuning.space) == {
         "learning_rate": Span(1e-4, 0.05, log=True),
         "weight_decay": Span(0.0, 2.0),
@@ -179,7 +179,7 @@ def test_what_a_classifier_searches_takes_in_what_was_given():
         "smoothing": Span(0.0, 0.4),
     }
     assert tuning.values == {"weight_decay": 0.05, "dropout": 0.9, "smoothing": 0.0}
-    numbers = runs.KINDS["classifier"].tuning(runs.ClassifierOptions(task="numbers", model="rows"))
+    numbers = runs.KINDS["classifier"].tuning(runs.ClassifierOptions(task="numbers", model="rows"), {"train": 60})
     assert set(numbers.space) == {"learning_rate", "weight_decay"}
     assert numbers.measure == "R2"
 

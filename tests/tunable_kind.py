@@ -94,7 +94,7 @@ def sample(trained, path):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def tuning(options):
+def tuning(options, facts):
     decay = 0.1 if options.decay is None else options.decay
     return runs.Tuning("error", False, True, {"learning_rate": "0.001:0.1:log"}, {"decay": decay})
 

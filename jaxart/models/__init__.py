@@ -15,7 +15,7 @@ from jaxart.models.head import FeatureHead, KernelHead, gaussian_kernel
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.residual import ResidualClassifier
 from jaxart.models.rows import RowRecurrent
-from jaxart.models.segmenter import Segmenter
+from jaxart.models.segmenter import FeatureSegmenter, Segmenter
 from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
 from jaxart.models.stylenet import ManyStyleNet
 from jaxart.models.translator import PatchDiscriminator, PatchHeads, Translator
@@ -31,6 +31,7 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "FeatureHead",
+    "FeatureSegmenter",
     "KernelHead",
     "MLPDiscriminator",
     "MLPGenerator",

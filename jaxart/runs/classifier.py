@@ -36,6 +36,7 @@ _MOST_OF_KERNEL = 12_000  # examples, whose kernel takes 0.6 GiB
 _HIDDEN = 512  # units of the head
 _OF_FEATURES = {"dropout": 0.5, "smoothing": 0.2, "weight_decay": 1.0}
 _OF_PICTURES = {"dropout": 0.2, "smoothing": 0.0, "weight_decay": 0.05}
+_OF_TRAINING = ("scheme", "l1", "l2", "learning_rate", "half_life")  # mean a network where they are not as by default
 _DRAWING = {"square-root": 0.5, "balanced": 0.0}
 
 
@@ -69,7 +70,7 @@ def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
     if options.task == "numbers":
         return task.numbers(tuple(facts["means"]), tuple(facts["deviations"]))
     counts: Any = np.asarray(facts["counts"])
-    solved = _by_kernel(options, facts["train"])
+    solved = by_kernel(options, facts["train"])
     balance = "none" if solved else balance_of(options)
     if options.task == "labels":
         weights_of = tuple(shelf.positive_weights(counts, facts["train"]).tolist()) if balance != "none" else None
@@ -93,7 +94,7 @@ def network_of(options: ClassifierOptions, facts: Facts) -> Any:
         facts: of its data.
     """
     outputs = target_of(options, facts).outputs
-    if _by_kernel(options, facts["train"]):
+    if by_kernel(options, facts["train"]):
         return models.KernelHead(outputs, facts["train"])
     if options.features != "none":
         return models.FeatureHead(
@@ -160,7 +161,7 @@ def frozen(options: ClassifierOptions, data: dict[str, shelf.Dataset]) -> PyTree
     found = features_of(options, dataset.column("image"), known=shelf.digest(dataset), encoder=encoder)
     rows, _ = labels.parts(options, dataset)
     train = found[rows].astype(np.float32)
-    if _by_kernel(options, len(rows)):
+    if by_kernel(options, len(rows)):
         return _known(options, facts(options, data), train, dataset.column("target")[rows])
     scaling = task.Scaling(jnp.asarray(train.mean(0)), jnp.asarray(train.std(0) + 1e-3))
     kept = {} if encoder is None else {"encoder": encoder.params}
@@ -341,8 +342,13 @@ def chosen(options: ClassifierOptions, name: str) -> float:
     return (_OF_PICTURES if options.features == "none" else _OF_FEATURES)[name] if value is None else value
 
 
-def _by_kernel(options: ClassifierOptions, count: int) -> bool:
-    """Tell whether a kernel classifies features of so many training examples."""
+def by_kernel(options: ClassifierOptions, count: int) -> bool:
+    """Tell whether a kernel classifies features of so many training examples.
+
+    Args:
+        options: of the run.
+        count: training examples.
+    """
     if options.head is not None or options.features != "vgg16":
         return options.head == "kernel"
     return count <= _MOST_OF_KERNEL and not of_network(options)
@@ -355,7 +361,7 @@ def _check_head(options: ClassifierOptions, count: int) -> None:
         return
     if of_network(options):
         raise ValueError(
-            f"head kernel: {', '.join(of_network(options))} are of a network; leave them out, or take head network."
+            f"head kernel: only a network has {', '.join(of_network(options))}; leave them out, or take head network."
         )
     if count > _MOST_OF_KERNEL:
         raise ValueError(
@@ -370,8 +376,9 @@ def of_network(options: ClassifierOptions) -> list[str]:
         options: of the run.
     """
     told = {name: getattr(options, name) is not None for name in ("hidden", "dropout", "smoothing", "weight_decay")}
-    told |= {"scheme": options.scheme != "softmax", "l1": options.l1 > 0, "l2": options.l2 > 0}
-    told["balance"] = options.balance not in (None, "none", "inverse", "effective-number")
+    told |= {name: getattr(options, name) != getattr(ClassifierOptions, name) for name in _OF_TRAINING}
+    weighs = ("inverse", "effective-number") if options.task == "label" else ()
+    told["balance"] = options.balance not in (None, "none", *weighs)
     return [name for name, given in told.items() if given]
 
 
@@ -412,8 +419,8 @@ def _sampler(balance: str, label: np.ndarray) -> shelf.Sampler:
 
 def _transform(options: ClassifierOptions) -> Any:
     names = [check_choice("augment", name, shelf.AUGMENTATIONS) for name in options.augment]
-    chosen = tuple(shelf.AUGMENTATIONS[name] for name in names)
-    return shared.partial(shelf.augment, transforms=chosen) if chosen else None
+    transforms = tuple(shelf.AUGMENTATIONS[name] for name in names)
+    return shared.partial(shelf.augment, transforms=transforms) if transforms else None
 
 
 def _rates(options: ClassifierOptions, facts: Facts) -> tuple[float, ...] | None:

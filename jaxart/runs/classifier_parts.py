@@ -17,18 +17,19 @@ from jaxart.tasks import classify as task
 from jaxart.training import ChannelGroup, Place, Recipe, drop_channels
 
 
-def tuning(options: ClassifierOptions) -> Tuning:
+def tuning(options: ClassifierOptions, facts: Facts) -> Tuning:
     """Return how settings of classifiers are searched for.
 
     Args:
         options: of trial 0, which the spans take in.
+        facts: of its data.
 
     Raises:
         ValueError: options that exclude each other.
     """
     labels.check_options(options)
     measure = "R2" if options.task == "numbers" else "macro F1"
-    if options.features == "vgg16" and options.head != "network" and not kind.of_network(options):
+    if kind.by_kernel(options, facts["train"]):
         low, high = min(0.005, options.ridge), max(0.5, options.ridge)
         return Tuning(measure, True, True, {"ridge": f"{low}:{high}:log"}, {}, fixed=("features", "weights"))
     values = {name: kind.chosen(options, name) for name in ("weight_decay", "dropout")}

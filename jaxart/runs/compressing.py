@@ -219,7 +219,7 @@ def _averaged(run: Run, first: Trained, others: Sequence[Run]) -> tuple[Trained,
     if kind.calibration is None or kind.tuning is None:
         every = tuple(range(len(trees)))
         return renewed(first, training.uniform_soup(trees)), Soup(None, every, np.nan, ())
-    tuning = kind.tuning(run.options)
+    tuning = kind.tuning(run.options, run.facts)
 
     def validate(params: PyTree) -> float:
         found = _remeasured(run, renewed(first, params)).measured["validation"][tuning.measure]

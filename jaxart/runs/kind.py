@@ -134,7 +134,7 @@ class Kind(NamedTuple):
             calibration.json in its folder; or None.
         styled: ``Trained -> Styled``: the generator by its styles, None where this one has none; or None.
         plots: ``(Trained, {source: Dataset}, folder) -> paths``: pictures of how good it is on data held out; or None.
-        tuning: ``O -> Tuning``, of options of trial 0; raises ValueError for options that exclude each other; or None.
+        tuning: ``(O, facts) -> Tuning``, of options of trial 0; raises ValueError for options that exclude each other; or None.
         renewed: ``(Trained, params) -> Trained``: with other params in the place of those of `network`; or None.
         wrapped: ``(O, facts, wrap) -> Recipe``: the recipe with ``wrap(optimizer)`` for its optimizer; its states have the fields params,
             opt_state and average; or None.
@@ -162,7 +162,7 @@ class Kind(NamedTuple):
     styled: "Callable[[Trained], Styled | None] | None" = None
     calibration: "Callable[[Trained], dict[str, Any]] | None" = None
     plots: "Callable[[Trained, dict[str, Dataset], Path], list[Path]] | None" = None
-    tuning: Callable[[Any], Tuning] | None = None
+    tuning: Callable[[Any, Facts], Tuning] | None = None
     renewed: "Callable[[Trained, PyTree], Trained] | None" = None
     wrapped: "Callable[[Any, Facts, Callable[[Any], Any]], Recipe] | None" = None
     narrowed: Callable[[Trained, float], Trained] | None = None
@@ -316,10 +316,12 @@ KINDS: dict[str, Kind] = {
         IMAGES and MASKS are folders with the same names. Masks are PNGs: palette or gray, whose numbers are classes (255 is ignored), or
         RGB, whose colors are. `jaxart segment RUN photo.jpg -o mask.png` then segments pictures of any size.
 
-        Example: `jaxart train segmenter images/ masks/ -o run`
+        `--features vgg16` sees by VGG-16 and finds much better what is in no picture it has learned from.
+
+        Example: `jaxart train segmenter images/ masks/ -o run --features vgg16`
         """,
         sources=("images", "masks"),
-        abilities=("sample", "score", "export", "network"),
+        abilities=("frozen", "sample", "score", "export", "network"),
         further={"jaxart.runs.segmenter_parts": ("tuning", "renewed", "wrapped", "timed")},
     ),
 }

@@ -81,6 +81,16 @@ def recipe(options: SegmenterOptions, facts: Facts, wrap: Callable[[Any], Any] =
     )
 
 
+def frozen(options: SegmenterOptions, data: dict[str, shelf.Dataset]) -> PyTree:
+    """Return the collections of the network that are not trained: VGG-16, where regions are found by its features.
+
+    Args:
+        options: of the run.
+        data: by source.
+    """
+    return _frozen(options, _network(options, facts(options, data)))
+
+
 def batches(
     key: Key, options: SegmenterOptions, data: dict[str, shelf.Dataset], first: int, process: tuple[int, int]
 ) -> Iterator[shelf.Batch]:
@@ -106,12 +116,15 @@ def model_of(trained: Trained) -> task.Segmentation:
     options, facts = trained.options, trained.facts
     colors = np.array([list(bytes.fromhex(color[1:])) for color in facts["colors"]], np.uint8)
     about = {"size": options.size, "steps": int(trained.state.step)}
+    about |= {} if options.weights is None else {"weights": str(options.weights)}
+    network = _network(options, facts)
     return task.Segmentation(
-        _network(options, facts),
+        network,
         trained.state.average,
         tuple(facts["classes"]),
         colors,
         about,
+        _frozen(options, network),
     )
 
 
@@ -190,8 +203,16 @@ def _pairs(data: dict[str, shelf.Dataset]) -> shelf.Dataset:
     return shelf.pair_masks(*(data[source] for source in SOURCES))
 
 
-def _network(options: SegmenterOptions, facts: Facts) -> models.Segmenter:
-    return models.Segmenter(len(facts["classes"]), width=options.width, depth=options.depth, squares=options.squares)
+def _network(options: SegmenterOptions, facts: Facts) -> models.Segmenter | models.FeatureSegmenter:
+    network = models.Segmenter if options.features == "none" else models.FeatureSegmenter
+    given = {name: value for name in ("width", "depth", "squares") if (value := getattr(options, name)) is not None}
+    return network(len(facts["classes"]), **given)
+
+
+def _frozen(options: SegmenterOptions, network: Any) -> PyTree:
+    if options.features == "none":
+        return {}
+    return network.freeze(weights.load(options.weights or "vgg16"))
 
 
 @functools.lru_cache(maxsize=64)
@@ -243,6 +264,8 @@ def _check_options(options: SegmenterOptions) -> None:
             "learning_rate, weight_decay: expected a number above 0 and one of at least 0, got "
             f"{options.learning_rate} and {options.weight_decay}."
         )
+    if options.weights is not None and options.features == "none":
+        raise ValueError("weights: are VGG-16's, which features vgg16 looks by; got features none.")
     if options.size < 8:
         raise ValueError(f"size: expected at least 8 pixels, got {options.size}.")
     photometric = [name for name in shelf.AUGMENTATIONS if name not in shelf.GEOMETRIC]

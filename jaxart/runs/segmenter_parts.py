@@ -13,19 +13,21 @@ from jaxart.runs.options import SegmenterOptions
 from jaxart.training import Recipe
 
 
-def tuning(options: SegmenterOptions) -> Tuning:
+def tuning(options: SegmenterOptions, facts: Facts) -> Tuning:
     """Return how settings of segmenters are searched for; they keep nothing back.
 
     Args:
         options: of trial 0.
+        facts: of its data.
     """
+    del facts
     rate, decay, dice = options.learning_rate, options.weight_decay, options.dice_weight
     space = {
         "learning_rate": f"{min(1e-4, rate)}:{max(1e-2, rate)}:log",
         "weight_decay": f"0:{max(1.0, decay)}",
         "dice_weight": f"0:{max(2.0, dice)}",
     }
-    return Tuning("mean IoU", True, False, space)
+    return Tuning("mean IoU", True, False, space, fixed=("features", "weights"))
 
 
 def renewed(trained: Trained, params: PyTree) -> Trained:
@@ -57,7 +59,4 @@ def timed(trained: Trained) -> tuple[Callable[..., PyTree], tuple]:
         trained: with a state.
     """
     model, side = kind.model_of(trained), trained.options.size
-    return (
-        lambda params, pictures: model.network.apply({"params": params}, pictures),
-        (model.params, jnp.full((1, side, side, 3), 0.5)),
-    )
+    return model.network.apply, (model.variables, jnp.full((1, side, side, 3), 0.5))

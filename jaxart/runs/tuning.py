@@ -174,7 +174,7 @@ def _check_kind(kind: str) -> None:
 def _searched(base: Run, space: Mapping[str, Values] | None) -> tuple[Tuning, dict[str, Span | tuple], Run]:
     """Return how to tune, the space, and trial 0 with numbers in the place of what stands for them."""
     ask: Any = KINDS[base.kind].tuning
-    tuning = ask(base.options)
+    tuning = ask(base.options, base.facts)
     found = space_of(type(base.options), tuning, tuning.space if space is None else space)
     unsaid = {name: value for name, value in tuning.values.items() if getattr(base.options, name) is None}
     chosen = {name: value for name, value in unsaid.items() if name in found}
@@ -215,7 +215,7 @@ def _trial_of(base: Run, point: Mapping[str, Any]) -> Run:
     """
     options = dataclasses.replace(base.options, **point)
     ask: Any = KINDS[base.kind].tuning
-    ask(options)
+    ask(options, base.facts)
     return with_options(base, base.folder, options)
 
 

@@ -184,11 +184,31 @@ class SegmenterOptions(RunOptions):
         tuple[str, ...],
         Option("How pictures alone are changed at random: brightness contrast saturation hue noise cutout.", DATA),
     ] = ("brightness", "contrast", "saturation")
-    width: Annotated[int, Option("Channels of the first level; they double at each further one.", NETWORK)] = 24
-    depth: Annotated[int, Option("Levels, each half the size of the one before.", NETWORK)] = 4
+    features: Annotated[
+        Literal["none", "vgg16"],
+        Option(
+            "none trains a U-Net from scratch; vgg16 finds regions by what VGG-16 sees, best where there are few pictures of a class.",
+            NETWORK,
+            before="none",
+        ),
+    ] = "none"
+    weights: Annotated[
+        Path | None, Option("A file of VGG-16's weights. [the package's or the hub's]", NETWORK, before=None)
+    ] = None
+    width: Annotated[
+        int | None,
+        Option("Channels of the first level; they double at each further one. [24; 16 of VGG-16's features]", NETWORK),
+    ] = None
+    depth: Annotated[
+        int | None, Option("Levels, each half the size of the one before. [4; 5 of VGG-16's features]", NETWORK)
+    ] = None
     squares: Annotated[
-        int, Option("0 computes at full size, for fine borders; 1 at half, in a quarter of the time.", NETWORK)
-    ] = 1
+        int | None,
+        Option(
+            "0 computes at full size, for fine borders; 1 at half, in a quarter of the time. [1; 0 of VGG-16's features]",
+            NETWORK,
+        ),
+    ] = None
     dice_weight: Annotated[float, Option("More counts regions alike, however small; 0 counts pixels alone.")] = 1.0
     learning_rate: Annotated[
         float, Option("Learning rate of AdamW; it rises for a twentieth of the steps, then falls by a cosine.")

@@ -123,12 +123,15 @@ def _make_step(target: Target, ridge: float) -> Any:
         known, first = Known(*frozen), state.step == 0
         wanted = aim(known.label)
         bias = known.weight @ wanted / jnp.sum(known.weight)
-        begun = jax.tree.map(lambda new, old: jnp.where(first, new, old), _begun(wanted - bias[None]), state.opt_state)
-        coefficients, turn = _turned(known, ridge, state.params["coefficients"], begun)
+        begun = jax.lax.cond(first, lambda: _begun(wanted - bias[None]), lambda: state.opt_state)
+        coefficients, turn = jax.lax.cond(
+            jnp.any(_open(begun)), functools.partial(_turned, known, ridge), _kept, state.params["coefficients"], begun
+        )
         solved = {"coefficients": coefficients, "bias": bias}
         outputs = wanted - turn.left - ridge * coefficients / known.weight[:, None]
         info = target.info(jnp.mean(target.loss(outputs, known.label)), jnp.mean(target.measure(outputs, known.label)))
-        average = {"support": known.support, **solved}
+        support = jax.lax.cond(first, lambda: known.support, lambda: state.average["support"])
+        average = {"support": support, **solved}
         return State(state.step + 1, solved, turn, average, known.scaling), info
 
     return step
@@ -138,11 +141,20 @@ def _begun(right: jax.Array) -> Turn:
     return Turn(right, right, jnp.sum(right**2, axis=0))
 
 
+def _open(turn: Turn) -> jax.Array:
+    """Return which outputs are not solved yet, ``[O]``."""
+    return jnp.sum(turn.left**2, axis=0) > _SOLVED * turn.begin
+
+
+def _kept(coefficients: jax.Array, turn: Turn) -> tuple[jax.Array, Turn]:
+    return coefficients, turn
+
+
 def _turned(known: Known, ridge: float, coefficients: jax.Array, turn: Turn) -> tuple[jax.Array, Turn]:
     """Take a turn of conjugate gradients for ``(K + ridge / weight) c = right``, every output on its own."""
     image = known.kernel @ turn.direction + ridge * turn.direction / known.weight[:, None]
     squares = jnp.sum(turn.left**2, axis=0)
-    going = squares > _SOLVED * turn.begin
+    going = _open(turn)
     along = jnp.where(going, squares / jnp.where(going, jnp.sum(turn.direction * image, axis=0), 1.0), 0.0)[None]
     left = turn.left - along * image
     share = jnp.where(going, jnp.sum(left**2, axis=0) / jnp.where(going, squares, 1.0), 0.0)[None]

@@ -14,7 +14,8 @@ from jaxart import weights
 from jaxart.arrays import Array, Image, PyTree, check_image
 from jaxart.data import IGNORED
 from jaxart.image import resize, unit
-from jaxart.models import Segmenter
+from jaxart.metrics import content_hash
+from jaxart.models import FeatureSegmenter, Segmenter
 from jaxart.ops import tiled_map, use_native
 from jaxart.training import apply_in_batches
 
@@ -32,11 +33,12 @@ class Segmentation(NamedTuple):
     """A trained segmenter.
 
     Fields:
-        network: module, a `models.Segmenter` or what has its `stride` and `halo`.
+        network: module, a `models.Segmenter`, a `models.FeatureSegmenter` or what has its `stride` and `halo`.
         params: of it.
         classes: their names.
         colors: of each, uint8 ``[K, 3]``.
         about: JSON values: "size", the short side of the pictures that it learned from, the "steps" of its training, and so on.
+        frozen: collections of the network that are not trained, such as those of `models.FeatureSegmenter.freeze`.
     """
 
     network: Any
@@ -44,6 +46,12 @@ class Segmentation(NamedTuple):
     classes: tuple[str, ...]
     colors: np.ndarray
     about: dict[str, Any]
+    frozen: PyTree = {}  # noqa: RUF012  never written to
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Return what the network is applied with."""
+        return {"params": self.params, **self.frozen}
 
 
 def segment(model: Segmentation, picture: Image, *, side: int | None = None, tile: int | None = None) -> np.ndarray:
@@ -102,7 +110,7 @@ def segment_batch(model: Segmentation, pictures: Image, *, batch: int = 16) -> n
     """
     given: Any = pictures
     size = max(1, min(batch, len(given)))
-    return apply_in_batches(_best_of, model.network, {"params": model.params}, given, batch=size)
+    return apply_in_batches(_best_of, model.network, model.variables, given, batch=size)
 
 
 def overlay(
@@ -174,6 +182,8 @@ def as_network(model: Segmentation) -> weights.Network:
     """
     form = {name: getattr(model.network, name) for name in _FORM}
     told = {"classes": list(model.classes), "colors": np.asarray(model.colors).tolist()}
+    if model.frozen:
+        told["vgg16"] = _hash(model.frozen)
     return weights.Network(jax.device_get(model.params), {**model.about, **form, **told, "kind": KIND})
 
 
@@ -184,7 +194,8 @@ def load_segmentation(path: str | Path) -> Segmentation:
         path: of a .safetensors file.
 
     Raises:
-        weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
+        weights.WeightsError: no such file, damaged, of another kind or format, with other layers than it should have, or of VGG-16's
+            features by weights that are not here.
     """
     params, about = weights.read_network(path, kind=KIND)
     name = Path(path).name
@@ -195,13 +206,17 @@ def load_segmentation(path: str | Path) -> Segmentation:
     classes, colors = about.get("classes"), about.get("colors")
     if not isinstance(classes, list) or not 1 <= len(classes) < IGNORED or not _are_colors(colors, len(classes)):
         raise weights.WeightsError(f"{name}: its description lacks classes and their colors.")
-    network = Segmenter(len(classes), **sizes)
-    expected = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, network.stride, network.stride, 3)))[
-        "params"
-    ]
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+    network = (FeatureSegmenter if "vgg16" in about else Segmenter)(len(classes), **sizes)
+    side = network.stride
+    try:
+        made = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32))
+    except ValueError as error:
+        raise weights.WeightsError(f"{name}: describes no network ({error}).") from error
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, made["params"]):
         raise weights.WeightsError(f"{name}: its layers are not those of a segmenter of width {network.width}.")
-    return Segmentation(network, jax.device_put(params), tuple(map(str, classes)), np.asarray(colors, np.uint8), about)
+    frozen = _seen_by(name, network, about) if isinstance(network, FeatureSegmenter) else {}
+    held = np.asarray(colors, np.uint8)
+    return Segmentation(network, jax.device_put(params), tuple(map(str, classes)), held, about, frozen)
 
 
 def export_segmentation(model: Segmentation, *, platforms: Sequence[str]) -> bytes:
@@ -214,12 +229,27 @@ def export_segmentation(model: Segmentation, *, platforms: Sequence[str]) -> byt
     Returns:
         The function ``image [H, W, 3] in [0, 1] -> logits [H, W, K]``; H and W must be multiples of the network's stride.
     """
-    stride, variables = model.network.stride, {"params": model.params}
+    stride, variables = model.network.stride, model.variables
     size = jax.export.symbolic_shape(f"{stride}*h, {stride}*w")
     shape = jax.ShapeDtypeStruct((*size, 3), jnp.float32)
     program = jax.jit(lambda image: model.network.apply(variables, image[None])[0])
     with use_native(False):  # the file must run without jaxart
         return bytes(jax.export.export(program, platforms=tuple(platforms))(shape).serialize())
+
+
+def _seen_by(name: str, network: FeatureSegmenter, about: dict[str, Any]) -> PyTree:
+    """Return VGG-16 as the network was trained with it."""
+    told = about.get("weights")
+    file = told if isinstance(told, str) and Path(told).is_file() else None
+    frozen = network.freeze(weights.load(file or "vgg16"))
+    if _hash(frozen) != about["vgg16"]:
+        raise weights.WeightsError(f"{name}: learned by other weights of VGG-16 than {file or 'those here'}.")
+    return frozen
+
+
+def _hash(frozen: PyTree) -> str:
+    """Return the hash of VGG-16, but for what is computed of its kernels."""
+    return content_hash({name: frozen["frozen"]["vgg16"][name] for name in ("params", "preprocessing")})
 
 
 def _are_colors(told: Any, count: int) -> bool:
@@ -242,7 +272,7 @@ def _mapped(model: Segmentation, picture: np.ndarray, tile: int | None, *, best:
     bucket = max(_BUCKET, model.network.stride)
     margins = [(0, -side % bucket) for side in (height, width)]
     continued = np.pad(picture, (*margins, (0, 0)), mode="symmetric")
-    return np.asarray(_run(model.network, {"params": model.params}, continued, tile, best))[:height, :width]
+    return np.asarray(_run(model.network, model.variables, continued, tile, best))[:height, :width]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))

@@ -55,6 +55,7 @@ def segmenter(
 ) -> Recipe:
     """Return the recipe of a segmentation: ``cross-entropy + dice_weight (1 - soft Dice)``.
 
+    What is frozen are collections of the network beside its params, such as those of `models.FeatureSegmenter.freeze`; none by default.
     A batch is a dict of ``image [B, *shape]``, uint8 or in [0, 1], and ``mask [B, H, W]``, uint8, 255 where the class is not known.
 
     Args:
@@ -92,15 +93,14 @@ def _make_step(
     half_life: float,
     transform: Transform | None,
     axis_name: str | None,
-) -> Callable[[Key, State, dict[str, Array], None], tuple[State, Info]]:
-    def step(key: Key, state: State, batch: dict[str, Array], frozen: None) -> tuple[State, Info]:
-        del frozen
+) -> Callable[[Key, State, dict[str, Array], PyTree], tuple[State, Info]]:
+    def step(key: Key, state: State, batch: dict[str, Array], frozen: PyTree) -> tuple[State, Info]:
         images, masks = unit(batch["image"]), jnp.asarray(batch["mask"])
         if transform is not None:
             images, masks = transform(example_keys(key, len(images), axis_name=axis_name), images, masks)
 
         def objective(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-            logits = network.apply({"params": params}, images)
+            logits = network.apply({"params": params, **(frozen or {})}, images)
             terms = tuple(jnp.mean(each) for each in _terms(logits, masks))
             return terms[0] + dice_weight * (1 - terms[1]), terms
 
