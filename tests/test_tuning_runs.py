@@ -8,13 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tunable_kind
 from helpers import environment
 
 from jaxart import runs, training
 from jaxart.cli import app
+from jaxart.runs import classifier, segmenter
 from jaxart.training import Span
 
 pytest.importorskip("optuna")
@@ -92,6 +96,69 @@ def test_a_study_that_was_stopped_is_saved_within_a_trial(table, tmp_path):
     assert study.finished
     assert len(runs.trial_folders(tmp_path / "study")) == 2
     assert scores(study) == scores(tune(table, tmp_path / "whole", trials=2))
+
+
+TOGETHER = {"learning_rate": Span(0.001, 0.1, log=True), "decay": Span(0.0, 0.5)}
+
+
+def test_trials_that_are_one_program_are_the_runs_that_they_would_be_alone(table, tmp_path):
+    alone = tune(table, tmp_path / "alone", trials=4, space=TOGETHER, prune=False)
+    study = tune(table, tmp_path / "study", trials=4, space=TOGETHER, together=3)
+    assert scores(study).keys() == scores(alone).keys()
+    for number, score in scores(alone).items():
+        assert scores(study)[number] == pytest.approx(score, rel=1e-4)
+    run, same = (runs.open_run(each.runs[3]) for each in (study, alone))
+    assert run.options == same.options
+    assert [json.loads(line)["step"] for line in (run.folder / "log.jsonl").read_text().splitlines()] == [6]
+    for longer, expected in zip(*(jax.tree.leaves(runs.train(each, steps=8)) for each in (run, same)), strict=True):
+        np.testing.assert_allclose(longer, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_trials_that_were_one_program_begin_anew_when_they_were_stopped(table, tmp_path):
+    stopped = tune(table, tmp_path / "study", trials=2, space=TOGETHER, together=2, stop=lambda: True)
+    assert not stopped.finished
+    study = tune(table, tmp_path / "study", trials=3, space=TOGETHER, together=2)
+    assert [trial.state for trial in study.tuned.trials] == ["complete"] * 3
+    assert len(runs.trial_folders(tmp_path / "study")) == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"space": {"curve": ("tanh", "sine")}}, "decay, learning_rate may differ between trials.*not curve"),
+        ({"options": dataclasses.replace(OPTIONS, curve="sine")}, "sines are trained one by one"),
+        ({"together": 0}, "at least 1 trial at a time"),
+    ],
+)
+def test_what_cannot_be_one_program_is_refused(table, tmp_path, more, message):
+    given = {"options": OPTIONS, "together": 2, **more}
+    with pytest.raises(ValueError, match=message):
+        runs.tune("tunable", table, tmp_path / "study", trials=2, **given)
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (classifier, runs.ClassifierOptions(steps=40, balance="deferred")),
+        (segmenter, runs.SegmenterOptions(steps=40)),
+    ],
+)
+def test_an_optimizer_with_its_numbers_in_the_state_is_the_usual_one(kind, options, rng):
+    params = {"kernel": rng.standard_normal((3, 2), np.float32), "bias": rng.standard_normal(2).astype(np.float32)}
+    varied = kind.varied_optimizer(options)
+    state = varied.init(params)
+    state = optax.tree.set(state, learning_rate=jnp.float32(0.02), weight_decay=jnp.float32(0.3))
+    usual = kind.usual_optimizer(dataclasses.replace(options, learning_rate=0.02, weight_decay=0.3))
+    expected = usual.init(params)
+    assert jax.tree.structure(state.inner_state) == jax.tree.structure(expected)
+    mine, theirs = params, params
+    for _ in range(36):
+        gradient = {name: rng.standard_normal(leaf.shape).astype(np.float32) for name, leaf in params.items()}
+        change, state = jax.jit(varied.update)(gradient, state, mine)
+        other, expected = jax.jit(usual.update)(gradient, expected, theirs)
+        mine, theirs = optax.apply_updates(mine, change), optax.apply_updates(theirs, other)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), mine, theirs)
 
 
 def test_reports_along_the_way_end_trials_that_do_badly(table, tmp_path):

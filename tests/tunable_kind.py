@@ -99,6 +99,14 @@ def tuning(options, facts):
     return runs.Tuning("error", False, True, {"learning_rate": "0.001:0.1:log"}, {"decay": decay})
 
 
+def varied(options, facts):
+    if options.curve == "sine":
+        raise ValueError("together: sines are trained one by one.")
+    make = optax.inject_hyperparams(lambda learning_rate, decay: optax.adamw(learning_rate, weight_decay=decay))
+    decay = 0.1 if options.decay is None else options.decay
+    return recipe(options, facts, lambda usual: make(options.learning_rate, decay))
+
+
 KIND = runs.Kind(
     "Train a small network on a table.",
     Options,
@@ -118,6 +126,7 @@ KIND = runs.Kind(
         )
     ),
     wrapped=recipe,
+    varied=varied,
     timed=lambda trained: (
         lambda params, x: outputs(trained.options.curve, params, x),
         (trained.state.average, jnp.zeros((1, 6))),

@@ -37,6 +37,14 @@ class Search:
         int,
         Parameter(group=_SEARCH, help="In all, those of the study so far included; the first has the flags as given."),
     ] = 20
+    together: Annotated[
+        int,
+        Parameter(
+            group=_SEARCH,
+            help="Trials to train at a time as one program, which takes hardly longer than one where networks are small; they may differ "
+            "in learning_rate and weight_decay.",
+        ),
+    ] = 1
     space: Annotated[
         tuple[str, ...],
         Parameter(
@@ -123,6 +131,7 @@ def _tune(kind: str, data: dict[str, Any], output: Path, options: Any, how: Sear
             space=_space(how.space),
             search=how.search,
             trials=how.trials,
+            together=how.together,
             points=how.points,
             prune=not how.no_prune,
             held_out=held_out,

@@ -125,9 +125,8 @@ def recipe(
     network, target = network_of(options, facts), target_of(options, facts)
     if isinstance(network, models.KernelHead):
         return task.kernel_classifier(network, length=length_of(options, facts), target=target, ridge=options.ridge)
-    optimizer = _optimizer(options.learning_rate, chosen(options, "weight_decay"), options.steps, balance_of(options))
     common: dict[str, Any] = {
-        "optimizer": wrap(optimizer),
+        "optimizer": wrap(usual_optimizer(options)),
         "target": target,
         "half_life": options.half_life,
         "l1": options.l1,
@@ -431,9 +430,40 @@ def _mixing(options: ClassifierOptions) -> Any:
     return {"none": None, "mixup": shelf.mixup, "cutmix": shelf.cutmix, "both": shelf.mixup_or_cutmix}[options.mix]
 
 
+def usual_optimizer(options: ClassifierOptions) -> optax.GradientTransformation:
+    """Return AdamW with clipped gradients; equal options give the same object.
+
+    Args:
+        options: of the run.
+    """
+    return _optimizer(options.learning_rate, chosen(options, "weight_decay"), options.steps, balance_of(options))
+
+
+def varied_optimizer(options: ClassifierOptions) -> optax.GradientTransformation:
+    """Return the usual optimizer with the learning rate and the weight decay in its state.
+
+    Args:
+        options: of the run.
+    """
+    course = _course(1.0, options.steps, balance_of(options))
+
+    def make(learning_rate: Any, weight_decay: Any) -> optax.GradientTransformation:
+        return _adamw(lambda count: learning_rate * course(count), weight_decay)
+
+    return optax.inject_hyperparams(make)(options.learning_rate, chosen(options, "weight_decay"))
+
+
 @functools.lru_cache(maxsize=32)
 def _optimizer(rate: float, decay: float, steps: int, balance: str) -> optax.GradientTransformation:
-    """Return AdamW with a brief rise, a cosine and clipped gradients; deferred balance lowers the rate where it begins."""
+    return _adamw(_course(rate, steps, balance), decay)
+
+
+def _adamw(schedule: Any, decay: Any) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=decay, mask=_kernels))
+
+
+def _course(rate: float, steps: int, balance: str) -> Callable:
+    """Return a brief rise and a cosine; deferred balance lowers the rate where it begins."""
     warm = max(1, steps // 20)
     schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(steps, warm + 1), rate / 100)
     if balance == "deferred":
@@ -441,7 +471,7 @@ def _optimizer(rate: float, decay: float, steps: int, balance: str) -> optax.Gra
         before = optax.warmup_cosine_decay_schedule(0.0, rate, warm, change, _LATER_RATE * rate)
         after = optax.cosine_decay_schedule(_LATER_RATE * rate, max(1, steps - change), alpha=_LATER_RATE)
         schedule = optax.join_schedules([before, after], [change])
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=decay, mask=_kernels))
+    return schedule
 
 
 def _kernels(params: PyTree) -> PyTree:

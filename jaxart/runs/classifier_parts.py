@@ -73,6 +73,21 @@ def wrapped(options: ClassifierOptions, facts: Facts, wrap: Callable[[Any], Any]
     return kind.recipe(options, facts, wrap)
 
 
+def varied(options: ClassifierOptions, facts: Facts) -> Recipe:
+    """Return the recipe with the learning rate and the weight decay in the state of its optimizer.
+
+    Args:
+        options: of the run.
+        facts: of its data.
+
+    Raises:
+        ValueError: a kernel, which has neither.
+    """
+    if kind.by_kernel(options, facts["train"]):
+        raise ValueError("together: a kernel is not trained but solved; leave it out, or take --head network.")
+    return kind.recipe(options, facts, lambda usual: kind.varied_optimizer(options))
+
+
 def narrowed(trained: Trained, keep: float) -> Trained:
     """Return a residual network with fewer channels within its blocks, or a head with fewer hidden units.
 

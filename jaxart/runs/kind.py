@@ -138,6 +138,8 @@ class Kind(NamedTuple):
         renewed: ``(Trained, params) -> Trained``: with other params in the place of those of `network`; or None.
         wrapped: ``(O, facts, wrap) -> Recipe``: the recipe with ``wrap(optimizer)`` for its optimizer; its states have the fields params,
             opt_state and average; or None.
+        varied: ``(O, facts) -> Recipe``: the recipe with an optimizer of `optax.inject_hyperparams` around the usual one, whose arguments
+            are options; raises ValueError if there is none; or None.
         narrowed: ``(Trained, keep) -> Trained``: with a share of the channels inside; raises ValueError if none can be left out; or None.
         timed: ``Trained -> (function, arguments)``: what answers for one picture, to be compiled and timed; or None.
     """
@@ -165,6 +167,7 @@ class Kind(NamedTuple):
     tuning: Callable[[Any, Facts], Tuning] | None = None
     renewed: "Callable[[Trained, PyTree], Trained] | None" = None
     wrapped: "Callable[[Any, Facts, Callable[[Any], Any]], Recipe] | None" = None
+    varied: "Callable[[Any, Facts], Recipe] | None" = None
     narrowed: Callable[[Trained, float], Trained] | None = None
     timed: "Callable[[Trained], tuple[Callable[..., PyTree], tuple]] | None" = None
 
@@ -304,7 +307,7 @@ KINDS: dict[str, Kind] = {
         abilities=("frozen", "export", "network"),
         further={
             "jaxart.runs.classifier_scores": ("sample", "score", "calibration"),
-            "jaxart.runs.classifier_parts": ("tuning", "renewed", "wrapped", "narrowed", "timed"),
+            "jaxart.runs.classifier_parts": ("tuning", "renewed", "wrapped", "varied", "narrowed", "timed"),
             "jaxart.runs.classifier_plots": ("plots",),
         },
     ),
@@ -322,6 +325,6 @@ KINDS: dict[str, Kind] = {
         """,
         sources=("images", "masks"),
         abilities=("frozen", "sample", "score", "export", "network"),
-        further={"jaxart.runs.segmenter_parts": ("tuning", "renewed", "wrapped", "timed")},
+        further={"jaxart.runs.segmenter_parts": ("tuning", "renewed", "wrapped", "varied", "timed")},
     ),
 }

@@ -74,7 +74,7 @@ def recipe(options: SegmenterOptions, facts: Facts, wrap: Callable[[Any], Any] =
     return task.segmenter(
         _network(options, facts),
         shape=(options.size, options.size, 3),
-        optimizer=wrap(_optimizer(options.learning_rate, options.steps, options.weight_decay)),
+        optimizer=wrap(usual_optimizer(options)),
         dice_weight=options.dice_weight,
         half_life=options.half_life,
         transform=_transform(options),
@@ -215,12 +215,41 @@ def _frozen(options: SegmenterOptions, network: Any) -> PyTree:
     return network.freeze(weights.load(options.weights or "vgg16"))
 
 
+def usual_optimizer(options: SegmenterOptions) -> optax.GradientTransformation:
+    """Return AdamW with clipped gradients; equal options give the same object.
+
+    Args:
+        options: of the run.
+    """
+    return _optimizer(options.learning_rate, options.steps, options.weight_decay)
+
+
 @functools.lru_cache(maxsize=64)
 def _optimizer(rate: float, steps: int, decay: float) -> optax.GradientTransformation:
-    """Return AdamW behind a limit of the gradient's norm; equal arguments give the same object."""
-    warm_up = max(1, steps // _WARM_UP)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, max(steps, warm_up + 1), _LAST * rate)
+    return _adamw(_course(rate, steps), decay)
+
+
+def varied_optimizer(options: SegmenterOptions) -> optax.GradientTransformation:
+    """Return the usual optimizer with the learning rate and the weight decay in its state.
+
+    Args:
+        options: of the run.
+    """
+    course = _course(1.0, options.steps)
+
+    def make(learning_rate: Any, weight_decay: Any) -> optax.GradientTransformation:
+        return _adamw(lambda count: learning_rate * course(count), weight_decay)
+
+    return optax.inject_hyperparams(make)(options.learning_rate, options.weight_decay)
+
+
+def _adamw(schedule: Any, decay: Any) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=decay, mask=_are_kernels))
+
+
+def _course(rate: float, steps: int) -> Callable:
+    warm_up = max(1, steps // _WARM_UP)
+    return optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, max(steps, warm_up + 1), _LAST * rate)
 
 
 def _are_kernels(params: PyTree) -> PyTree:

@@ -52,6 +52,16 @@ def wrapped(options: SegmenterOptions, facts: Facts, wrap: Callable[[Any], Any])
     return kind.recipe(options, facts, wrap)
 
 
+def varied(options: SegmenterOptions, facts: Facts) -> Recipe:
+    """Return the recipe with the learning rate and the weight decay in the state of its optimizer.
+
+    Args:
+        options: of the run.
+        facts: of its data.
+    """
+    return kind.recipe(options, facts, lambda usual: kind.varied_optimizer(options))
+
+
 def timed(trained: Trained) -> tuple[Callable[..., PyTree], tuple]:
     """Return what segments a picture of the size that it learned from, and its arguments.
 

@@ -21,7 +21,7 @@ from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, op
 from jaxart.training import Hook
 
 _BATCHES_PER_CALL = 4
-_REPORT_EVERY = 100  # steps between lines of the log, at most
+REPORT_EVERY = 100  # steps between lines of the log, at most
 
 
 class Program(NamedTuple):
@@ -133,7 +133,7 @@ def dry_run(run: Run) -> DryRun:
 
 def _train(run: Run, mesh: Mesh | None, hooks: tuple[Hook, ...], stop: Callable[[], bool] | None) -> Any:
     options, (order, key) = run.options, keys_of(run)
-    every = int(np.gcd(np.gcd(options.save_every, options.sample_every), _REPORT_EVERY))
+    every = int(np.gcd(np.gcd(options.save_every, options.sample_every), REPORT_EVERY))
     batches = functools.partial(_batches, KINDS[run.kind], order, options, run.data)
     saved, patience = checkpoints_of(run), patience_of(run)
     told = tuple(training.on_first_process(hook) for hook in (*hooks, *_hooks(run, every)))

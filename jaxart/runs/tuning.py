@@ -8,11 +8,12 @@ trials.png    the same as a plot, where matplotlib is installed
 """
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +29,7 @@ from jaxart.runs.kind import KINDS, Trained, Tuning
 from jaxart.runs.options import RunOptions
 from jaxart.runs.run import Paths, Run, by_source, manifest_of, prepare, with_options, write
 from jaxart.runs.spaces import Values, space_of
+from jaxart.runs.together import numbers_of, shared_recipe, train_together
 from jaxart.runs.trainer import train
 from jaxart.runs.trials_plot import plot_trials
 from jaxart.training import Hook, Span, Trial, Tuned
@@ -82,6 +84,7 @@ def tune(
     space: Mapping[str, Values] | None = None,
     search: Literal["bayes", "forest", "random", "grid"] = "bayes",
     trials: int = 20,
+    together: int = 1,
     points: int = 3,
     prune: bool = True,
     held_out: Paths | None = None,
@@ -91,7 +94,7 @@ def tune(
     stop: Callable[[], bool] | None = None,
     tell: Callable[[Trial], None] | None = None,
 ) -> Study:
-    """Try settings of a kind one after another, the given ones first: each trial is a run in the study's folder.
+    """Try settings of a kind, the given ones first: each trial is a run in the study's folder.
 
     A study that is there is carried on, and so is a trial that was interrupted, however it was. Trials that diverge have failed, and so
     have those whose settings exclude each other.
@@ -104,6 +107,8 @@ def tune(
         space: what is searched, see `space_of`; by default what the kind suggests.
         search: as in `training.tune_settings`.
         trials: how many the study should have in the end, those before included.
+        together: how many are trained at a time, as one program, where they differ in numbers of the optimizer alone (learning_rate and
+            weight_decay). Many small networks take hardly longer than one. Trials that were interrupted begin anew, and none ends early.
         points: of each span in a grid.
         prune: end trials early that are worse than the median of those before, by what runs write on what they keep back.
         held_out: data on which trials are scored; by default what runs keep back.
@@ -117,15 +122,17 @@ def tune(
         A `Study`.
 
     Raises:
-        ValueError: as `prepare` and `space_of`; a kind that cannot be tuned or keeps nothing back, a folder of another study, or Optuna is
-            not installed.
+        ValueError: as `prepare` and `space_of`; a kind that cannot be tuned or keeps nothing back, settings that cannot be searched
+            together, a folder of another study, or Optuna is not installed.
 
     Example:
         ``study = tune("classifier", "paintings/", "study", space={"learning_rate": "1e-4:1e-2:log"}, trials=10)``
     """
     _check_kind(kind)
     base = prepare(kind, data, Path(folder) / f"{_PREFIX}0000", options=options)
-    tuning, searched, base = _searched(base, space)
+    if together < 1:
+        raise ValueError(f"together: expected at least 1 trial at a time, got {together}.")
+    tuning, searched, base = _searched(base, space, together)
     shared = _Search(base, tuning, _held_out(base, tuning, held_out), mesh, hooks or (lambda run: ()), stop or _never)
     settings = {name: getattr(base.options, name) for name in searched}
     asked: dict[str, Any] = {
@@ -140,17 +147,12 @@ def tune(
     training.check_point(searched, settings)
     _check_values(base, searched)
     _begin(Path(folder), shared)
+    how: dict[str, Any] = {"trials": trials, "stop": stop, "tell": tell, **asked}
     try:
-        training.tune_settings(
-            lambda point, report: _score(shared, point, report),
-            searched,
-            trials=trials,
-            prune=prune,
-            clear=True,
-            stop=stop,
-            tell=tell,
-            **asked,
-        )
+        if together > 1:
+            training.tune_together(functools.partial(_scores, shared), searched, at_once=together, **how)
+        else:
+            training.tune_settings(functools.partial(_score, shared), searched, prune=prune, clear=True, **how)
         finished = stop is None or not stop()
     except ImportError as error:
         raise ValueError(str(error)) from error
@@ -171,10 +173,20 @@ def _check_kind(kind: str) -> None:
         raise ValueError(f"tune: a run of the kind {kind} measures nothing to be tuned by; {', '.join(known)} do.")
 
 
-def _searched(base: Run, space: Mapping[str, Values] | None) -> tuple[Tuning, dict[str, Span | tuple], Run]:
+def _searched(
+    base: Run, space: Mapping[str, Values] | None, together: int
+) -> tuple[Tuning, dict[str, Span | tuple], Run]:
     """Return how to tune, the space, and trial 0 with numbers in the place of what stands for them."""
     ask: Any = KINDS[base.kind].tuning
     tuning = ask(base.options, base.facts)
+    if together > 1:
+        may = numbers_of(shared_recipe(base.kind, base.options, base.facts))
+        space = {name: words for name, words in tuning.space.items() if name in may} if space is None else space
+        others = [name for name in space if name.replace("-", "_") not in may]
+        if others:
+            raise ValueError(
+                f"together: {', '.join(may)} may differ between trials that are one program, not {', '.join(others)}. Leave together out."
+            )
     found = space_of(type(base.options), tuning, tuning.space if space is None else space)
     unsaid = {name: value for name, value in tuning.values.items() if getattr(base.options, name) is None}
     chosen = {name: value for name, value in unsaid.items() if name in found}
@@ -263,6 +275,15 @@ def _score(shared: _Search, point: Mapping[str, Any], report: Callable[[int, flo
     if int(state.step) < run.options.steps:
         raise KeyboardInterrupt
     return _measured(shared, run, state)
+
+
+def _scores(shared: _Search, points: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the scores of trials that are trained as one program."""
+    begun = [_placed(_trial_of(shared.base, point)) for point in points]
+    states = train_together(begun, points, mesh=shared.mesh, hooks=shared.hooks(begun[0]), stop=shared.stop)
+    return [
+        math.nan if state is None else _measured(shared, run, state) for run, state in zip(begun, states, strict=True)
+    ]
 
 
 def _placed(run: Run) -> Run:
