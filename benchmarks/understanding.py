@@ -135,9 +135,8 @@ def fitted(collection: Collection, train: np.ndarray, options: runs.ClassifierOp
     features, labels = collection.features, collection.labels
     if not isinstance(network, models.KernelHead):
         return trained(key, network, recipe, features, labels, train, options)
-    weight = data.inverse_weights(np.bincount(labels[train], minlength=len(collection.classes)))[labels[train]]
     scaling = classify.block_scaling(features[train], classify.feature_blocks())
-    known = classify.known_examples(network, features[train], labels[train], scaling, weight=weight)
+    known = classify.known_examples(network, features[train], labels[train], scaling)
     stream = functools.partial(_stream, key, data.Dataset({"label": labels}), options.batch, train)
     state, _ = fit(recipe._replace(frozen=known), stream, key=key, steps=options.steps)
     model: Any = classify.Classifier(network, state.average)

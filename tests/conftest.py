@@ -12,7 +12,7 @@ import shutil
 import tempfile
 
 if "XLA_FLAGS" not in os.environ:
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
     if importlib.metadata.version("jax").startswith("0.10."):  # later versions have no such option
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 if "device_count" not in os.environ["XLA_FLAGS"]:  # the workers inherit it

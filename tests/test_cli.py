@@ -12,6 +12,7 @@ import types
 from pathlib import Path
 from typing import get_args
 
+import helpers
 import jax
 import numpy as np
 import pytest
@@ -60,8 +61,8 @@ def jaxart(place, monkeypatch, capsys):
     return run
 
 
-def environment(**extra) -> dict[str, str]:
-    return {**os.environ, "XLA_FLAGS": "", "COLUMNS": "200", "NO_COLOR": "1", **extra}
+def environment() -> dict[str, str]:
+    return helpers.environment(COLUMNS="200", NO_COLOR="1")
 
 
 EVERY_HELP = """

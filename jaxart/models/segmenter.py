@@ -155,15 +155,15 @@ class FeatureSegmenter(nn.Module):
             )
         height, width = x.shape[1:3]
         levels: Any = self._seen(_continued(x, self.stride))
-        x: Any = 0.0
+        below: Any = 0.0
         for level in reversed(range(self.depth)):
             channels = self.width << level
             own = Convolution(channels, kernel_size=1, initializer=_LINEAR, dtype=self.dtype, name=f"seen{level}")
-            x = own(levels[level]) + x
-            x = ResidualBlock(channels, dtype=self.dtype, name=f"up{level}_block")(x, None)
+            below = own(levels[level]) + below
+            below = ResidualBlock(channels, dtype=self.dtype, name=f"up{level}_block")(below, None)
             if level:
-                x = _doubled(self, level, x)
-        return _logits(self, x)[:, :height, :width]
+                below = _doubled(self, level, below)
+        return _logits(self, below)[:, :height, :width]
 
     @nn.nowrap
     def freeze(self, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class FeatureSegmenter(nn.Module):
         """Return the layers of each level, of its size, finer ones beside that of the first."""
         network = VGG(depth=16, layers=self._layers, parent=None)
         variables = self.variable("frozen", "vgg16", _nothing, network, x)
-        found = network.apply(variables.value, x)
+        found: Any = network.apply(variables.value, x)
         seen = [normalized(jax.lax.stop_gradient(found[name])) for name in self._layers]
         finer = [_squared(each, self.squares - number) for number, each in enumerate(seen[: self.squares])]
         return [jnp.concatenate([*finer, seen[self.squares]], axis=-1), *seen[self.squares + 1 :]]

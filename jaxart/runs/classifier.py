@@ -70,17 +70,17 @@ def target_of(options: ClassifierOptions, facts: Facts) -> task.Target:
     if options.task == "numbers":
         return task.numbers(tuple(facts["means"]), tuple(facts["deviations"]))
     counts: Any = np.asarray(facts["counts"])
-    solved = by_kernel(options, facts["train"])
-    balance = "none" if solved else balance_of(options)
+    solved, balance = by_kernel(options, facts["train"]), balance_of(options)
     if options.task == "labels":
-        weights_of = tuple(shelf.positive_weights(counts, facts["train"]).tolist()) if balance != "none" else None
+        weighed = balance != "none" and not solved
+        weights_of = tuple(shelf.positive_weights(counts, facts["train"]).tolist()) if weighed else None
         return task.several_labels(len(counts), weights=weights_of)
     offset = tuple(np.asarray(losses.logit_adjustment(counts)).tolist()) if balance == "logit-adjustment" else None
     return task.one_class(
         len(counts),
         scheme=options.scheme,
         offset=offset,
-        weights=_class_weights(balance, counts),
+        weights=None if solved else _class_weights(balance, counts),
         smoothing=0.0 if solved else smoothing_of(options),
         focus=_FOCUS if balance == "focal" else 0.0,
     )
@@ -171,7 +171,7 @@ def _known(options: ClassifierOptions, facts: Facts, features: np.ndarray, label
     """Return what a kernel is fitted to; classes weigh as `--balance` says."""
     weight = None
     if options.task == "label":
-        by_class = _class_weights(options.balance or "inverse", np.asarray(facts["counts"]))
+        by_class = _class_weights(balance_of(options), np.asarray(facts["counts"]))
         weight = None if by_class is None else np.asarray(by_class)[label]
     scaling = task.block_scaling(features, task.feature_blocks())
     return task.known_examples(network_of(options, facts), features, label, scaling, weight=weight)
@@ -376,8 +376,8 @@ def of_network(options: ClassifierOptions) -> list[str]:
     """
     told = {name: getattr(options, name) is not None for name in ("hidden", "dropout", "smoothing", "weight_decay")}
     told |= {name: getattr(options, name) != getattr(ClassifierOptions, name) for name in _OF_TRAINING}
-    weighs = ("inverse", "effective-number") if options.task == "label" else ()
-    told["balance"] = options.balance not in (None, "none", *weighs)
+    solvable = ("logit-adjustment", "inverse", "effective-number") if options.task == "label" else ()
+    told["balance"] = options.balance not in (None, "none", *solvable)
     return [name for name, given in told.items() if given]
 
 
@@ -392,7 +392,7 @@ def smoothing_of(options: ClassifierOptions) -> float:
 
 
 def balance_of(options: ClassifierOptions) -> str:
-    """Return how a network is balanced; by default what suits the task and the scheme.
+    """Return how classes are balanced; by default as suits the task and the scheme.
 
     Args:
         options: of the run.

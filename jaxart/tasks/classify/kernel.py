@@ -93,7 +93,7 @@ def kernel_classifier(network: KernelHead, *, length: int, target: Target, ridge
     Args:
         network: with as many outputs as the target, and as many known features as there are training examples.
         length: F, of the features.
-        target: what is predicted.
+        target: what is predicted; its offset is taken off the outputs, so that classes are balanced as networks balance them.
         ridge: added to the diagonal of the kernel; more smooths.
 
     Raises:
@@ -127,8 +127,9 @@ def _make_step(target: Target, ridge: float) -> Any:
         coefficients, turn = jax.lax.cond(
             jnp.any(_open(begun)), functools.partial(_turned, known, ridge), _kept, state.params["coefficients"], begun
         )
-        solved = {"coefficients": coefficients, "bias": bias}
-        outputs = wanted - turn.left - ridge * coefficients / known.weight[:, None]
+        shift = jnp.zeros(target.outputs) if target.offset is None else jnp.asarray(target.offset, jnp.float32)
+        solved = {"coefficients": coefficients, "bias": bias - shift}
+        outputs = wanted - turn.left - ridge * coefficients / known.weight[:, None] - shift[None]
         info = target.info(jnp.mean(target.loss(outputs, known.label)), jnp.mean(target.measure(outputs, known.label)))
         support = jax.lax.cond(first, lambda: known.support, lambda: state.average["support"])
         average = {"support": support, **solved}

@@ -46,6 +46,7 @@ class Target(NamedTuple):
         mixes: whether the target may be shares ``[B, K]`` of classes.
         scores: ``outputs [B, O] -> [B, K]``: what speaks for each class, label or number, which explanations are of.
         aim: ``target -> [B, O]``, the outputs that least squares aim at; None where they do not serve.
+        offset: what `loss` adds to outputs, and least squares take off theirs, ``[O]``; None for nothing.
     """
 
     outputs: int
@@ -56,6 +57,7 @@ class Target(NamedTuple):
     mixes: bool = False
     scores: Callable[[Array], Array] = lambda outputs: outputs
     aim: Callable[[Array], jax.Array] | None = None
+    offset: tuple[float, ...] | None = None
 
 
 @functools.lru_cache(maxsize=64)
@@ -104,7 +106,7 @@ def one_class(
         answer = jax.nn.softmax
     aim = functools.partial(_aim_of_class, classes) if scheme == "softmax" else None
     mixes = scheme == "softmax" and not focus
-    return Target(classes, loss, answer, functools.partial(_right, answer), mixes=mixes, aim=aim)
+    return Target(classes, loss, answer, functools.partial(_right, answer), mixes=mixes, aim=aim, offset=offset)
 
 
 @functools.lru_cache(maxsize=64)
