@@ -57,6 +57,7 @@ from jaxart.metrics.fingerprint import (
     squeeze,
     thumbnails,
 )
+from jaxart.metrics.image import Protocol, compared, ms_ssim, psnr, ssim
 from jaxart.metrics.label import ClassCoverage, ModeCoverage, accuracy, class_coverage, mode_coverage
 from jaxart.metrics.neighbors import Originality, PrecisionRecall, originality, precision_recall
 from jaxart.metrics.ranking import (
@@ -91,6 +92,7 @@ __all__ = [
     "Originality",
     "PrecisionRecall",
     "PrecisionRecallCurve",
+    "Protocol",
     "RecallBySize",
     "RegionCounts",
     "Reliability",
@@ -111,6 +113,7 @@ __all__ = [
     "class_report",
     "class_thresholds",
     "compare",
+    "compared",
     "conformal_threshold",
     "confusion_matrix",
     "content_hash",
@@ -131,6 +134,7 @@ __all__ = [
     "lay_over",
     "mean_iou",
     "mode_coverage",
+    "ms_ssim",
     "nearest_pictures",
     "negative_log_likelihood",
     "novelty_p_value",
@@ -142,6 +146,7 @@ __all__ = [
     "precision_recall",
     "precision_recall_curve",
     "prediction_sets",
+    "psnr",
     "read_cards",
     "recall_by_size",
     "region_counts",
@@ -155,6 +160,7 @@ __all__ = [
     "size_thirds",
     "spectrum_ratio",
     "squeeze",
+    "ssim",
     "thumbnails",
     "top_k_accuracy",
     "wilson",

@@ -2,8 +2,10 @@
 
 from jaxart.ops.convolution import compiler_options, conv2d, conv_transpose2d, depthwise_conv2d, modulated_conv2d
 from jaxart.ops.native import convolution_path, native_in_use, use_native
+from jaxart.ops.poisson import divergence, gradient, laplacian, solve_plate, solve_rectangle, solve_region
 from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.resample import downsample_low_pass, low_pass, upsample_low_pass
+from jaxart.ops.structure import similarity_maps
 from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
 from jaxart.ops.tiles import sharded_rows, sharded_sum, tiled_map, tiled_pixels, tiled_sum
 from jaxart.ops.warp import affine_warp
@@ -17,7 +19,10 @@ __all__ = [
     "conv_transpose2d",
     "convolution_path",
     "depthwise_conv2d",
+    "divergence",
     "downsample_low_pass",
+    "gradient",
+    "laplacian",
     "low_pass",
     "max_pool",
     "modulated_conv2d",
@@ -25,6 +30,10 @@ __all__ = [
     "newton_schulz",
     "sharded_rows",
     "sharded_sum",
+    "similarity_maps",
+    "solve_plate",
+    "solve_rectangle",
+    "solve_region",
     "spectral_map",
     "tiled_map",
     "tiled_pixels",
