@@ -108,7 +108,7 @@ def tune(
         search: as in `training.tune_settings`.
         trials: how many the study should have in the end, those before included.
         together: how many are trained at a time, as one program, where they differ in numbers of the optimizer alone (learning_rate and
-            weight_decay). Many small networks take hardly longer than one. Trials that were interrupted begin anew, and none ends early.
+            weight_decay); on a CPU one after the other in it. Trials that were interrupted begin anew, and none ends early.
         points: of each span in a grid.
         prune: end trials early that are worse than the median of those before, by what runs write on what they keep back.
         held_out: data on which trials are scored; by default what runs keep back.

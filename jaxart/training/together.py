@@ -42,6 +42,7 @@ def trials_together(recipe_of: RecipeOf, points: Sequence[Mapping[str, float]]) 
     and batches would do, to rounding; `trial_state` takes one of the states out. Other points of the same number compile nothing. Numbers
     may go wherever a recipe computes with arrays; what sets shapes or chooses functions may not.
 
+    They are trained side by side, under `jax.vmap`, but on a CPU one after the other.
     The infos of the trainings stand beside each other, ``[T]`` in each field; those of a training that has ended are 0. See `by_trial`.
 
     Args:
@@ -73,10 +74,17 @@ def _step_of(recipe_of: RecipeOf) -> Callable:
             after = jax.tree.map(lambda new, old: jnp.where(alive, new, old), after, before)
             return after, jax.tree.map(lambda leaf: jnp.where(alive, leaf, jnp.zeros_like(leaf)), info), alive
 
-        states, infos, alive = jax.vmap(one)(frozen.points, state.states, state.alive)
+        states, infos, alive = _of_each(one, frozen.points, state.states, state.alive)
         return TogetherState(state.step + 1, states, alive), infos
 
     return step
+
+
+def _of_each(function: Callable, *arguments: PyTree) -> Any:
+    """Map a function by `jax.vmap`; on a CPU one after the other, for its batched products take longer than as many single ones."""
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda each: function(*each), arguments)
+    return jax.vmap(function)(*arguments)
 
 
 def _stacked(points: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
