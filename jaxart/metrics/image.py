@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxart.arrays import Array, check_choice
 from jaxart.ops import avg_pool, similarity_maps
+from jaxart.ops.structure import WINDOW
 
 Channel = Literal["rgb", "y"]
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from the finest
@@ -107,9 +108,9 @@ def ms_ssim(picture: Array, truth: Array, *, protocol: Protocol = PLAIN) -> jax.
     at a scale, which has no root, counts as 0.
     """
     one, other = _pair(picture, truth, protocol)
-    smallest = min(one.shape[-3:-1]) >> (len(_SCALES) - 1)
-    if smallest < 11:
-        raise ValueError(f"ms_ssim: expected sides of at least 176 pixels, got {one.shape}.")
+    least = WINDOW << (len(_SCALES) - 1)
+    if min(one.shape[-3:-1]) < least:
+        raise ValueError(f"ms_ssim: expected sides of at least {least} pixels, got {one.shape}.")
     shape = one.shape
     one, other = (each.reshape(-1, *shape[-3:]) for each in (one, other))
     found = jnp.ones((len(one), shape[-1]))

@@ -14,7 +14,7 @@ from jaxart.arrays import PyTree, key_words
 from jaxart.runs import folder as files
 from jaxart.runs.kind import KINDS, Facts
 from jaxart.runs.run import Run, checkpoints_of, keys_of
-from jaxart.runs.trainer import REPORT_EVERY, calibrate
+from jaxart.runs.trainer import BATCHES_PER_CALL, REPORT_EVERY, calibrate
 from jaxart.training import Hook, Recipe
 
 
@@ -87,7 +87,7 @@ def train_together(
             key=key,
             steps=steps,
             mesh=mesh,
-            batches_per_call=4,
+            batches_per_call=BATCHES_PER_CALL,
             every=REPORT_EVERY,
             hooks=tuple(training.on_first_process(hook) for hook in told),
             stop=stop,

@@ -20,7 +20,7 @@ from jaxart.runs.patience import patience_of, refuse_longer
 from jaxart.runs.run import Paths, Run, checkpoints_of, keys_of, manifest_of, open_run, whole_recipe_of, with_data
 from jaxart.training import Hook
 
-_BATCHES_PER_CALL = 4
+BATCHES_PER_CALL = 4
 REPORT_EVERY = 100  # steps between lines of the log, at most
 
 
@@ -119,7 +119,7 @@ def dry_run(run: Run) -> DryRun:
     kind, recipe, (order, key) = KINDS[run.kind], whole_recipe_of(run), keys_of(run)
     state = jax.eval_shape(recipe.init, key)
     batch = next(iter(kind.batches(order, run.options, run.data, 0, (0, 1))))
-    stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_BATCHES_PER_CALL, *leaf.shape), leaf.dtype), batch)
+    stack = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((BATCHES_PER_CALL, *leaf.shape), leaf.dtype), batch)
     programs = []
     for name, step in (("a step", recipe.step), *((f"every {k} steps", lazy) for k, lazy in recipe.lazy)):
         single = jax.jit(step).lower(key, state, batch, recipe.frozen).compile(compiler_options=compiler_options())
@@ -148,7 +148,7 @@ def _train(run: Run, mesh: Mesh | None, hooks: tuple[Hook, ...], stop: Callable[
             key=key,
             steps=steps,
             mesh=mesh,
-            batches_per_call=_BATCHES_PER_CALL,
+            batches_per_call=BATCHES_PER_CALL,
             every=every,
             hooks=told,
             stop=stop,
