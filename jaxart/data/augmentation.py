@@ -135,6 +135,36 @@ def crop(key: Key, image: Array, *, probability: float = 0.5, smallest: float = 
     return _perhaps(key, probability, image, enlarged, numbers=3)
 
 
+def window(key: Key, image: Array, *, side: int) -> jax.Array:
+    """Show a square part somewhere in the picture.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        side: of the part, pixels, at most those of the picture.
+
+    Returns:
+        ``[side, side, C]``.
+    """
+    row, column = (
+        jax.random.randint(each, (), 0, n - side + 1)
+        for each, n in zip(jax.random.split(key), image.shape, strict=False)
+    )
+    return jax.lax.dynamic_slice(image, (row, column, 0), (side, side, image.shape[-1]))
+
+
+def grayscale(key: Key, image: Array, *, probability: float = 0.5) -> jax.Array:
+    """Take the colors away: all channels become the mean of them.
+
+    Args:
+        key: typed key of the example.
+        image: ``[H, W, C]``, float.
+        probability: of a change, in [0, 1].
+    """
+    gray = jnp.broadcast_to(jnp.mean(image, axis=-1, keepdims=True), image.shape)
+    return _perhaps(key, probability, image, lambda: gray)
+
+
 def brightness(key: Key, image: Array, *, probability: float = 0.5, strength: float = 0.2) -> jax.Array:
     """Add a number in +-`strength`, in units of the picture's values.
 

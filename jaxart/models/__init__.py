@@ -1,7 +1,7 @@
 """Networks as pure-function Flax Linen modules. The only place that imports Flax."""
 
 from jaxart.models.anystylenet import AnyStyleNet
-from jaxart.models.blocks import Convolution
+from jaxart.models.blocks import Convolution, depth_to_space
 from jaxart.models.classifier import SmallClassifier
 from jaxart.models.gan import (
     DCGANDiscriminator,
@@ -14,6 +14,7 @@ from jaxart.models.gan import (
 from jaxart.models.head import FeatureHead, KernelHead, gaussian_kernel
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.residual import ResidualClassifier
+from jaxart.models.restorer import Restorer
 from jaxart.models.rows import RowRecurrent
 from jaxart.models.segmenter import FeatureSegmenter, Segmenter
 from jaxart.models.stylegan import StyleGANDiscriminator, StyleGANGenerator, truncated
@@ -41,6 +42,7 @@ __all__ = [
     "R3GANDiscriminator",
     "R3GANGenerator",
     "ResidualClassifier",
+    "Restorer",
     "RowRecurrent",
     "SNGANDiscriminator",
     "SNGANGenerator",
@@ -54,6 +56,7 @@ __all__ = [
     "VAEEncoder",
     "VelocityNet",
     "VisionTransformer",
+    "depth_to_space",
     "gaussian_kernel",
     "linear_velocity",
     "truncated",

@@ -104,11 +104,16 @@ def space_to_depth(x: Array) -> jax.Array:
     return x.reshape(batch, height // 2, width // 2, 4 * channels)
 
 
-def depth_to_space(x: Array) -> jax.Array:
-    """Undo `space_to_depth`: ``[B, h, w, 4 C] -> [B, 2 h, 2 w, C]``."""
+def depth_to_space(x: Array, factor: int = 2) -> jax.Array:
+    """Undo `space_to_depth`, of squares of any side: ``[B, h, w, f f C] -> [B, f h, f w, C]``.
+
+    Args:
+        x: features.
+        factor: f.
+    """
     batch, height, width, channels = x.shape
-    x = x.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+    x = x.reshape(batch, height, width, factor, factor, channels // factor**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, factor * height, factor * width, channels // factor**2)
 
 
 def _with_box(kernel: Array) -> jax.Array:

@@ -14,6 +14,7 @@ from jaxart.runs.options import (
     ClassifierOptions,
     FlowOptions,
     GanOptions,
+    RestorerOptions,
     RunOptions,
     SegmenterOptions,
     StudentOptions,
@@ -326,5 +327,18 @@ KINDS: dict[str, Kind] = {
         sources=("images", "masks"),
         abilities=("frozen", "sample", "score", "export", "network"),
         further={"jaxart.runs.segmenter_parts": ("tuning", "renewed", "wrapped", "varied", "timed")},
+    ),
+    "restorer": _ours(
+        "jaxart.runs.restorer",
+        RestorerOptions,
+        """Train a network that mends pictures: takes noise away, enlarges, fills holes, or finds cracks, scratches and dust.
+
+        DATA are sharp and clean pictures, the more the better; how they come to harm is drawn anew at each step. Networks of each task
+        come with the package; one that learned from pictures like your own does better on them. `jaxart restore --network RUN` takes it.
+        Pairs of your own, damaged and clean, are learned by `jaxart train translate --method pix2pix`.
+
+        Example: `jaxart train restorer paintings/ -o run --task denoise`
+        """,
+        abilities=("frozen", "sample", "score", "export", "network"),
     ),
 }

@@ -259,13 +259,8 @@ def _identity_weight(options: TranslateOptions) -> float:
 
 def _seen(keys: Key, images: Array, *, side: int, flip: bool) -> jax.Array:
     """Show a random square of each picture, perhaps mirrored: ``[B, S, S, 3] -> [B, side, side, 3]``."""
-    part = functools.partial(_part, side=side)
+    part = functools.partial(shelf.window, side=side)
     return shelf.augment(keys, images, (part, shelf.horizontal_flip) if flip else (part,))
-
-
-def _part(key: Key, image: Array, *, side: int) -> jax.Array:
-    row, column = jax.random.randint(key, (2,), 0, image.shape[0] - side + 1)
-    return jax.lax.dynamic_slice(image, (row, column, 0), (side, side, image.shape[-1]))
 
 
 def _shown(data: shelf.Dataset) -> np.ndarray:

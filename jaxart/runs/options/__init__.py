@@ -14,6 +14,7 @@ from jaxart.runs.options.generators import (
     VaeOptions,
 )
 from jaxart.runs.options.painters import AnyStyleOptions, StyleOptions
+from jaxart.runs.options.restoring import RestorerOptions
 from jaxart.runs.options.understanding import ClassifierOptions, SegmenterOptions
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "GanOptions",
     "GeneratorOptions",
     "Option",
+    "RestorerOptions",
     "RunOptions",
     "SegmenterOptions",
     "StudentOptions",

@@ -1,0 +1,146 @@
+"""Restoring pictures of any size with what was trained, and the file that holds it."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from jaxart import weights
+from jaxart.arrays import Array, PyTree
+from jaxart.models import Restorer, depth_to_space
+from jaxart.ops import tiled_map, use_native
+
+KIND = "restorer"  # of a file of weights
+TASKS = ("denoise", "upscale", "inpaint", "cracks")
+TILE = 512  # pixels of the parts that larger pictures are cut into
+_BUCKET = 64  # pixels: what sides are rounded up to
+_FORM = {
+    "width": (1, 1024),
+    "depth": (1, 10),
+    "blocks": (1, 100),
+    "squares": (0, 4),
+}  # what a file keeps, and its range
+_LARGEST_SCALE = 8
+
+
+class Restoration(NamedTuple):
+    """A trained restorer.
+
+    Fields:
+        network: module, a `models.Restorer` or what has its `stride` and `halo`.
+        params: of it.
+        task: one of `TASKS`.
+        scale: how many times it enlarges; 1 if it does not.
+        about: JSON values: the "steps" of its training, and so on.
+    """
+
+    network: Any
+    params: PyTree
+    task: str
+    scale: int
+    about: dict[str, Any]
+
+
+def outputs_of(task: str, scale: int) -> int:
+    """Return how many channels a network of a task has: those of a picture, times the square of the scale; one that finds damage has one.
+
+    Args:
+        task: one of `TASKS`.
+        scale: how many times it enlarges.
+    """
+    return 1 if task == "cracks" else 3 * scale**2
+
+
+def apply_restorer(model: Restoration, given: Any, *, tile: int | None = TILE) -> np.ndarray:
+    """Return what a network makes of one picture of any size, to be added to what it begins with: float32 ``[s H, s W, C]``.
+
+    The picture's sides are continued to multiples of 64 by reflection and cut at the end, so that a folder of pictures needs few programs.
+
+    Args:
+        model: trained.
+        given: float ``[H, W, 4]``: the picture in [0, 1], and the plane that says what is known of its damage.
+        tile: side of the parts that are looked at one by one, pixels; None looks at the picture whole, with the same result to rounding.
+
+    Raises:
+        ValueError: another shape, or a tile below 1.
+    """
+    if tile is not None and tile < 1:
+        raise ValueError(f"tile: expected at least 1 pixel, got {tile}.")
+    if np.ndim(given) != 3 or given.shape[-1] != 4:
+        raise ValueError(f"expected a picture and a plane [H, W, 4], got shape {np.shape(given)}.")
+    height, width = given.shape[:2]
+    margins = [(0, -side % max(_BUCKET, model.network.stride)) for side in (height, width)]
+    continued = np.pad(np.asarray(given, np.float32), (*margins, (0, 0)), mode="symmetric")
+    found = _run(model.network, model.params, continued, tile if tile and tile < max(height, width) else None)
+    found = np.asarray(depth_to_space(found[None], model.scale)[0])
+    return found[: model.scale * height, : model.scale * width]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _run(network: Any, params: PyTree, picture: Any, tile: int | None) -> jax.Array:
+    def window(part: Array, params: PyTree) -> jax.Array:
+        return network.apply({"params": params}, part[None])[0]
+
+    return tiled_map(window, picture, params, tile=tile, halo=network.halo, align=network.stride)
+
+
+def as_network(model: Restoration) -> weights.Network:
+    """Return a model as a network that `weights.network_bytes` writes and `load_restoration` reads.
+
+    Args:
+        model: to be kept.
+    """
+    form = {name: getattr(model.network, name) for name in _FORM}
+    told = {"task": model.task, "scale": model.scale, "kind": KIND}
+    return weights.Network(jax.device_get(model.params), {**model.about, **form, **told})
+
+
+def load_restoration(path: str | Path) -> Restoration:
+    """Read what `as_network` made the content of a file of.
+
+    Args:
+        path: of a .safetensors file.
+
+    Raises:
+        weights.WeightsError: no such file, damaged, of another kind or format, or with other layers than it should have.
+    """
+    params, about = weights.read_network(path, kind=KIND)
+    name = Path(path).name
+    task, scale = about.get("task"), about.get("scale")
+    if task not in TASKS or type(scale) is not int or not 1 <= scale <= _LARGEST_SCALE:
+        raise weights.WeightsError(f"{name}: its description lacks a task or a scale.")
+    sizes: dict[str, Any] = {each: about.get(each) for each in _FORM}
+    for each, (least, most) in _FORM.items():
+        if type(sizes[each]) is not int or not least <= sizes[each] <= most:
+            raise weights.WeightsError(f"{name}: its description lacks a sensible {each}.")
+    network = Restorer(outputs_of(task, scale), **sizes)
+    side = network.stride
+    made = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, side, side, 4), jnp.float32))
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, made["params"]):
+        raise weights.WeightsError(f"{name}: its layers are not those of a restorer of width {network.width}.")
+    return Restoration(network, jax.device_put(params), task, scale, about)
+
+
+def export_restoration(model: Restoration, *, platforms: Sequence[str]) -> bytes:
+    """Serialize a restorer with its weights, for pictures of any size; ``jax.export.deserialize(data).call(given)`` runs it.
+
+    Args:
+        model: trained.
+        platforms: of "cpu", "cuda" and "tpu".
+
+    Returns:
+        The function ``given [H, W, 4] -> change [s H, s W, C]``, as `apply_restorer`; H and W must be multiples of the network's stride.
+    """
+    stride = model.network.stride
+    size = jax.export.symbolic_shape(f"{stride}*h, {stride}*w")
+    shape = jax.ShapeDtypeStruct((*size, 4), jnp.float32)
+    program = jax.jit(
+        lambda given: depth_to_space(model.network.apply({"params": model.params}, given[None]), model.scale)[0]
+    )
+    with use_native(False):  # the file must run without jaxart
+        return bytes(jax.export.export(program, platforms=tuple(platforms))(shape).serialize())
