@@ -82,6 +82,50 @@ def enlarge(images: Array, size: tuple[int, int]) -> jax.Array:
     return images
 
 
+@functools.partial(jax.jit, static_argnames=("factor",))
+def shrink(images: Array, factor: int) -> jax.Array:
+    """Resample to sides divided by a whole number as `resize` does, by the pixels that count: for large pictures, and fast to transpose.
+
+    Args:
+        images: ``[..., H, W, C]``, of floats; sides are multiples of `factor`.
+        factor: at least 1.
+
+    Returns:
+        ``[..., H / factor, W / factor, C]``, the same dtype.
+
+    Raises:
+        ValueError: sides that are no multiples.
+    """
+    images = jnp.asarray(images)
+    if images.shape[-3] % factor or images.shape[-2] % factor:
+        raise ValueError(f"shrink: expected sides that are multiples of {factor}, got {images.shape}.")
+    for axis in (-3, -2):
+        images = _shrunk(images, axis, factor)
+    return images
+
+
+def _shrunk(x: jax.Array, axis: int, factor: int) -> jax.Array:
+    """Return sums of every k-th pixel from the 4 k around each place; beyond the border there is none."""
+    axis, length = x.ndim + axis, x.shape[axis]
+    new, shape = length // factor, [1] * x.ndim
+    shape[axis] = new
+    middle = (factor - 1) / 2
+    taps = np.arange(4 * factor) + int(np.ceil(middle - 2 * factor))
+    weights = _cubic(np.abs(middle - taps) / factor)
+    there = taps[:, None] + factor * np.arange(new)
+    shares = weights[:, None] * ((there >= 0) & (there < length))
+    shares = (shares / shares.sum(axis=0)).astype(np.float32)
+    margins = [(0, 0)] * x.ndim
+    margins[axis] = (-int(taps[0]), int(taps[-1]) - factor + 1)
+    padded = jax.lax.optimization_barrier(jnp.pad(x, margins))
+    parts = [
+        jax.lax.slice_in_dim(padded, number, number + factor * (new - 1) + 1, factor, axis=axis)
+        * share.reshape(shape).astype(x.dtype)
+        for number, share in enumerate(shares)
+    ]
+    return jax.lax.optimization_barrier(functools.reduce(operator.add, parts))
+
+
 def _enlarged(x: jax.Array, axis: int, size: int) -> jax.Array:
     old, shape = x.shape[axis], [1] * x.ndim
     shape[axis] = size

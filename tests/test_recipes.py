@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from jaxart import losses, models
-from jaxart.tasks import classify, generate, segment, stylize, translate
+from jaxart.tasks import classify, generate, restore, segment, stylize, translate
 from jaxart.training import Checkpoints, Recipe, fit
 
 KEY = jax.random.key(0)
@@ -180,6 +180,18 @@ def segmenting(*unused) -> Case:
     return Case(recipe, batches, "loss", lambda state: state.average, eager=False)
 
 
+def restoring(*unused) -> Case:
+    def batches(first):
+        while True:
+            yield {"image": np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)}
+
+    network = models.Restorer(width=4, depth=2, blocks=1)
+    recipe = restore.restorer(
+        network, shape=(16, 16, 3), damage=restore.noisy, loss=restore.pixel_loss, optimizer=optax.adam(0.02)
+    )
+    return Case(recipe, batches, "loss", lambda state: state.average, eager=False)
+
+
 def two_sets(first):
     """Yield pictures of noise, dark ones and bright ones."""
     for number in itertools.count(first):
@@ -232,6 +244,7 @@ CASES = {
     "classifier": classifying,
     "classifier by kernel": by_kernel,
     "segmenter": segmenting,
+    "restorer": restoring,
     "many styles": many_styles,
     "any style": any_style,
     "translation cyclegan": translation(translate.cyclegan, "cycle", pool=3),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart.arrays import Array, Key
+from jaxart.ops import upsample_low_pass
 
 _BLOCK = 8  # pixels of a side of JPEG's squares
 _STROKES, _BENDS = 8, 4  # strokes of a mask, lines of one
@@ -95,12 +96,12 @@ def jpeg(image: Array, quality: Array | float, *, subsampled: bool = True) -> ja
     if channels == 1:
         found = _quantized(padded[..., 0] - 128, luma)[..., None] + 128
     else:
-        parts = jnp.tensordot(padded, _TO_YCC, axes=((2,), (1,)), precision="highest") - jnp.array([128.0, 0, 0])[None]
+        parts = jnp.tensordot(padded, _TO_YCC, axes=((2,), (1,)), precision="highest") - jnp.array([128.0, 0, 0])[None, None]
         y = _quantized(parts[..., 0], luma)
         small = _halved(parts[..., 1:]) if subsampled else parts[..., 1:]
         colors = jnp.stack([_quantized(small[..., n], chroma) for n in range(2)], axis=-1)
         if subsampled:
-            colors = jnp.repeat(jnp.repeat(colors, 2, axis=0), 2, axis=1)
+            colors = upsample_low_pass(colors[None])[0]
         found = jnp.concatenate([y[..., None] + 128, colors], axis=-1)
         found = jnp.tensordot(found, _FROM_YCC, axes=((2,), (1,)), precision="highest")
     found = jnp.clip(_rounded(found), 0, 255) / 255
@@ -221,8 +222,9 @@ def strokes(key: Key, size: tuple[int, int], *, thickest: float = 0.12) -> jax.A
 def _distance(places: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
     """Return how far places ``[H, W, 2]`` are from a line between two points."""
     along = other - one
-    share = jnp.clip(jnp.sum((places - one) * along, axis=-1) / jnp.maximum(jnp.sum(along**2), 1e-9), 0, 1)
-    return jnp.sqrt(jnp.sum((places - one - share[..., None] * along) ** 2, axis=-1))
+    away = places - one[None, None]
+    share = jnp.clip(away @ along / jnp.maximum(jnp.sum(along**2), 1e-9), 0, 1)
+    return jnp.sqrt(jnp.sum((away - share[..., None] * along[None, None]) ** 2, axis=-1))
 
 
 class Damaged(NamedTuple):
@@ -269,7 +271,8 @@ def _laid_over(color: Key, fade: Key, image: Array, share: jax.Array) -> Damaged
     tint, light = jax.random.uniform(color, (3,), minval=-0.06, maxval=0.06), jax.random.uniform(fade, (3,))
     tone = jnp.where(light[0] < 0.75, 0.25 * light[1], 1 - 0.3 * light[1])
     strength = 0.45 + 0.55 * light[2]
-    made = image + strength * share[..., None] * (jnp.clip(tone + tint[: image.shape[-1]], 0, 1) - image)
+    paint = jnp.clip(tone + tint[: image.shape[-1]], 0, 1)[None, None]
+    made = image + strength * share[..., None] * (paint - image)
     seen = jnp.max(jnp.abs(made - image), axis=-1) >= 0.02
     return Damaged(jnp.where(seen[..., None], made, image), jnp.where(seen, share, 0)[..., None])
 
@@ -354,4 +357,4 @@ def stain(key: Key, image: Array) -> jax.Array:
     rim = jnp.exp(-(((far - 0.97) / 0.05) ** 2))
     depth = 0.25 * inside + 0.15 * rim
     absorbed = jnp.sort(jax.random.uniform(color, (3,), minval=0.3, maxval=1.0))[: image.shape[-1]]  # blue the most
-    return image * jnp.exp(-depth[..., None] * absorbed)
+    return image * jnp.exp(-depth[..., None] * absorbed[None, None])

@@ -1,6 +1,7 @@
 """Mending pictures: what is damaged is made anew, and what is not stays as it is, bit for bit."""
 
 from jaxart.tasks.restore.damage import Damage, Example, cracked, noisy, small, torn, torn_by
+from jaxart.tasks.restore.enlarge import KERNELS, back_project, interpolate
 from jaxart.tasks.restore.fill import FILLS, fill_biharmonic, fill_harmonic, fill_pyramid, fill_total_variation
 from jaxart.tasks.restore.network import (
     KIND,
@@ -8,14 +9,19 @@ from jaxart.tasks.restore.network import (
     Restoration,
     apply_restorer,
     as_network,
+    denoise,
     export_restoration,
+    find_damage,
+    inpaint,
     load_restoration,
     outputs_of,
+    upscale,
 )
 from jaxart.tasks.restore.recipe import Info, Loss, State, damage_loss, pixel_loss, restored, restorer
 
 __all__ = [
     "FILLS",
+    "KERNELS",
     "KIND",
     "TASKS",
     "Damage",
@@ -26,13 +32,18 @@ __all__ = [
     "State",
     "apply_restorer",
     "as_network",
+    "back_project",
     "cracked",
     "damage_loss",
+    "denoise",
     "export_restoration",
     "fill_biharmonic",
     "fill_harmonic",
     "fill_pyramid",
     "fill_total_variation",
+    "find_damage",
+    "inpaint",
+    "interpolate",
     "load_restoration",
     "noisy",
     "outputs_of",
@@ -42,4 +53,5 @@ __all__ = [
     "small",
     "torn",
     "torn_by",
+    "upscale",
 ]

@@ -11,9 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart import weights
-from jaxart.arrays import Array, PyTree
+from jaxart.arrays import Array, Image, PyTree
+from jaxart.image import enlarge
 from jaxart.models import Restorer, depth_to_space
 from jaxart.ops import tiled_map, use_native
+from jaxart.tasks.restore.enlarge import back_project
+from jaxart.tasks.restore.fill import fill_pyramid
 
 KIND = "restorer"  # of a file of weights
 TASKS = ("denoise", "upscale", "inpaint", "cracks")
@@ -77,8 +80,133 @@ def apply_restorer(model: Restoration, given: Any, *, tile: int | None = TILE) -
     margins = [(0, -side % max(_BUCKET, model.network.stride)) for side in (height, width)]
     continued = np.pad(np.asarray(given, np.float32), (*margins, (0, 0)), mode="symmetric")
     found = _run(model.network, model.params, continued, tile if tile and tile < max(height, width) else None)
-    found = np.asarray(depth_to_space(found[None], model.scale)[0])
+    found = np.array(depth_to_space(found[None], model.scale)[0])
     return found[: model.scale * height, : model.scale * width]
+
+
+def denoise(
+    model: Restoration, picture: Image, noise: Any = None, *, views: int = 1, tile: int | None = TILE
+) -> np.ndarray:
+    """Take noise away.
+
+    Args:
+        model: of the task "denoise".
+        picture: ``[H, W, 3]``, float in [0, 1] or a little beyond, as noise makes it; or uint8.
+        noise: its standard deviation, a number or ``[H, W, 1]``; None where it is not known: the network then finds out.
+        views: 1, or 8 for the mean of what is made of the picture mirrored and turned: a little better, in eight times the time.
+        tile: as in `apply_restorer`.
+
+    Returns:
+        float32 ``[H, W, 3]`` in [0, 1].
+
+    Raises:
+        ValueError: a model of another task, or another shape.
+    """
+    given = _checked(model, "denoise", picture)
+    plane = np.broadcast_to(np.float32(0 if noise is None else noise), (*given.shape[:2], 1))
+    return np.clip(given + _changed(model, given, plane, views, tile), 0, 1)
+
+
+def upscale(
+    model: Restoration,
+    picture: Image,
+    *,
+    old: bool = False,
+    project: bool = True,
+    views: int = 1,
+    tile: int | None = TILE,
+) -> np.ndarray:
+    """Enlarge a picture.
+
+    Args:
+        model: of the task "upscale", which knows by how much.
+        picture: ``[H, W, 3]`` in [0, 1] or uint8.
+        old: whether it is blurred, noisy or compressed, which is mended then; else it is taken at its word.
+        project: make the result such that it becomes the picture again when it is shrunk (`back_project`); not of old ones.
+        views: as in `denoise`.
+        tile: as in `apply_restorer`.
+
+    Returns:
+        float32 ``[s H, s W, 3]`` in [0, 1].
+
+    Raises:
+        ValueError: as `denoise`.
+    """
+    given = _checked(model, "upscale", picture)
+    plane = np.full((*given.shape[:2], 1), old, np.float32)
+    begun = np.asarray(enlarge(given, (model.scale * given.shape[0], model.scale * given.shape[1])))
+    made = np.clip(begun + _changed(model, given, plane, views, tile), 0, 1)
+    return np.asarray(back_project(made, given)) if project and not old else made
+
+
+def inpaint(model: Restoration, picture: Image, holes: Any, *, views: int = 1, tile: int | None = TILE) -> np.ndarray:
+    """Fill holes.
+
+    Args:
+        model: of the task "inpaint".
+        picture: ``[H, W, 3]`` in [0, 1] or uint8.
+        holes: which share of a pixel is missing, ``[H, W]``: bool, or in [0, 1], where the picture shows through.
+        views: as in `denoise`.
+        tile: as in `apply_restorer`.
+
+    Returns:
+        float32 ``[H, W, 3]`` in [0, 1]; where nothing is missing the picture bit for bit.
+
+    Raises:
+        ValueError: as `denoise`, holes of another size, or nothing that is known.
+    """
+    given, share = _checked(model, "inpaint", picture), np.asarray(holes, np.float32)[..., None]
+    if share.shape[:2] != given.shape[:2]:
+        raise ValueError(f"holes: expected the picture's {given.shape[:2]}, got {share.shape[:2]}.")
+    if share.min() > 0:
+        raise ValueError("holes: expected some pixels that are known, got none.")
+    missing = (share > 0).astype(np.float32)
+    begun = np.asarray(_pyramid(np.where(missing > 0, 0, given), 1 - missing[..., 0]))
+    made = np.clip(begun + _changed(model, begun, missing, views, tile), 0, 1)
+    mixed = np.where(share >= 1, made, given + share * (made - given))
+    return np.where(share > 0, mixed, given)
+
+
+def find_damage(model: Restoration, picture: Image, *, views: int = 1, tile: int | None = TILE) -> np.ndarray:
+    """Return how probable it is that a pixel is of a crack, a scratch or dust: float32 ``[H, W]``.
+
+    Args:
+        model: of the task "cracks".
+        picture: ``[H, W, 3]`` in [0, 1] or uint8.
+        views: as in `denoise`.
+        tile: as in `apply_restorer`.
+
+    Raises:
+        ValueError: as `denoise`.
+    """
+    given = _checked(model, "cracks", picture)
+    logits = _changed(model, given, np.zeros((*given.shape[:2], 1), np.float32), views, tile)[..., 0]
+    return np.asarray(jax.nn.sigmoid(logits))
+
+
+_pyramid = jax.jit(fill_pyramid)
+
+
+def _checked(model: Restoration, task: str, picture: Image) -> np.ndarray:
+    if model.task != task:
+        raise ValueError(f"expected a network of the task {task}, got one of {model.task}.")
+    given: Any = np.asarray(picture)
+    if given.ndim != 3 or given.shape[-1] != 3:
+        raise ValueError(f"picture: expected [H, W, 3], got shape {given.shape}.")
+    return given.astype(np.float32) / (255 if given.dtype == np.uint8 else 1)
+
+
+def _changed(model: Restoration, picture: np.ndarray, plane: Any, views: int, tile: int | None) -> np.ndarray:
+    """Return the mean of what a network makes of a picture, as it is or as all eight that mirroring and turning make of it."""
+    if views not in (1, 8):
+        raise ValueError(f"views: expected 1 or 8, got {views}.")
+    given = np.concatenate([picture, plane], axis=-1)
+    made = apply_restorer(model, given, tile=tile)
+    for number in range(1, views):
+        turned = np.rot90(given[:, ::-1] if number >= 4 else given, number % 4)
+        back = np.rot90(apply_restorer(model, turned, tile=tile), -(number % 4))
+        made += back[:, ::-1] if number >= 4 else back
+    return made / views
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
