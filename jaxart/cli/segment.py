@@ -1,5 +1,6 @@
 """The command segment: the regions of pictures, by a run of `train segmenter`."""
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from cyclopts import Parameter
 
 from jaxart.cli.devices import keep_compiled_programs
-from jaxart.cli.files import given_pictures, result_name
+from jaxart.cli.files import given_pictures, one_after_another, result_name
 from jaxart.cli.options import picture
-from jaxart.cli.terminal import interruptible, say, show
+from jaxart.cli.terminal import say, show
 
 if TYPE_CHECKING:
     from jaxart.tasks.segment import Segmentation
@@ -71,7 +72,8 @@ def segment(
     for folder in (output, overlay):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-    return _several(model, jobs, side=side, as_json=as_json)
+    work = functools.partial(_write_one, model, side=side, as_json=as_json)
+    return one_after_another(jobs, work, folder=output)
 
 
 def _jobs(first: Path, more: tuple[Path, ...], output: Path, overlay: Path | None) -> list[_Job]:
@@ -129,21 +131,3 @@ def _write_one(model: "Segmentation", job: _Job, *, side: int | None, as_json: b
         listed = sorted(parts.items(), key=lambda part: -part[1])
         show(f"{job.picture}: " + ", ".join(f"{name} {100 * part:.1f} %" for name, part in listed if part))
     say(f"{job.mask}: {width} x {height}, {time.perf_counter() - begin:.1f} s")
-
-
-def _several(model: "Segmentation", jobs: list[_Job], *, side: int | None, as_json: bool) -> int:
-    """Segment pictures one after the other; what fails is listed at the end and stops nothing, Ctrl-C ends after the one at work."""
-    failed = []
-    with interruptible() as interrupted:
-        for number, job in enumerate(jobs):
-            if interrupted():
-                say(f"Interrupted: {number - len(failed)} of {len(jobs)} masks are in {job.mask.parent}.")
-                return 130
-            try:
-                _write_one(model, job, side=side, as_json=as_json)
-            except (ValueError, OSError) as error:
-                failed.append(str(error))
-    say(f"{len(jobs) - len(failed)} of {len(jobs)} pictures done, {len(failed)} failed.")
-    for reason in failed:
-        say(f"  {reason}")
-    return 2 if failed else 0

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from jaxart.cli.devices import keep_compiled_programs
-from jaxart.cli.files import given_pictures, result_name
+from jaxart.cli.files import given_pictures, one_after_another, written_name
 from jaxart.cli.options import picture, running
 from jaxart.cli.painting import write_result
-from jaxart.cli.terminal import MemorySize, format_duration, format_size, interruptible, say
+from jaxart.cli.terminal import MemorySize, format_size, say
 
 if TYPE_CHECKING:
     from jaxart.tasks.translate import Translation
@@ -70,7 +70,9 @@ def translate(
     if single:
         return one(first, output)
     output.mkdir(parents=True, exist_ok=True)
-    return _several(pictures, output, one, bits=bits)
+    targets = [written_name(path, pictures, output, bits) for path in pictures]
+    jobs = list(zip(pictures, targets, strict=True))
+    return one_after_another(jobs, lambda job: one(*job), folder=output, name=lambda job: job[0].name)
 
 
 def _model(run: Path) -> "Translation":
@@ -135,35 +137,3 @@ def _free(limit: int | None) -> int | None:
             f"--max-memory: the program takes {format_size(taken)} already, got {format_size(limit)}: allow more."
         )
     return limit - taken
-
-
-def _several(pictures: list[Path], output: Path, one: Callable[[Path, Path], int], *, bits: int) -> int:
-    """Translate pictures into a folder; what fails is listed at the end and stops nothing, Ctrl-C ends after the one at work."""
-    begin, failed = time.perf_counter(), []
-    with interruptible() as interrupted:
-        for number, path in enumerate(pictures, 1):
-            if interrupted():
-                say(f"Interrupted: {number - 1 - len(failed)} of {len(pictures)} pictures are in {output}.")
-                return 130
-            passed = time.perf_counter() - begin
-            left = (
-                f", {format_duration(passed / (number - 1) * (len(pictures) - number + 1))} left" if number > 1 else ""
-            )
-            say(f"[{number}/{len(pictures)}] {path.name}{left}")
-            try:
-                one(path, _target(path, pictures, output, bits))
-            except (ValueError, OSError) as error:
-                failed.append(str(error))
-    say(f"{len(pictures) - len(failed)} of {len(pictures)} pictures done, {len(failed)} failed.")
-    for reason in failed:
-        say(f"  {reason}")
-    return 2 if failed else 0
-
-
-def _target(path: Path, pictures: list[Path], output: Path, bits: int) -> Path:
-    """Return where a result goes: named after its picture, in its format where that can be written."""
-    from jaxart import io
-
-    writable = io.DEEP if bits == 16 else io.WRITABLE
-    suffix = path.suffix.lower() if path.suffix.lower() in writable else ".png"
-    return output / result_name(path, pictures, suffix)

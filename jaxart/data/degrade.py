@@ -96,7 +96,10 @@ def jpeg(image: Array, quality: Array | float, *, subsampled: bool = True) -> ja
     if channels == 1:
         found = _quantized(padded[..., 0] - 128, luma)[..., None] + 128
     else:
-        parts = jnp.tensordot(padded, _TO_YCC, axes=((2,), (1,)), precision="highest") - jnp.array([128.0, 0, 0])[None, None]
+        parts = (
+            jnp.tensordot(padded, _TO_YCC, axes=((2,), (1,)), precision="highest")
+            - jnp.array([128.0, 0, 0])[None, None]
+        )
         y = _quantized(parts[..., 0], luma)
         small = _halved(parts[..., 1:]) if subsampled else parts[..., 1:]
         colors = jnp.stack([_quantized(small[..., n], chroma) for n in range(2)], axis=-1)

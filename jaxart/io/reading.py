@@ -4,7 +4,7 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import png
@@ -17,10 +17,16 @@ from jaxart.io.opening import LIBTIFF, check_memory, opened, png_depth
 
 
 class Picture(NamedTuple):
-    """A picture file: ``rgb [H, W, 3]`` float32 sRGB in [0, 1], and ``alpha [H, W]`` in [0, 1] if the file has one."""
+    """A picture file: ``rgb [H, W, 3]`` float32 sRGB in [0, 1], and ``alpha [H, W]`` in [0, 1] if the file has one.
+
+    Beside them the file's `bits` of a channel, 8 or 16 (for all that has more than 8), and the color `profile` that `rgb` has, if that was
+    asked for and is not sRGB.
+    """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
+    bits: Literal[8, 16] = 8
+    profile: bytes | None = None
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -48,8 +54,12 @@ def on_white(picture: Picture, *, white: float = 1) -> np.ndarray:
     return picture.rgb * alpha + white * (1 - alpha)
 
 
-def read_picture(path: str | Path) -> Picture:
+def read_picture(path: str | Path, *, own_colors: bool = False) -> Picture:
     """Read a picture and its alpha: EXIF orientation applied, ICC profile converted to sRGB.
+
+    Args:
+        path: as in `read`.
+        own_colors: keep the numbers of an RGB file with a profile as they are, and return the profile.
 
     Raises:
         ImageError: as `read`.
@@ -62,10 +72,11 @@ def read_picture(path: str | Path) -> Picture:
     try:
         with warnings.catch_warnings(), open(path, "rb") as stream:
             warnings.simplefilter("ignore")  # Pillow's on large pictures and odd metadata: size is judged here
-            picture = decode(stream, str(path))
+            picture = decode(stream, str(path), own_colors=own_colors)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
-    return Picture(_as_float(picture.rgb), None if picture.alpha is None else _as_float(picture.alpha))
+    alpha = None if picture.alpha is None else _as_float(picture.alpha)
+    return picture._replace(rgb=_as_float(picture.rgb), alpha=alpha, bits=8 if picture.rgb.dtype == np.uint8 else 16)
 
 
 def _as_float(pixels: np.ndarray) -> np.ndarray:
@@ -76,12 +87,13 @@ def _as_float(pixels: np.ndarray) -> np.ndarray:
     return values
 
 
-def decode(stream: BinaryIO, name: str) -> Picture:
+def decode(stream: BinaryIO, name: str, *, own_colors: bool = False) -> Picture:
     """Read a picture from an open file or bytes in memory, as `read_picture` does but without spending memory on floats.
 
     Args:
         stream: binary, seekable.
         name: what the picture is called in messages.
+        own_colors: as in `read_picture`.
 
     Returns:
         A `Picture` of uint8, of float32 in [0, 1] if the file is deeper than 8 bits. Pillow's warnings are the caller's to silence.
@@ -91,16 +103,18 @@ def decode(stream: BinaryIO, name: str) -> Picture:
     """
     with opened(stream, name) as image:
         check_memory(image.size, name)
-        return _decode(image, stream, name)
+        return _decode(image, stream, name, own_colors)
 
 
-def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
+def _decode(image: pillow.Image, stream: BinaryIO, name: str, own_colors: bool) -> Picture:
     deep = _sixteen_bit(image, stream)
     profile = image.info.get("icc_profile")
+    kept = profile if own_colors and "R" in image.getbands() else None
+    profile = None if kept else profile
     if deep is not None:
         if not np.isfinite(deep).all():
             raise ImageError(f"{name}: holds values that are not finite.")
-        return _oriented(deep, image, profile)
+        return _oriented(deep, image, profile)._replace(profile=kept)
     with LIBTIFF.silenced() if image.format == "TIFF" else contextlib.nullcontext():
         image.load()
     image = ImageOps.exif_transpose(image)
@@ -111,7 +125,7 @@ def _decode(image: pillow.Image, stream: BinaryIO, name: str) -> Picture:
         image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
     if profile or image.mode == "LAB":
         image = _to_srgb(image, profile)
-    return Picture(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alpha)
+    return Picture(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alpha, profile=kept)
 
 
 def _to_srgb(image: pillow.Image, profile: bytes | None) -> pillow.Image:

@@ -1,5 +1,7 @@
 """Writing pictures, of 8 and 16 bits, and animations."""
 
+import shutil
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,15 +15,25 @@ from jaxart.arrays import Image, check_image
 from jaxart.io.files import ANIMATIONS, ImageError, check_writable, replacing
 from jaxart.io.layout import grid
 
+_PNG_HEADER = 33  # bytes of the signature and the first chunk, after which a profile may stand
 
-def write(path: str | Path, image: Image, *, alpha: Image | None = None, bits: Literal[8, 16] = 8) -> Path:
-    """Write a picture by its extension, with an sRGB profile, atomically: a reader never sees half a file.
+
+def write(
+    path: str | Path,
+    image: Image,
+    *,
+    alpha: Image | None = None,
+    bits: Literal[8, 16] = 8,
+    profile: bytes | None = None,
+) -> Path:
+    """Write a picture by its extension, with a color profile, atomically: a reader never sees half a file.
 
     Args:
         path: .png, .jpg, .jpeg, .webp, .tif or .tiff, in an existing folder. A TIFF of more than 4 GiB becomes a BigTIFF.
         image: ``[H, W, 3]``, float in [0, 1] or uint8.
         alpha: ``[H, W]`` in [0, 1]; JPEG has none: there the picture is composited on white.
-        bits: of each channel; 16 for PNG (without the profile) and TIFF.
+        bits: of each channel; 16 for PNG and TIFF.
+        profile: of the colors; None for sRGB's, which a PNG of 16 bits goes without.
 
     Returns:
         The path.
@@ -40,15 +52,15 @@ def write(path: str | Path, image: Image, *, alpha: Image | None = None, bits: L
             pixels = np.concatenate([pixels, _quantized(opacity, bits)], axis=-1)
     with replacing(path) as partial:
         if tiff:
-            _write_tiff(partial, pixels)
+            _write_tiff(partial, pixels, profile or _srgb_profile())
         elif bits == 16:
-            _write_deep_png(partial, pixels)
+            _write_deep_png(partial, pixels, profile)
         else:
             kind = pillow.registered_extensions()[suffix]
             options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}.get(
                 kind, {}
             )
-            pillow.fromarray(pixels).save(partial, format=kind, icc_profile=_srgb_profile(), **options)
+            pillow.fromarray(pixels).save(partial, format=kind, icc_profile=profile or _srgb_profile(), **options)
     return path
 
 
@@ -61,24 +73,35 @@ def _quantized(values: np.ndarray, bits: int) -> np.ndarray:
     return whole
 
 
-def _write_tiff(path: Path, pixels: np.ndarray) -> None:
+def _write_tiff(path: Path, pixels: np.ndarray, profile: bytes) -> None:
     tifffile.imwrite(
         path,
         pixels,
         photometric="rgb",
         compression="zlib",
         extrasamples=["unassalpha"] if pixels.shape[-1] == 4 else None,
-        iccprofile=_srgb_profile(),
+        iccprofile=profile,
         metadata=None,
     )
 
 
-def _write_deep_png(path: Path, pixels: np.ndarray) -> None:
+def _write_deep_png(path: Path, pixels: np.ndarray, profile: bytes | None) -> None:
     height, width, channels = pixels.shape
     colored: Any = {"greyscale": False}  # pypng's name; its default has a type of its own
     writer = png.Writer(width, height, alpha=channels == 4, bitdepth=16, **colored)
+    rows = (row.astype(">u2").tobytes() for row in pixels)
     with open(path, "wb") as stream:
-        writer.write_packed(stream, (row.astype(">u2").tobytes() for row in pixels))
+        if profile is None:
+            writer.write_packed(stream, rows)
+            return
+        plain = Path(f"{path}.plain")
+        with open(plain, "wb") as first:
+            writer.write_packed(first, rows)
+        with open(plain, "rb") as first:
+            stream.write(first.read(_PNG_HEADER))
+            png.write_chunk(stream, b"iCCP", b"ICC\0\0" + zlib.compress(profile))
+            shutil.copyfileobj(first, stream)
+        plain.unlink()
 
 
 def _srgb_profile() -> bytes:
