@@ -55,6 +55,33 @@ def test_content_equals_numpy(features):
     np.testing.assert_allclose(losses.content(jnp.asarray(f), jnp.asarray(g)), np.mean((f - g) ** 2), rtol=1e-5)
 
 
+@pytest.fixture
+def pictures(rng):
+    return rng.random((2, 13, 12, 3), np.float32), rng.random((2, 13, 12, 3), np.float32)
+
+
+def test_charbonnier_is_the_absolute_error_with_a_smooth_middle(pictures):
+    one, other = map(jnp.asarray, pictures)
+    difference = pictures[0].astype(np.float64) - pictures[1]
+    np.testing.assert_allclose(
+        losses.charbonnier(one, other, epsilon=0.1), np.sqrt(difference**2 + 0.01).mean((1, 2, 3)), rtol=1e-6
+    )
+    np.testing.assert_allclose(losses.charbonnier(one, one), [1e-3, 1e-3], rtol=1e-5)
+    assert (jax.grad(lambda x: losses.charbonnier(x, one).sum())(one) == 0).all()
+
+
+def test_dissimilarity_is_one_number_per_picture_with_a_slope(pictures):
+    one, other = map(jnp.asarray, pictures)
+    np.testing.assert_allclose(losses.dissimilarity(one, one), [0, 0], atol=1e-6)
+    both = losses.dissimilarity(one, other)
+    assert both.shape == (2,)
+    assert (both > 0.5).all()
+    np.testing.assert_allclose(losses.dissimilarity(255 * one, 255 * other, span=255.0), both, rtol=1e-5)
+    loss = lambda x: losses.dissimilarity(x, other).sum()  # noqa: E731
+    slope, direction = finite_difference(loss, one)
+    np.testing.assert_allclose(jnp.vdot(jax.grad(loss)(one), direction), slope, rtol=2e-2)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_moments_equal_numpy_and_ignore_the_order_of_pixels(features, masked, rng):
     f, _ = features

@@ -29,7 +29,7 @@ from jaxart.losses.label import (
 from jaxart.losses.latent import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
 from jaxart.losses.pairs import class_margins, class_pairs, coupled_probabilities, one_vs_one, votes
 from jaxart.losses.perceptual import content_of_layers, style_of_layers, targets_of_layers
-from jaxart.losses.pixel import content, content_map
+from jaxart.losses.pixel import charbonnier, content, content_map, dissimilarity
 from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
 from jaxart.losses.style import (
     ADAIN,
@@ -92,6 +92,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_focal",
     "blend",
+    "charbonnier",
     "class_margins",
     "class_pairs",
     "content",
@@ -100,6 +101,7 @@ __all__ = [
     "coupled_probabilities",
     "cross_entropy",
     "deinterleave",
+    "dissimilarity",
     "divide_moments",
     "elastic_penalty",
     "focal",
