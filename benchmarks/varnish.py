@@ -23,7 +23,7 @@ from jaxart.tasks import restore
 from jaxart.tasks.restore import varnish as estimates
 
 _SIDE = 192
-_PER_FOLDER = 8
+_PER_FOLDER = 3
 
 
 def paintings(folder: Path, fit: bool) -> list[Path]:
@@ -31,7 +31,7 @@ def paintings(folder: Path, fit: bool) -> list[Path]:
     folders = sorted({path.parent for path in folder.rglob("*.jpg")})
     np.random.default_rng(0).shuffle(folders)
     half = folders[: len(folders) // 2] if fit else folders[len(folders) // 2 :]
-    return [path for each in half for path in sorted(each.glob("*.jpg"))[:: 1 if fit else 5][: (5 if fit else 1) * _PER_FOLDER]]
+    return [path for each in half for path in sorted(each.glob("*.jpg"))[::5][: (3 if fit else 1) * _PER_FOLDER]]
 
 
 def small(path: Path) -> np.ndarray:
@@ -115,7 +115,9 @@ def measure(files: list[Path], save: Path | None) -> None:
         if save is not None and number % 20 == 0:
             sheet = [painting, seen, *(np.asarray(found[each]) for each in list(found)[2:])]
             io.write(save / f"{number:03}.png", io.side_by_side(sheet, height=256))
-    print("| | paintings | difference of color | median | 90 % | PSNR, dB | without a layer |\n|---|---|---|---|---|---|---|")
+    print(
+        "| | paintings | difference of color | median | 90 % | PSNR, dB | without a layer |\n|---|---|---|---|---|---|---|"
+    )
     for name, pairs in rows.items():
         colors, ratios = np.asarray(pairs).T
         alone = f"{np.mean(clean[name]):.2f}" if name in clean else ""
@@ -144,7 +146,9 @@ def constants(files: list[Path]) -> None:
                 dark.append(np.quantile(light, 0.005, axis=(0, 1)).min())
     slope, offset = np.polyfit(signals, densities, 1)
     left = np.std(np.asarray(densities) - slope * np.asarray(signals) - offset)
-    print(f"{len(dark)} paintings: slope {slope:.3f}, offset {-offset:.3f}, deviation {left:.3f}, dark {np.quantile(dark, 0.75):.4f}")
+    print(
+        f"{len(dark)} paintings: slope {slope:.3f}, offset {-offset:.3f}, deviation {left:.3f}, dark {np.quantile(dark, 0.75):.4f}"
+    )
     print(f"in use: {estimates.SLOPE}, {estimates.OFFSET}, {estimates.DEVIATION}, {estimates.DARKEST}")
 
 

@@ -28,7 +28,9 @@ def lpips(features: Features, others: Features, weights: Mapping[str, Array]) ->
     for name, weight in weights.items():
         shapes = [jnp.shape(each[name]) if name in each else None for each in (features, others)]
         if shapes[0] is None or shapes[0] != shapes[1] or shapes[0][-1:] != jnp.shape(weight):
-            raise ValueError(f"lpips: {name}: expected two [..., h, w, {len(weight)}] of one shape, got {shapes[0]} and {shapes[1]}.")
+            raise ValueError(
+                f"lpips: {name}: expected two [..., h, w, {len(weight)}] of one shape, got {shapes[0]} and {shapes[1]}."
+            )
         difference = (_unit(features[name]) - _unit(others[name])) ** 2
         weighed = jnp.einsum("...c,c->...", difference, jnp.asarray(weight, jnp.float32), precision="highest")
         distances.append(jnp.mean(weighed, axis=(-2, -1)))

@@ -30,4 +30,3 @@ def lpips_of(variables: PyTree, weights: Mapping[str, Array]) -> Callable[[Array
         return metrics.lpips(features, others_features, weights)
 
     return lambda pictures, others: measured(frozen, pictures, others)
-

@@ -145,7 +145,9 @@ def balance_white(
     check_choice("adaptation", adaptation, ADAPTATIONS)
     seen = _shade(picture) if white is None else np.asarray(srgb_to_linear(np.asarray(_three("white", white))))
     if not (seen > 0).all():
-        raise ValueError(f"white: expected three positive numbers, got {white if white is not None else seen.tolist()}.")
+        raise ValueError(
+            f"white: expected three positive numbers, got {white if white is not None else seen.tolist()}."
+        )
     to_cones = np.asarray(_BRADFORD if adaptation == "bradford" else np.eye(3)) @ (
         _XYZ if adaptation == "bradford" else np.eye(3)
     )

@@ -118,12 +118,16 @@ def varnish_of_white(picture: Array, regions: Sequence[Region]) -> Varnish:
     """
     picture = checked_picture(picture)
     if not regions:
-        raise ValueError("regions: expected at least one rectangle (x, y, width, height) that should be white, got none.")
+        raise ValueError(
+            "regions: expected at least one rectangle (x, y, width, height) that should be white, got none."
+        )
     parts = [_part(picture, Region(*region)) for region in regions]
     whites = [np.median(np.asarray(srgb_to_linear(part)).reshape(-1, 3), axis=0).astype(np.float64) for part in parts]
     for region, seen in zip(regions, whites, strict=True):
         if not (seen > 1e-4).all():
-            raise ValueError(f"regions: {tuple(region)} is black in a channel, so it tells no color; choose a lighter one.")
+            raise ValueError(
+                f"regions: {tuple(region)} is black in a channel, so it tells no color; choose a lighter one."
+            )
     densities = np.stack([np.log(seen.max() / seen) for seen in whites])
     density = densities.mean(axis=0)
     thickness = densities @ density / max(float(density @ density), 1e-12)
