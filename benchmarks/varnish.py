@@ -2,11 +2,11 @@
 
     python benchmarks/varnish.py FOLDER [--fit] [--save FOLDER]
 
-FOLDER holds paintings, in folders of any depth. The middle of each, 192 x 192 pixels, is put under a layer of a density of 0.3 to 1.2 in blue, its
-color off the model's by up to a fifth, with a veil of at most 0.03, and rounded to 8 bits. Printed are mean differences of color (CIE 1976)
-and peak signal-to-noise ratios to the painting without the layer; and what is done to paintings without one. "By a white place" is told the
-lightest square that is nearly gray in the painting, where there is one; "by a cleaned part", how the middle third of the painting looks.
-With --fit, the constants of `estimate_varnish`, from the paintings of other folders than those that are measured.
+FOLDER holds paintings, in folders of any depth. The middle of each, 192 x 192 pixels, is put under a layer of a density of 0.3 to 1.2 in
+blue, its color off the model's by up to a fifth, with a veil of at most 0.03, and rounded to 8 bits. Printed are mean differences of color
+(CIE 1976) and peak signal-to-noise ratios to the painting without the layer; and what is done to paintings without one. "By a white place"
+is told the lightest square that is nearly gray in the painting, where there is one; "by a cleaned part", how the middle third of the
+painting looks. With --fit, the constants of `estimate_varnish`, from the paintings of other folders than those that are measured.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from jaxart.tasks import restore
 from jaxart.tasks.restore import varnish as estimates
 
 _SIDE = 192
-_PER_FOLDER = 3
 
 
 def paintings(folder: Path, fit: bool) -> list[Path]:
@@ -31,7 +30,8 @@ def paintings(folder: Path, fit: bool) -> list[Path]:
     folders = sorted({path.parent for path in folder.rglob("*.jpg")})
     np.random.default_rng(0).shuffle(folders)
     half = folders[: len(folders) // 2] if fit else folders[len(folders) // 2 :]
-    return [path for each in half for path in sorted(each.glob("*.jpg"))[::5][: (3 if fit else 1) * _PER_FOLDER]]
+    step, most = (1, 30) if fit else (5, 3)
+    return [path for each in half for path in sorted(each.glob("*.jpg"))[::step][:most]]
 
 
 def small(path: Path) -> np.ndarray:

@@ -129,7 +129,7 @@ def _slider(before: np.ndarray, after: np.ndarray, caption: str, name: str) -> s
         f'<img class="after" width="{width}" height="{height}" alt="{name}, after" src="{_embedded(after)}">\n'
         f'<img class="before" width="{width}" height="{height}" alt="{name}, before" src="{_embedded(before)}">\n'
         f'<span class="word left" aria-hidden="true">before</span><span class="word right" aria-hidden="true">after</span>\n'
-        f'<input type="range" min="0" max="100" step="0.5" value="50" aria-label="{name}: how much is shown as it was before, in percent">\n'
+        f'<input type="range" min="0" max="100" step="0.5" value="50" aria-label="{name}: percent shown as it was before">\n'
         f'<span class="line" aria-hidden="true"></span>\n</div>\n<figcaption>{caption}</figcaption>\n</figure>\n'
     )
 

@@ -23,7 +23,8 @@ img { display: block; max-width: 100%; height: auto; }
 .slider input::-moz-range-thumb { width: 2px; height: 100%; border: 0; }
 .line { position: absolute; top: 0; bottom: 0; left: var(--at); width: 2px; margin-left: -1px; background: #fff;
   box-shadow: 0 0 0 1px rgba(0, 0, 0, .45); pointer-events: none; }
-.line::after { content: "\\2194"; position: absolute; top: 50%; left: 50%; width: 2.25rem; height: 2.25rem; transform: translate(-50%, -50%);
+.line::after { content: "\\2194"; position: absolute; top: 50%; left: 50%; width: 2.25rem; height: 2.25rem;
+  transform: translate(-50%, -50%);
   border-radius: 50%; background: #fff; color: #222; font-size: 1.2rem; line-height: 2.2rem; text-align: center;
   box-shadow: 0 0 0 1px rgba(0, 0, 0, .45); }
 .slider input:focus-visible ~ .line, .slider input:focus-visible ~ .line::after { background: var(--mark); }

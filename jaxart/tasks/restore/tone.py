@@ -132,7 +132,7 @@ def balance_white(
     Args:
         picture: ``[H, W, 3]``, float, sRGB-encoded.
         white: R, G and B, sRGB-encoded, of what should be neutral; estimated of the picture if not given.
-        adaptation: "bradford" scales the responses of cones as in CIECAM97s, "rgb" the channels themselves (von Kries); both in linear light.
+        adaptation: of linear light: "bradford" scales the responses of cones, as color profiles do, "rgb" the channels themselves.
 
     Returns:
         The picture, in [0, 1], and what was done.
@@ -140,7 +140,7 @@ def balance_white(
     Raises:
         ValueError: another shape, an unknown adaptation, or a white that is not positive.
 
-    Reference: Finlayson and Trezzi, Shades of Gray and Colour Constancy, 2004, for the estimate; Lam, Metamerism and Colour Constancy, 1985.
+    Reference: Finlayson and Trezzi, Shades of Gray and Colour Constancy, 2004 (the estimate); ICC.1:2022, annex E (Bradford).
     """
     check_choice("adaptation", adaptation, ADAPTATIONS)
     seen = _shade(picture) if white is None else np.asarray(srgb_to_linear(np.asarray(_three("white", white))))

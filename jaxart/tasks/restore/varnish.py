@@ -17,9 +17,9 @@ from jaxart.tasks.restore.tone import Color, Rows, Varnish, apply_tone, checked_
 
 # Aged natural resins absorb the more the shorter the wave, exponentially: R, G and B of 610, 540 and 460 nm, falling by e each 75 nm.
 ABSORPTION = tuple(math.exp((460 - wave) / 75) for wave in (610, 540, 460))
-# Of 528 paintings as they are and under layers of density 0 to 1.5 in B with a veil of up to 0.05 (benchmarks/varnish.py): the regression
-# of the density on log(G / B) of the edges, the deviation of what is left, and the light of the darkest pixels of three quarters of them.
-SLOPE, OFFSET, DEVIATION, DARKEST = 1.08, 0.15, 0.26, 0.014
+# Of 301 paintings as they are and under layers of a density of 0 to 1.5 in B with a veil of up to 0.05 (benchmarks/varnish.py --fit): the
+# regression of the density on log(G / B) of the edges, the deviation of what is left, and the darkest light of three quarters of them.
+SLOPE, OFFSET, DEVIATION, DARKEST = 1.06, 0.17, 0.28, 0.005
 _VISIBLE = 0.2  # a density
 _SIDE = 256  # pixels, at which edges are looked at
 _NEUTRAL = 5.0  # of chroma in Lab
@@ -96,7 +96,7 @@ def estimate_varnish(picture: Array) -> Varnish:
         return Varnish((0.0, 0.0, 0.0), confidence=0.0)
     likely = SLOPE * math.log(edges[1] / edges[2]) - OFFSET
     density = max(0.0, likely - DEVIATION / 2) * np.asarray(ABSORPTION)
-    veil = max(0.0, float(np.quantile(seen, 0.005, axis=(0, 1)).min()) - DARKEST)
+    veil = _veil(seen)
     varnish = Varnish(_color(density), (veil,) * 3, confidence=_normal((likely - _VISIBLE) / DEVIATION))
     return _unclipped(varnish, (seen - veil) * np.exp(density))
 
@@ -104,7 +104,7 @@ def estimate_varnish(picture: Array) -> Varnish:
 def varnish_of_white(picture: Array, regions: Sequence[Region]) -> Varnish:
     """Estimate a varnish of places that should be white or gray; of several, how its thickness varies from place to place.
 
-    What passes best is taken to pass wholly: a layer that darkens all channels alike cannot be seen.
+    How much of the channel that passes best is absorbed cannot be seen; it is that of aged resins, by the others.
 
     Args:
         picture: ``[H, W, 3]``, float, sRGB-encoded.
@@ -121,19 +121,21 @@ def varnish_of_white(picture: Array, regions: Sequence[Region]) -> Varnish:
         raise ValueError(
             "regions: expected at least one rectangle (x, y, width, height) that should be white, got none."
         )
-    parts = [_part(picture, Region(*region)) for region in regions]
-    whites = [np.median(np.asarray(srgb_to_linear(part)).reshape(-1, 3), axis=0).astype(np.float64) for part in parts]
+    light = srgb_to_linear(picture)
+    veil, parts = _veil(np.asarray(light)), [_part(light, Region(*region)) for region in regions]
+    whites = [np.median(np.asarray(part, np.float64).reshape(-1, 3), axis=0) - veil for part in parts]
     for region, seen in zip(regions, whites, strict=True):
         if not (seen > 1e-4).all():
             raise ValueError(
                 f"regions: {tuple(region)} is black in a channel, so it tells no color; choose a lighter one."
             )
     densities = np.stack([np.log(seen.max() / seen) for seen in whites])
+    densities += densities.max(axis=1, keepdims=True) * min(ABSORPTION) / (1 - min(ABSORPTION))
     density = densities.mean(axis=0)
     thickness = densities @ density / max(float(density @ density), 1e-12)
     centers = np.asarray([(each.y + each.height / 2, each.x + each.width / 2) for each in map(Region._make, regions)])
     grid = _spread(centers / picture.shape[:2], thickness) if len(regions) > 1 else ((1.0,),)
-    varnish = Varnish(_color(density), thickness=grid)
+    varnish = Varnish(_color(density), (veil,) * 3, thickness=grid)
     found = apply_tone(varnish, picture, clip=False)
     varnish = _unclipped(varnish, np.asarray(srgb_to_linear(found)))
     chroma = [np.linalg.norm(rgb_to_lab(_part(found, Region(*each)))[..., 1:], axis=-1).ravel() for each in regions]
@@ -169,6 +171,11 @@ def varnish_of_cleaned(picture: Array, cleaned: Array, *, region: Region | None 
     slope, veil = np.where(veil < 0, through_zero, slope), np.maximum(veil, 0)
     left = ((under - slope * bare - veil) ** 2).sum() / ((under - under.mean(0)) ** 2).sum()
     return Varnish(_color(-np.log(slope)), _color(veil), confidence=float(max(0, 1 - left)))
+
+
+def _veil(light: np.ndarray) -> float:
+    """Return by how much the darkest light of a picture is lighter than that of most paintings."""
+    return max(0.0, float(np.quantile(light, 0.005, axis=(0, 1)).min()) - DARKEST)
 
 
 def _unclipped(varnish: Varnish, painting: np.ndarray) -> Varnish:
