@@ -1,4 +1,4 @@
-"""Color: luminance and chroma (YIQ), and matching the colors of one picture to another's.
+"""Color: luminance and chroma (YIQ), linear light, Lab, and matching the colors of one picture to another's.
 
 Images are ``[..., H, W, 3]``, sRGB-encoded, in [0, 1]; results are not clipped unless said.
 Reference: Gatys et al., Preserving Color in Neural Artistic Style Transfer, 2016 (arXiv:1606.05897).
@@ -17,6 +17,11 @@ _RGB_TO_YIQ = (
     (0.595716, -0.274453, -0.321263),
     (0.211456, -0.522591, 0.311135),
 )
+LINEAR_TO_XYZ = (  # IEC 61966-2-1
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
 _matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # else GPUs round colors to 10 bits
 
 
@@ -28,6 +33,41 @@ def rgb_to_yiq(images: Array) -> jax.Array:
 def yiq_to_rgb(images: Array) -> jax.Array:
     """Invert `rgb_to_yiq`, ``[..., 3]``."""
     return _matmul(images, jnp.linalg.inv(jnp.asarray(_RGB_TO_YIQ, jnp.float32)).T)
+
+
+def srgb_to_linear(images: Array) -> jax.Array:
+    """Return light, of which sums and ratios are physical, of sRGB-encoded values of any shape; 0 and 1 stay.
+
+    Negative values, which computing in linear light can give, are mirrored, so that `linear_to_srgb` is the inverse everywhere.
+
+    Reference: IEC 61966-2-1.
+    """
+    images = jnp.asarray(images, jnp.float32)
+    size = jnp.abs(images)
+    curved = ((jnp.maximum(size, 0.04045) + 0.055) / 1.055) ** 2.4
+    return jnp.sign(images) * jnp.where(size <= 0.04045, size / 12.92, curved)
+
+
+def linear_to_srgb(images: Array) -> jax.Array:
+    """Invert `srgb_to_linear`."""
+    images = jnp.asarray(images, jnp.float32)
+    size = jnp.abs(images)
+    curved = 1.055 * jnp.maximum(size, 0.0031308) ** (1 / 2.4) - 0.055
+    return jnp.sign(images) * jnp.where(size <= 0.0031308, size * 12.92, curved)
+
+
+def rgb_to_lab(images: Array) -> jax.Array:
+    """Return CIE 1976 L*, a*, b* (white D65) of sRGB-encoded pixels ``[..., 3]``: distances are differences as seen.
+
+    >>> rgb_to_lab(jnp.ones((1, 1, 3))).round(2) + 0.0
+    Array([[[100.,   0.,   0.]]], dtype=float32)
+    """
+    matrix = jnp.asarray(LINEAR_TO_XYZ, jnp.float32)
+    ratios = _matmul(srgb_to_linear(images), (matrix / matrix.sum(axis=1, keepdims=True)).T)
+    edge = (6 / 29) ** 3
+    roots = jnp.where(ratios > edge, jnp.cbrt(jnp.maximum(ratios, edge)), ratios / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = (roots[..., i] for i in range(3))
+    return jnp.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 def luminance(images: Array) -> jax.Array:

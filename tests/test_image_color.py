@@ -158,3 +158,18 @@ class TestMatching:
 def test_jit_equals_eager(function, tame):
     arguments = (tame[0][:17, :13], tame[1]) if function.__name__.startswith(("with", "match")) else tame[:1]
     np.testing.assert_allclose(jax.jit(function)(*arguments), function(*arguments), atol=2e-5)
+
+
+def test_linear_light_is_that_of_the_standard_and_back(strict):
+    values = np.float32([-0.5, 0, 0.02, 0.04045, 0.5, 1, 1.2])
+    light = color.srgb_to_linear(values)
+    np.testing.assert_allclose(light[2:6], [0.02 / 12.92, 0.04045 / 12.92, (0.555 / 1.055) ** 2.4, 1], rtol=1e-5)
+    np.testing.assert_allclose(color.linear_to_srgb(light), values, atol=1e-6)
+    slopes = jax.vmap(jax.grad(lambda x: color.linear_to_srgb(color.srgb_to_linear(x))))(jnp.asarray(values[4:]))
+    np.testing.assert_allclose(slopes, np.ones(3), rtol=1e-4)
+
+
+def test_lab_has_the_known_colors(strict):
+    found = color.rgb_to_lab(np.float32([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]))
+    known = [(53.24, 80.09, 67.20), (87.73, -86.18, 83.18), (32.30, 79.19, -107.86), (0, 0, 0)]
+    np.testing.assert_allclose(found, known, atol=0.02)

@@ -7,7 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from jaxart import metrics
+from jaxart.models import VGG
 from jaxart.ops import similarity_maps
+from jaxart.tasks import restore
 
 
 @pytest.fixture
@@ -85,3 +87,39 @@ def test_ms_ssim_is_the_product_over_halved_pictures(pair):
 def test_similarity_has_a_slope_where_pictures_are_equal(pair):
     slope = jax.grad(lambda x: jnp.mean(metrics.ssim(x, pair[1][0])))(jnp.asarray(pair[1][0]))
     assert bool(jnp.all(jnp.isfinite(slope)))
+
+
+@pytest.fixture
+def seen(rng):
+    """Features of two layers of three pictures, of which none is seen at one place, and weights."""
+    shapes = {"relu1_2": (3, 8, 6, 5), "relu2_2": (3, 4, 3, 7)}
+    one, other = ({name: rng.random(shape, np.float32) for name, shape in shapes.items()} for _ in range(2))
+    one["relu1_2"][0, 0, 0] = other["relu1_2"][0, 0, 0] = 0
+    return one, other, {name: rng.random(shape[-1], np.float32) for name, shape in shapes.items()}
+
+
+def test_lpips_is_the_formula(seen):
+    one, other, weights = seen
+    unit = lambda x: x / (np.sqrt((x.astype(np.float64) ** 2).sum(-1, keepdims=True)) + 1e-10)  # noqa: E731
+    expected = sum(((unit(one[name]) - unit(other[name])) ** 2 @ w).mean((1, 2)) for name, w in weights.items())
+    np.testing.assert_allclose(jax.jit(metrics.lpips)(*seen), expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics.lpips(one, one, weights), np.zeros(3), atol=1e-12)
+    slopes = jax.grad(lambda x: metrics.lpips(x, other, weights).sum())(one)
+    assert all(np.isfinite(slope).all() and slope.any() for slope in slopes.values())
+
+
+def test_lpips_says_which_layer_does_not_fit(seen):
+    one, other, weights = seen
+    with pytest.raises(ValueError, match=r"relu2_2: expected two \[..., h, w, 7\]"):
+        metrics.lpips(one, {"relu1_2": other["relu1_2"]}, weights)
+    with pytest.raises(ValueError, match=r"relu1_2: .* w, 4\]"):
+        metrics.lpips(one, other, {"relu1_2": np.ones(4, np.float32)})
+
+
+def test_lpips_of_pictures_is_that_of_what_vgg_sees(variables, pair):
+    picture, truth = (each[:, :32, :48] for each in pair)
+    weights = {"relu1_2": np.ones(64, np.float32), "relu2_2": np.full(128, 0.5, np.float32)}
+    features, others = (VGG(depth=16, layers=tuple(weights)).apply(variables, each) for each in (picture, truth))
+    found = restore.lpips_of(variables, weights)(picture, truth)
+    assert found.shape == (2,)
+    np.testing.assert_allclose(found, metrics.lpips(features, others, weights), rtol=1e-4)

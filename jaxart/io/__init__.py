@@ -5,6 +5,7 @@ from jaxart.io.layout import grid, side_by_side, square
 from jaxart.io.masks import Mask, decode_mask, write_mask
 from jaxart.io.opening import dimensions, upright_size
 from jaxart.io.reading import Picture, decode, on_white, read, read_picture
+from jaxart.io.report import Pair, write_report
 from jaxart.io.writing import write, write_animation
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "WRITABLE",
     "ImageError",
     "Mask",
+    "Pair",
     "Picture",
     "check_writable",
     "decode",
@@ -31,4 +33,5 @@ __all__ = [
     "write",
     "write_animation",
     "write_mask",
+    "write_report",
 ]

