@@ -3,8 +3,8 @@
     pip install scipy
     python benchmarks/damage.py FOLDER_OF_PAINTINGS [--json]
 
-Each painting, at most 512 pixels wide and high, gets a net of cracks of its own: the borders of cells around random points, 1 to 3 pixels wide,
-of varying darkness, a third of them missing. F1 of pixels, exactly and with cracks found one pixel beside counted as found.
+Each painting, at most 512 pixels wide and high, gets a net of cracks of its own: the borders of cells around random points, 1 to 3 pixels
+wide, of varying darkness, a third of them missing. F1 of pixels, exactly and with cracks found one pixel beside counted as found.
 """
 
 import argparse

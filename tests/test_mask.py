@@ -34,7 +34,9 @@ def test_soft_masks_are_said_and_are_shares(rng):
     assert "2.1% of its pixels" in holes.notice
     assert "20%" in holes.notice
     picture, mended = rng.random((2, 6, 8, 3), np.float32)
-    found = np.asarray(restore.blend_holes(np.where((holes.share == 1)[..., None], np.nan, picture), mended, holes.share))
+    found = np.asarray(
+        restore.blend_holes(np.where((holes.share == 1)[..., None], np.nan, picture), mended, holes.share)
+    )
     np.testing.assert_array_equal(found[~holes.missing], picture[~holes.missing])
     np.testing.assert_array_equal(found[holes.share == 1], mended[holes.share == 1])
     np.testing.assert_allclose(found[2, 2], 0.2 * mended[2, 2] + 0.8 * picture[2, 2], rtol=1e-6)

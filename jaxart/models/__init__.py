@@ -3,6 +3,7 @@
 from jaxart.models.anystylenet import AnyStyleNet
 from jaxart.models.blocks import Convolution
 from jaxart.models.classifier import SmallClassifier
+from jaxart.models.decoder import NoiseDecoder
 from jaxart.models.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -36,6 +37,7 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
+    "NoiseDecoder",
     "PatchDiscriminator",
     "PatchHeads",
     "R3GANDiscriminator",

@@ -83,13 +83,16 @@ def open_lines(x: Array, length: int, angles: int) -> jax.Array:
 
     Reference: Soille and Talbot, Directional Morphological Filtering, 2001.
     """
-    x = jnp.asarray(x)
+    return _open_lines(jnp.asarray(x), length, angles)
 
+
+@functools.partial(jax.jit, static_argnames=("length", "angles"))
+def _open_lines(x: jax.Array, length: int, angles: int) -> jax.Array:
     def opened_along(offsets: jax.Array) -> jax.Array:
         least = _along(x, offsets, jnp.minimum, jnp.inf)
         return _along(least, -offsets, jnp.maximum, -jnp.inf)
 
-    lines = jnp.asarray(np.stack([line_offsets(length, math.pi * k / angles) for k in range(angles)]))
+    lines = _lines(length, angles)
     begun = jnp.full_like(x, -jnp.inf)
     return jax.lax.fori_loop(0, angles, lambda k, found: jnp.maximum(found, opened_along(lines[k])), begun)
 
@@ -102,13 +105,21 @@ def line_means(x: Array, length: int, angles: int) -> jax.Array:
         length: of the lines, odd.
         angles: directions, spread evenly.
     """
-    x = jnp.asarray(x)
-    lines = jnp.asarray(np.stack([line_offsets(length, math.pi * k / angles) for k in range(angles)]))
+    return _line_means(jnp.asarray(x), length, angles)
+
+
+@functools.partial(jax.jit, static_argnames=("length", "angles"))
+def _line_means(x: jax.Array, length: int, angles: int) -> jax.Array:
+    lines = _lines(length, angles)
 
     def larger(k: jax.Array, found: jax.Array) -> jax.Array:
         return jnp.maximum(found, _along(x, lines[k], jnp.add, 0.0) / length)
 
     return jax.lax.fori_loop(0, angles, larger, jnp.zeros_like(x))
+
+
+def _lines(length: int, angles: int) -> jax.Array:
+    return jnp.asarray(np.stack([line_offsets(length, math.pi * k / angles) for k in range(angles)]))
 
 
 def _along(
@@ -161,13 +172,16 @@ def reconstruct(seeds: Array, within: Array) -> jax.Array:
         seeds: bool ``[H, W]``.
         within: bool ``[H, W]``; pixels that touch at corners are of one part.
     """
-    within = jnp.asarray(within)
+    return _reconstruct(jnp.asarray(seeds), jnp.asarray(within))
 
+
+@jax.jit
+def _reconstruct(seeds: jax.Array, within: jax.Array) -> jax.Array:
     def going(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
         return jnp.any(carry[0] != carry[1])
 
     def grown(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         return dilate(carry[0], 3) & within, carry[0]
 
-    seeds = jnp.asarray(seeds) & within
+    seeds = seeds & within
     return jax.lax.while_loop(going, grown, (seeds, jnp.zeros_like(seeds)))[0]

@@ -19,7 +19,7 @@ _DIRECTIONS = 16
 SHADES = ("dark", "light", "both")
 
 
-def detect_cracks(picture: Array, *, width: int = 5, length: int = 9, shade: str = "dark") -> jax.Array:
+def detect_cracks(picture: Array, *, width: int = 5, length: int = 11, shade: str = "dark") -> jax.Array:
     """Return how likely pixels lie on cracks: thin lines in any direction, that may bend.
 
     Args:
@@ -35,7 +35,7 @@ def detect_cracks(picture: Array, *, width: int = 5, length: int = 9, shade: str
         ValueError: another rank or shade; a width or length that is not odd, or below 3.
     """
     _check(picture, shade, width=width, length=length)
-    return _likely(picture, shade, lambda gray: open_lines(closed(gray, width) - gray, length, _DIRECTIONS), 1.2)
+    return _likely(picture, shade, lambda gray: open_lines(closed(gray, width) - gray, length, _DIRECTIONS), 1.8)
 
 
 def detect_scratches(picture: Array, *, width: int = 5, length: int = 41, shade: str = "both") -> jax.Array:
@@ -59,7 +59,7 @@ def detect_scratches(picture: Array, *, width: int = 5, length: int = 41, shade:
         thin = open_lines(closed(gray, width) - gray, 5, _DIRECTIONS)
         return jnp.minimum(thin, line_means(thin, length, 2 * _DIRECTIONS))
 
-    return _likely(picture, shade, stands_out, 1.2)
+    return _likely(picture, shade, stands_out, 1.8)
 
 
 def detect_dust(picture: Array, *, width: int = 7, shade: str = "both") -> jax.Array:
@@ -85,7 +85,7 @@ def detect_dust(picture: Array, *, width: int = 7, shade: str = "both") -> jax.A
     return _likely(picture, shade, stands_out, 3.0)
 
 
-def damage_mask(likely: Array, *, threshold: float = 0.5, sure: float = 0.6, shortest: int = 11) -> jax.Array:
+def damage_mask(likely: Array, *, threshold: float = 0.5, sure: float = 0.7, shortest: int = 11) -> jax.Array:
     """Return which pixels are damaged: those above a threshold that hang together with what is sure.
 
     Args:
