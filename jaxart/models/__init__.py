@@ -3,6 +3,7 @@
 from jaxart.models.anystylenet import AnyStyleNet
 from jaxart.models.blocks import Convolution, depth_to_space
 from jaxart.models.classifier import SmallClassifier
+from jaxart.models.decoder import NoiseDecoder
 from jaxart.models.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -37,6 +38,7 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
+    "NoiseDecoder",
     "PatchDiscriminator",
     "PatchHeads",
     "R3GANDiscriminator",

@@ -1,8 +1,12 @@
 """Mending pictures: what is damaged is made anew, and what is not stays as it is, bit for bit. Corrections of color can be taken back."""
 
+from jaxart.tasks.restore.choose import FILLS_BY_NAME, Part, choose_fill, fill_parts, parts_of
 from jaxart.tasks.restore.damage import Damage, Example, cracked, noisy, small, torn, torn_by
+from jaxart.tasks.restore.detect import damage_mask, detect_cracks, detect_dust, detect_scratches
 from jaxart.tasks.restore.enlarge import KERNELS, back_project, interpolate
+from jaxart.tasks.restore.exemplar import fill_exemplar
 from jaxart.tasks.restore.fill import FILLS, fill_biharmonic, fill_harmonic, fill_pyramid, fill_total_variation
+from jaxart.tasks.restore.mask import Holes, blend_holes, holes_of
 from jaxart.tasks.restore.network import (
     KIND,
     TASKS,
@@ -18,6 +22,7 @@ from jaxart.tasks.restore.network import (
     upscale,
 )
 from jaxart.tasks.restore.perception import lpips_of
+from jaxart.tasks.restore.prior import fill_prior
 from jaxart.tasks.restore.recipe import Info, Loss, State, damage_loss, pixel_loss, restored, restorer
 from jaxart.tasks.restore.tone import (
     ADAPTATIONS,
@@ -36,14 +41,17 @@ from jaxart.tasks.restore.varnish import Region, estimate_varnish, remove_varnis
 __all__ = [
     "ADAPTATIONS",
     "FILLS",
+    "FILLS_BY_NAME",
     "KERNELS",
     "KIND",
     "TASKS",
     "Damage",
     "Example",
     "Fading",
+    "Holes",
     "Info",
     "Loss",
+    "Part",
     "Region",
     "Restoration",
     "State",
@@ -54,16 +62,26 @@ __all__ = [
     "as_network",
     "back_project",
     "balance_white",
+    "blend_holes",
+    "choose_fill",
     "cracked",
     "damage_loss",
+    "damage_mask",
     "denoise",
+    "detect_cracks",
+    "detect_dust",
+    "detect_scratches",
     "estimate_varnish",
     "export_restoration",
     "fill_biharmonic",
+    "fill_exemplar",
     "fill_harmonic",
+    "fill_parts",
+    "fill_prior",
     "fill_pyramid",
     "fill_total_variation",
     "find_damage",
+    "holes_of",
     "inpaint",
     "interpolate",
     "invert_tone",
@@ -71,6 +89,7 @@ __all__ = [
     "lpips_of",
     "noisy",
     "outputs_of",
+    "parts_of",
     "pixel_loss",
     "read_tone",
     "remove_varnish",

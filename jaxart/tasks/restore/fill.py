@@ -25,7 +25,7 @@ def fill_harmonic(picture: Array, holes: Array, *, tolerance: float = 1e-6) -> j
     Raises:
         ValueError: shapes that differ, holes that are not true and false, or everything.
     """
-    picture, holes = _checked(picture, holes)
+    picture, holes = checked(picture, holes)
     known = jnp.where(holes[..., None], 0, picture)
     return jnp.where(holes[..., None], solve_region(-laplacian(known), holes, tolerance=tolerance), picture)
 
@@ -47,7 +47,7 @@ def fill_biharmonic(picture: Array, holes: Array, *, tolerance: float = 1e-5) ->
     Reference: Damelin and Hoang, On Surface Completion and Image Inpainting by Biharmonic Functions: Numerical Aspects, 2018. Departure:
     held to the range of each channel, as scikit-image does.
     """
-    picture, holes = _checked(picture, holes)
+    picture, holes = checked(picture, holes)
     known = jnp.where(holes[..., None], 0, picture)
     found = solve_plate(-laplacian(laplacian(known)), holes, tolerance=tolerance)
     low = jnp.min(picture, axis=(0, 1), keepdims=True, where=~holes[..., None], initial=jnp.inf)
@@ -128,7 +128,7 @@ def _lengths(below: jax.Array, right: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum(squares, axis=-1, keepdims=True))
 
 
-def _checked(picture: Array, holes: Array) -> tuple[jax.Array, jax.Array]:
+def checked(picture: Array, holes: Array) -> tuple[jax.Array, jax.Array]:
     picture, holes = jnp.asarray(picture), jnp.asarray(holes)
     if picture.ndim != 3 or holes.shape != picture.shape[:2]:
         raise ValueError(
