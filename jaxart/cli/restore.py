@@ -77,8 +77,8 @@ def restore(
         Literal["auto", "network", "exemplar", "biharmonic", "prior"],
         Parameter(
             group=look,
-            help="How: auto takes what suits each hole; exemplar, pieces of the picture; biharmonic, a thin plate; prior, a network that is "
-            "trained on this picture alone.",
+            help="How: auto takes what suits each hole; exemplar, pieces of the picture; biharmonic, a thin plate; prior, a network that "
+            "is trained on this picture alone.",
         ),
     ] = "auto",
     upscale: Annotated[Literal[2, 3, 4] | None, Parameter(group=look, help="Enlarge this many times.")] = None,

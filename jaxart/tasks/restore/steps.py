@@ -190,8 +190,15 @@ def damaged(picture: Any, model: Restoration | None = None) -> np.ndarray:
     """
     if model is None and has_network("cracks"):
         model = shipped_restoration("cracks")
-    if model is not None:
-        return find_damage(model, picture) > 0.5
+    return damaged_by_morphology(picture) if model is None else find_damage(model, picture) > 0.5
+
+
+def damaged_by_morphology(picture: Any) -> np.ndarray:
+    """Return what `damaged` does, without a network: thin lines and small spots that stand out of what is around them.
+
+    Args:
+        picture: ``[H, W, 3]``, float in [0, 1].
+    """
     lines = np.asarray(detect_cracks(picture)), np.asarray(detect_scratches(picture))
     spots = damage_mask(detect_dust(picture), shortest=1)
     return np.asarray(damage_mask(np.maximum(*lines))) | np.asarray(spots)
