@@ -3,6 +3,7 @@
 from jaxart.models.anystylenet import AnyStyleNet
 from jaxart.models.blocks import Convolution
 from jaxart.models.classifier import SmallClassifier
+from jaxart.models.denoiser import SmallDenoiser
 from jaxart.models.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -46,6 +47,7 @@ __all__ = [
     "SNGANGenerator",
     "Segmenter",
     "SmallClassifier",
+    "SmallDenoiser",
     "StyleGANDiscriminator",
     "StyleGANGenerator",
     "Translator",
