@@ -4,6 +4,7 @@ from jaxart.models.anystylenet import AnyStyleNet
 from jaxart.models.blocks import Convolution, depth_to_space
 from jaxart.models.classifier import SmallClassifier
 from jaxart.models.decoder import NoiseDecoder
+from jaxart.models.denoiser import SmallDenoiser
 from jaxart.models.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -50,6 +51,7 @@ __all__ = [
     "SNGANGenerator",
     "Segmenter",
     "SmallClassifier",
+    "SmallDenoiser",
     "StyleGANDiscriminator",
     "StyleGANGenerator",
     "Translator",

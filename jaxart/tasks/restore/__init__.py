@@ -1,11 +1,14 @@
 """Mending pictures: what is damaged is made anew, and what is not stays as it is, bit for bit. Corrections of color can be taken back."""
 
 from jaxart.tasks.restore.choose import FILLS_BY_NAME, Part, choose_fill, fill_parts, parts_of
+from jaxart.tasks.restore.contract import Method, Observation, Restored, by_denoising, by_enlarging, by_filling
 from jaxart.tasks.restore.damage import Damage, Example, cracked, noisy, small, torn, torn_by
+from jaxart.tasks.restore.denoisers import DENOISERS, denoise_nonlocal_means, denoise_total_variation
 from jaxart.tasks.restore.detect import damage_mask, detect_cracks, detect_dust, detect_scratches
 from jaxart.tasks.restore.enlarge import KERNELS, back_project, interpolate
 from jaxart.tasks.restore.exemplar import fill_exemplar
 from jaxart.tasks.restore.fill import FILLS, fill_biharmonic, fill_harmonic, fill_pyramid, fill_total_variation
+from jaxart.tasks.restore.grain import keep_grain
 from jaxart.tasks.restore.mask import Holes, blend_holes, holes_of
 from jaxart.tasks.restore.network import (
     KIND,
@@ -21,9 +24,22 @@ from jaxart.tasks.restore.network import (
     outputs_of,
     upscale,
 )
+from jaxart.tasks.restore.noise import estimate_noise
 from jaxart.tasks.restore.perception import lpips_of
 from jaxart.tasks.restore.prior import fill_prior
 from jaxart.tasks.restore.recipe import Info, Loss, State, damage_loss, pixel_loss, restored, restorer
+from jaxart.tasks.restore.self_supervised import denoise_self_supervised
+from jaxart.tasks.restore.steps import (
+    Mended,
+    Plan,
+    Step,
+    damaged,
+    damaged_by_morphology,
+    has_network,
+    mend,
+    network_name,
+    shipped_restoration,
+)
 from jaxart.tasks.restore.tone import (
     ADAPTATIONS,
     Fading,
@@ -40,6 +56,7 @@ from jaxart.tasks.restore.varnish import Region, estimate_varnish, remove_varnis
 
 __all__ = [
     "ADAPTATIONS",
+    "DENOISERS",
     "FILLS",
     "FILLS_BY_NAME",
     "KERNELS",
@@ -51,10 +68,16 @@ __all__ = [
     "Holes",
     "Info",
     "Loss",
+    "Mended",
+    "Method",
+    "Observation",
     "Part",
+    "Plan",
     "Region",
     "Restoration",
+    "Restored",
     "State",
+    "Step",
     "Varnish",
     "WhiteBalance",
     "apply_restorer",
@@ -63,14 +86,23 @@ __all__ = [
     "back_project",
     "balance_white",
     "blend_holes",
+    "by_denoising",
+    "by_enlarging",
+    "by_filling",
     "choose_fill",
     "cracked",
     "damage_loss",
     "damage_mask",
+    "damaged",
+    "damaged_by_morphology",
     "denoise",
+    "denoise_nonlocal_means",
+    "denoise_self_supervised",
+    "denoise_total_variation",
     "detect_cracks",
     "detect_dust",
     "detect_scratches",
+    "estimate_noise",
     "estimate_varnish",
     "export_restoration",
     "fill_biharmonic",
@@ -81,12 +113,16 @@ __all__ = [
     "fill_pyramid",
     "fill_total_variation",
     "find_damage",
+    "has_network",
     "holes_of",
     "inpaint",
     "interpolate",
     "invert_tone",
+    "keep_grain",
     "load_restoration",
     "lpips_of",
+    "mend",
+    "network_name",
     "noisy",
     "outputs_of",
     "parts_of",
@@ -96,6 +132,7 @@ __all__ = [
     "restore_fading",
     "restored",
     "restorer",
+    "shipped_restoration",
     "small",
     "tone_record",
     "torn",

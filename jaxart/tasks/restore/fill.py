@@ -81,7 +81,7 @@ def fill_total_variation(picture: Array, holes: Array, *, steps: int = 500) -> j
     def step(_: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         found, ahead, below, right = carry
         below, right = (flow + size * more for flow, more in zip((below, right), gradient(ahead), strict=True))
-        length = jnp.maximum(1, _lengths(below, right))
+        length = jnp.maximum(1, lengths(below, right))
         below, right = below / length[:-1], right / length[:, :-1]
         new = jnp.where(inside, found + size * divergence(below, right), found)
         return new, 2 * new - found, below, right
@@ -122,7 +122,7 @@ def _pulled(sums: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.where(full >= 1, means, full * means + (1 - full) * around)
 
 
-def _lengths(below: jax.Array, right: jax.Array) -> jax.Array:
+def lengths(below: jax.Array, right: jax.Array) -> jax.Array:
     """Return the length of the differences of each pixel, over all colors: ``[H, W, 1]``."""
     squares = jnp.pad(below**2, ((0, 1), (0, 0), (0, 0))) + jnp.pad(right**2, ((0, 0), (0, 1), (0, 0)))
     return jnp.sqrt(jnp.sum(squares, axis=-1, keepdims=True))
