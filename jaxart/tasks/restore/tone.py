@@ -140,7 +140,7 @@ def balance_white(
     Raises:
         ValueError: another shape, an unknown adaptation, or a white that is not positive.
 
-    Reference: Finlayson and Trezzi, Shades of Gray and Colour Constancy, 2004 (the estimate); ICC.1:2022, annex E (Bradford).
+    Reference: Finlayson and Trezzi, Shades of Gray and Color Constancy, 2004 (the estimate); ICC.1:2022, annex E (Bradford).
     """
     check_choice("adaptation", adaptation, ADAPTATIONS)
     seen = _shade(picture) if white is None else np.asarray(srgb_to_linear(np.asarray(_three("white", white))))
