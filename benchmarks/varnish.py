@@ -34,7 +34,7 @@ def paintings(folder: Path, fit: bool) -> list[Path]:
     return [path for each in half for path in sorted(each.glob("*.jpg"))[::step][:most]]
 
 
-def small(path: Path) -> np.ndarray:
+def small(path: Path) -> Any:
     """Return the middle square of a painting, 192 x 192 pixels."""
     return io.square(np.rint(255 * io.read(path)).astype(np.uint8), _SIDE) / np.float32(255)
 
@@ -46,7 +46,7 @@ def layer(rng: np.random.Generator, density: float, veil: float) -> restore.Varn
     return restore.Varnish((red, green, blue), tuple(veil * rng.uniform(0.8, 1.2, 3)))
 
 
-def under(varnish: restore.Varnish, painting: np.ndarray) -> np.ndarray:
+def under(varnish: restore.Varnish, painting: Any) -> Any:
     """Return the painting as it is seen, in 8 bits."""
     return np.rint(255 * np.asarray(restore.invert_tone(varnish, painting))) / 255
 
@@ -56,7 +56,7 @@ def difference(one: Any, other: Any) -> float:
     return float(jnp.mean(jnp.linalg.norm(color.rgb_to_lab(one) - color.rgb_to_lab(other), axis=-1)))
 
 
-def white_place(painting: np.ndarray) -> restore.Region | None:
+def white_place(painting: Any) -> restore.Region | None:
     """Return the lightest square that is nearly gray, if it is light at all."""
     side, best = max(4, min(painting.shape[:2]) // 16), (50.0, None)
     lab = np.asarray(color.rgb_to_lab(painting))
@@ -68,12 +68,12 @@ def white_place(painting: np.ndarray) -> restore.Region | None:
     return best[1]
 
 
-def by_white(kind: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], Any]:
+def by_white(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return white balance by a color of linear light."""
 
-    def balanced(seen: np.ndarray) -> Any:
+    def balanced(seen: Any) -> Any:
         light = np.asarray(color.srgb_to_linear(seen)).reshape(-1, 3)
-        white = np.maximum(kind(light), 1e-4)
+        white: Any = np.maximum(kind(light), 1e-4)
         return restore.balance_white(seen, white=np.asarray(color.linear_to_srgb(white)).tolist(), adaptation="rgb")[0]
 
     return balanced
@@ -82,7 +82,7 @@ def by_white(kind: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray],
 def measure(files: list[Path], save: Path | None) -> None:
     """Print the tables."""
     rng = np.random.default_rng(1)
-    blind: dict[str, Callable[[np.ndarray], Any]] = {
+    blind: dict[str, Callable[[Any], Any]] = {
         "nothing": lambda seen: seen,
         "white balance, mean color": by_white(lambda light: light.mean(0)),
         "white balance, shades of gray": lambda seen: restore.balance_white(seen, adaptation="rgb")[0],
@@ -139,7 +139,7 @@ def constants(files: list[Path]) -> None:
             density = rng.uniform(0, 1.5) if number else 0.0
             seen = under(layer(rng, density, rng.uniform(0, 0.05) if number else 0.0), painting)
             light = np.asarray(color.srgb_to_linear(seen), np.float64)
-            edges = sum(np.abs(np.diff(light, axis=axis)).sum(axis=(0, 1)) for axis in (0, 1))
+            edges = estimates.edge_light(light)
             signals.append(np.log(edges[1] / edges[2]))
             densities.append(density)
             if not number:

@@ -1,6 +1,7 @@
 """The learned perceptual distance of pictures, by VGG-16: what it is made of, put together."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ def lpips_of(variables: PyTree, weights: Mapping[str, Array]) -> Callable[[Array
 
     @jax.jit
     def measured(frozen: PyTree, pictures: Array, others: Array) -> jax.Array:
-        both = network.apply(frozen, jnp.stack([pictures, others], axis=1).reshape(-1, *pictures.shape[1:]))
+        both: Any = network.apply(frozen, jnp.stack([pictures, others], axis=1).reshape(-1, *pictures.shape[1:]))
         features, others_features = ({name: layer[i::2] for name, layer in both.items()} for i in range(2))
         return metrics.lpips(features, others_features, weights)
 

@@ -140,17 +140,15 @@ def balance_white(
     Raises:
         ValueError: another shape, an unknown adaptation, or a white that is not positive.
 
-    Reference: Finlayson and Trezzi, Shades of Gray and Colour Constancy, 2004 (the estimate); ICC.1:2022, annex E (Bradford).
+    Reference: Finlayson and Trezzi, Shades of Gray and Color Constancy, 2004 (the estimate); ICC.1:2022, annex E (Bradford).
     """
     check_choice("adaptation", adaptation, ADAPTATIONS)
-    seen = _shade(picture) if white is None else np.asarray(srgb_to_linear(np.asarray(_three("white", white))))
+    seen = _shade(picture) if white is None else np.asarray(srgb_to_linear(jnp.asarray(_three("white", white))))
     if not (seen > 0).all():
         raise ValueError(
             f"white: expected three positive numbers, got {white if white is not None else seen.tolist()}."
         )
-    to_cones = np.asarray(_BRADFORD if adaptation == "bradford" else np.eye(3)) @ (
-        _XYZ if adaptation == "bradford" else np.eye(3)
-    )
+    to_cones = _BRADFORD @ _XYZ if adaptation == "bradford" else np.eye(3)
     gray = np.full(3, _XYZ[1] @ seen)
     matrix = np.linalg.inv(to_cones) @ np.diag((to_cones @ gray) / (to_cones @ seen)) @ to_cones
     balance = WhiteBalance(tuple(tuple(float(each) for each in row) for row in matrix))

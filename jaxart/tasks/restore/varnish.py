@@ -91,13 +91,13 @@ def estimate_varnish(picture: Array) -> Varnish:
     if max(light.shape[:2]) > _SIDE:
         light = resize(light, fit_within(light.shape[:2], _SIDE), method="bilinear")
     seen = np.asarray(light, np.float64)
-    edges = sum(np.abs(np.diff(seen, axis=axis)).sum(axis=(0, 1)) for axis in (0, 1))
+    edges = edge_light(seen)
     if not (edges > 0).all():
         return Varnish((0.0, 0.0, 0.0), confidence=0.0)
     likely = SLOPE * math.log(edges[1] / edges[2]) - OFFSET
     density = max(0.0, likely - DEVIATION / 2) * np.asarray(ABSORPTION)
     veil = _veil(seen)
-    varnish = Varnish(_color(density), (veil,) * 3, confidence=_normal((likely - _VISIBLE) / DEVIATION))
+    varnish = Varnish(_color(density), (veil, veil, veil), confidence=_normal((likely - _VISIBLE) / DEVIATION))
     return _unclipped(varnish, (seen - veil) * np.exp(density))
 
 
@@ -135,7 +135,7 @@ def varnish_of_white(picture: Array, regions: Sequence[Region]) -> Varnish:
     thickness = densities @ density / max(float(density @ density), 1e-12)
     centers = np.asarray([(each.y + each.height / 2, each.x + each.width / 2) for each in map(Region._make, regions)])
     grid = _spread(centers / picture.shape[:2], thickness) if len(regions) > 1 else ((1.0,),)
-    varnish = Varnish(_color(density), (veil,) * 3, thickness=grid)
+    varnish = Varnish(_color(density), (veil, veil, veil), thickness=grid)
     found = apply_tone(varnish, picture, clip=False)
     varnish = _unclipped(varnish, np.asarray(srgb_to_linear(found)))
     chroma = [np.linalg.norm(rgb_to_lab(_part(found, Region(*each)))[..., 1:], axis=-1).ravel() for each in regions]
@@ -171,6 +171,12 @@ def varnish_of_cleaned(picture: Array, cleaned: Array, *, region: Region | None 
     slope, veil = np.where(veil < 0, through_zero, slope), np.maximum(veil, 0)
     left = ((under - slope * bare - veil) ** 2).sum() / ((under - under.mean(0)) ** 2).sum()
     return Varnish(_color(-np.log(slope)), _color(veil), confidence=float(max(0, 1 - left)))
+
+
+def edge_light(light: np.ndarray) -> np.ndarray:
+    """Return by how much light differs from pixel to pixel, down and across, summed: of ``[H, W, 3]`` three numbers."""
+    down, across = (np.abs(np.diff(light, axis=axis)).sum(axis=(0, 1)) for axis in (0, 1))
+    return down + across
 
 
 def _veil(light: np.ndarray) -> float:
