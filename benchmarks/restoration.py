@@ -107,7 +107,15 @@ def denoisers() -> dict[str, list[Callable[[np.ndarray, float], np.ndarray]]]:
         lambda x, s: restoration.denoise_nl_means(x, patch_size=side, patch_distance=reach, h=0.6 * s, sigma=s)
     )
     by_variation = lambda weight: lambda x, s: restoration.denoise_tv_chambolle(x, weight=weight * s)  # noqa: E731
+    model = restore.shipped_restoration("denoise")
+    as_rgb = lambda picture: np.repeat(np.float32(picture)[..., None], 3, axis=-1)  # noqa: E731
+    network = lambda views=1, told=True: (  # noqa: E731
+        lambda x, s: restore.denoise(model, as_rgb(x), s if told else None, views=views).mean(axis=-1)
+    )
     every = {
+        "network": best(network()),
+        "network, level untold": best(network(told=False)),
+        "network, eight views": best(network(views=8)),
         "total variation": best(gray(total)),
         "non-local means": best(gray(means)),
         "non-local means, grain kept": best(gray(jax.jit(grainy))),
