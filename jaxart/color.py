@@ -1,13 +1,15 @@
-"""Color: luminance and chroma (YIQ), and matching the colors of one picture to another's.
+"""Color: luminance and chroma (YIQ), lightness and opponents (Lab), and matching the colors of one picture to another's.
 
 Images are ``[..., H, W, 3]``, sRGB-encoded, in [0, 1]; results are not clipped unless said.
 Reference: Gatys et al., Preserving Color in Neural Artistic Style Transfer, 2016 (arXiv:1606.05897).
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxart.arrays import Array
 from jaxart.ops.symmetric import spectral_map
@@ -17,6 +19,13 @@ _RGB_TO_YIQ = (
     (0.595716, -0.274453, -0.321263),
     (0.211456, -0.522591, 0.311135),
 )
+_RGB_TO_XYZ = (  # of linear sRGB, relative to the white of D65
+    (0.4124564 / 0.95047, 0.3575761 / 0.95047, 0.1804375 / 0.95047),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883),
+)
+_XYZ_TO_LAB = ((0.0, 116.0, 0.0), (500.0, -500.0, 0.0), (0.0, 200.0, -200.0))
+_NEAR_BLACK = 6 / 29  # of a cube root: below, it goes on as a line
 _matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # else GPUs round colors to 10 bits
 
 
@@ -50,11 +59,83 @@ def with_chroma_of(images: Array, reference: Array) -> jax.Array:
     return jnp.clip(yiq_to_rgb(jnp.concatenate([luma, chroma], axis=-1)), 0, 1)
 
 
-def _mean_covariance(images: Array) -> tuple[jax.Array, jax.Array]:
+def srgb_to_linear(images: Array) -> jax.Array:
+    """Return light that is proportional to values, of sRGB-encoded pixels; below zero it goes on as a line."""
+    images = jnp.asarray(images)
+    return jnp.where(images <= 0.04045, images / 12.92, ((jnp.maximum(images, 0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(light: Array) -> jax.Array:
+    """Invert `srgb_to_linear`."""
+    light = jnp.asarray(light)
+    return jnp.where(light <= 0.0031308, light * 12.92, 1.055 * jnp.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def rgb_to_lab(images: Array) -> jax.Array:
+    """Return lightness (0 to 100), green to red and blue to yellow (CIELAB, D65) of sRGB pixels ``[..., 3]``.
+
+    >>> [round(each) for each in rgb_to_lab(jnp.ones(3)).tolist()]
+    [100, 0, 0]
+    """
+    light = _times(srgb_to_linear(images), _RGB_TO_XYZ)
+    roots = jnp.cbrt(jnp.maximum(light, _NEAR_BLACK**3))
+    roots = jnp.where(light > _NEAR_BLACK**3, roots, light / (3 * _NEAR_BLACK**2) + 4 / 29)
+    return _times(roots, _XYZ_TO_LAB) - jnp.float32([16, 0, 0]).reshape((1,) * (roots.ndim - 1) + (3,))
+
+
+def lab_to_rgb(images: Array) -> jax.Array:
+    """Invert `rgb_to_lab`, ``[..., 3]``; colors that no screen has come out below 0 or above 1."""
+    images = jnp.asarray(images)
+    offset = jnp.float32([16, 0, 0]).reshape((1,) * (images.ndim - 1) + (3,))
+    roots = _times(images + offset, np.linalg.inv(np.array(_XYZ_TO_LAB)))
+    light = jnp.where(roots > _NEAR_BLACK, roots**3, 3 * _NEAR_BLACK**2 * (roots - 4 / 29))
+    return linear_to_srgb(_times(light, np.linalg.inv(np.array(_RGB_TO_XYZ))))
+
+
+def _times(pixels: Array, matrix: Any) -> jax.Array:
+    return _matmul(pixels, jnp.asarray(matrix, jnp.float32).T)
+
+
+class Colors(NamedTuple):
+    """Mean ``[C]`` and covariance ``[C, C]`` of the colors of a picture or of a part of it."""
+
+    mean: jax.Array
+    covariance: jax.Array
+
+
+def colors_of(images: Array, weights: Array | None = None) -> Colors:
+    """Return the mean and the covariance of pixels.
+
+    Args:
+        images: ``[H, W, C]``, of any color space.
+        weights: ``[H, W]``, not negative, what each pixel counts: a soft mask.
+    """
     pixels = jnp.asarray(images).reshape(-1, images.shape[-1])  # [H W, C]
-    mean = jnp.mean(pixels, axis=0, keepdims=True)
-    centered = pixels - mean
-    return mean[None], _matmul(centered.T, centered) / pixels.shape[0]
+    if weights is None:
+        mean = jnp.mean(pixels, axis=0)
+        centered = pixels - mean[None]
+        return Colors(mean, _matmul(centered.T, centered) / pixels.shape[0])
+    shares = jnp.asarray(weights).reshape(-1, 1) / jnp.maximum(jnp.sum(weights), 1e-12)
+    mean = jnp.sum(shares * pixels, axis=0)
+    centered = pixels - mean[None]
+    return Colors(mean, _matmul((shares * centered).T, centered))
+
+
+def transport_matrix(source: Colors, target: Colors, *, least: float = 1e-5) -> jax.Array:
+    """Return the linear optimal transport between Gaussians (Monge map), ``[C, C]``, symmetric: ``x -> A (x - m_s) + m_t``.
+
+    ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)``.
+
+    Args:
+        source: with covariance S.
+        target: with covariance T.
+        least: added to the diagonals of both.
+    """
+    eye = least * jnp.eye(source.mean.shape[0], dtype=source.mean.dtype)
+    root = spectral_map(jnp.sqrt, source.covariance + eye)
+    inverse = spectral_map(lambda values: 1 / jnp.sqrt(values), source.covariance + eye)
+    middle = spectral_map(jnp.sqrt, _matmul(_matmul(root, target.covariance + eye), root))
+    return _matmul(_matmul(inverse, middle), inverse)
 
 
 def match_mean_deviation(images: Array, target: Array) -> jax.Array:
@@ -76,8 +157,7 @@ def match_mean_deviation(images: Array, target: Array) -> jax.Array:
 def match_mean_covariance(images: Array, target: Array) -> jax.Array:
     """Transport the colors of `images` to the mean and covariance of `target`; clipped to [0, 1].
 
-    The linear optimal transport between Gaussians (Monge map):
-    ``x -> A (x - m_s) + m_t``, ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)``.
+    The linear optimal transport between Gaussians, see `transport_matrix`.
 
     Args:
         images: ``[H, W, C]`` in [0, 1], with covariance S.
@@ -86,10 +166,6 @@ def match_mean_covariance(images: Array, target: Array) -> jax.Array:
     Returns:
         ``[H, W, C]``.
     """
-    (mean, source), (mean_target, covariance) = _mean_covariance(images), _mean_covariance(target)
-    eye = 1e-5 * jnp.eye(source.shape[0], dtype=source.dtype)
-    root = spectral_map(jnp.sqrt, source + eye)
-    inverse = spectral_map(lambda values: 1 / jnp.sqrt(values), source + eye)
-    middle = spectral_map(jnp.sqrt, _matmul(_matmul(root, covariance + eye), root))
-    transport = _matmul(_matmul(inverse, middle), inverse)
-    return jnp.clip(_matmul(images - mean, transport) + mean_target, 0, 1)
+    source, colors = colors_of(images), colors_of(target)
+    moved = _matmul(images - source.mean[None, None], transport_matrix(source, colors))
+    return jnp.clip(moved + colors.mean[None, None], 0, 1)
