@@ -58,7 +58,7 @@ def main() -> None:
     programs = {name: jax.jit(functools.partial(compose.harmonize, matching=name)) for name in compose.MATCHINGS}
     for path in paths:
         picture = io.read(path)
-        picture = np.clip(resize(picture, fit_within(picture.shape, _SIDE)), 0, 1)
+        picture = np.clip(resize(picture, fit_within(picture.shape[:2], _SIDE)), 0, 1)
         for mask in ellipses(picture.shape, rng):
             for name, recolor in RECOLORINGS.items():
                 other = np.clip(recolor(picture), 0, 1).astype(np.float32)

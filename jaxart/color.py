@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart.arrays import Array
-from jaxart.ops.symmetric import spectral_map
+from jaxart.ops.symmetric import symmetric_sqrt
 
 _RGB_TO_YIQ = (
     (0.299, 0.587, 0.114),
@@ -132,9 +132,9 @@ def transport_matrix(source: Colors, target: Colors, *, least: float = 1e-5) -> 
         least: added to the diagonals of both.
     """
     eye = least * jnp.eye(source.mean.shape[0], dtype=source.mean.dtype)
-    root = spectral_map(jnp.sqrt, source.covariance + eye)
-    inverse = spectral_map(lambda values: 1 / jnp.sqrt(values), source.covariance + eye)
-    middle = spectral_map(jnp.sqrt, _matmul(_matmul(root, target.covariance + eye), root))
+    root = symmetric_sqrt(source.covariance + eye)
+    inverse = jnp.linalg.inv(root)
+    middle = symmetric_sqrt(_matmul(_matmul(root, target.covariance + eye), root))
     return _matmul(_matmul(inverse, middle), inverse)
 
 

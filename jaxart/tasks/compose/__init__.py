@@ -3,6 +3,7 @@
 from jaxart.tasks.compose.blend import GRADIENTS, poisson_blend
 from jaxart.tasks.compose.harmonize import MATCHINGS, harmonize, surroundings
 from jaxart.tasks.compose.matte import MattingLaplacian, closed_form_matte, foreground, guided_filter
+from jaxart.tasks.compose.paint import Painting, paint_like
 from jaxart.tasks.compose.region import grown, shrunk, trimap
 from jaxart.tasks.compose.seam import seam
 
@@ -10,11 +11,13 @@ __all__ = [
     "GRADIENTS",
     "MATCHINGS",
     "MattingLaplacian",
+    "Painting",
     "closed_form_matte",
     "foreground",
     "grown",
     "guided_filter",
     "harmonize",
+    "paint_like",
     "poisson_blend",
     "seam",
     "shrunk",

@@ -100,7 +100,9 @@ def _blended_rectangle(scene: Array, other: Array, *, mixed: bool) -> jax.Array:
     inside = jnp.pad(jnp.ones((scene.shape[0] - 2, scene.shape[1] - 2, 1), bool), ((1, 1), (1, 1), (0, 0)))
     wanted = _wanted(scene, other, inside, mixed=mixed)[1:-1, 1:-1]
     change = solve_rectangle(wanted)
-    change += solve_rectangle(wanted - laplacian(jnp.pad(change, ((1, 1), (1, 1), (0, 0))))[1:-1, 1:-1])  # what rounding left
+    change += solve_rectangle(
+        wanted - laplacian(jnp.pad(change, ((1, 1), (1, 1), (0, 0))))[1:-1, 1:-1]
+    )  # what rounding left
     return scene.at[1:-1, 1:-1].set(other[1:-1, 1:-1] + change)
 
 

@@ -41,7 +41,9 @@ def guided_filter(guide: Array, values: Array, *, radius: int = 8, epsilon: floa
     if radius < 1 or not epsilon > 0:
         raise ValueError(f"guided_filter: expected a positive radius and epsilon, got {radius} and {epsilon}.")
     means = functools.partial(_window_means, radius=radius)
-    center = jnp.mean(guide, axis=(0, 1), keepdims=True)  # variances are differences: the smaller the numbers, the less is lost
+    center = jnp.mean(
+        guide, axis=(0, 1), keepdims=True
+    )  # variances are differences: the smaller the numbers, the less is lost
     colors, values = jnp.moveaxis(guide - center, -1, 0), jnp.moveaxis(values, -1, 0)  # [C, H, W], [K, H, W]
     channels = len(colors)
     mean, level = means(colors), means(values)
@@ -51,7 +53,9 @@ def guided_filter(guide: Array, values: Array, *, radius: int = 8, epsilon: floa
         [products[i * channels + j] - mean[i] * mean[j] + (epsilon if i == j else 0) for j in range(channels)]
         for i in range(channels)
     ]
-    slopes = _solved(covariance, [each - m[None] * level for each, m in zip(_parts(shared, channels), mean, strict=True)])
+    slopes = _solved(
+        covariance, [each - m[None] * level for each, m in zip(_parts(shared, channels), mean, strict=True)]
+    )
     offset = level - sum(slope * m[None] for slope, m in zip(slopes, mean, strict=True))
     slopes, offset = _parts(means(jnp.concatenate(slopes)), channels), means(offset)
     found = offset + sum(slope * color[None] for slope, color in zip(slopes, colors, strict=True))
@@ -65,11 +69,10 @@ def _parts(x: jax.Array, count: int) -> list[jax.Array]:
 def _window_means(x: jax.Array, radius: int) -> jax.Array:
     """Return the means of windows of ``[N, H, W]``, of those pixels that are there."""
     for axis, side in ((1, x.shape[1]), (2, x.shape[2])):
-        window = [1, 1, 1]
-        window[axis] = 2 * radius + 1
-        place = np.arange(side)
-        count = np.minimum(place + radius, side - 1) - np.maximum(place - radius, 0) + 1
-        x = jax.lax.reduce_window(x, jnp.zeros((), x.dtype), jax.lax.add, window, (1, 1, 1), "SAME")
+        near, window, place = min(radius, side - 1), [1, 1, 1], np.arange(side)
+        window[axis] = 2 * near + 1
+        count = np.minimum(place + near, side - 1) - np.maximum(place - near, 0) + 1
+        x = jax.lax.reduce_window(x, np.zeros((), x.dtype), jax.lax.add, window, (1, 1, 1), "SAME")
         x = x / jnp.expand_dims(jnp.asarray(count, x.dtype), (0, 3 - axis))
     return x
 
@@ -124,7 +127,9 @@ def _solved_matte(picture: jax.Array, trimap: jax.Array, epsilon: float, toleran
 
     right = jnp.where(unknown, -matting(known), 0)
     diagonal = jnp.where(unknown, matting.diagonal(), 1)
-    found, _ = cg(applied, right, x0=jnp.where(unknown, begun, 0), tol=tolerance, maxiter=most, M=lambda x: x / diagonal)
+    found, _ = cg(
+        applied, right, x0=jnp.where(unknown, begun, 0), tol=tolerance, maxiter=most, M=lambda x: x / diagonal
+    )
     return jnp.where(unknown, jnp.clip(found, 0, 1), trimap)
 
 
@@ -159,10 +164,7 @@ class MattingLaplacian:
         self._mean = jnp.mean(around, axis=0)
         away = around - self._mean[None]
         covariance = [
-            [
-                jnp.mean(away[:, i] * away[:, j], axis=0) + (epsilon / _WINDOW if i == j else 0)
-                for j in range(channels)
-            ]
+            [jnp.mean(away[:, i] * away[:, j], axis=0) + (epsilon / _WINDOW if i == j else 0) for j in range(channels)]
             for i in range(channels)
         ]
         self._weights = jnp.stack(_solved(covariance, [away[:, i] for i in range(channels)]), axis=1)  # [9, C, h, w]
@@ -209,9 +211,13 @@ def _check_trimap(picture: jax.Array, trimap: jax.Array) -> None:
             f"closed_form_matte: expected a picture [H, W, C] and a trimap [H, W] of its size, got {picture.shape} and {trimap.shape}."
         )
     if min(trimap.shape) < 3:
-        raise ValueError(f"closed_form_matte: expected at least 3 x 3 pixels, got {trimap.shape[0]} x {trimap.shape[1]}.")
+        raise ValueError(
+            f"closed_form_matte: expected at least 3 x 3 pixels, got {trimap.shape[0]} x {trimap.shape[1]}."
+        )
     if not isinstance(trimap, Tracer) and not (np.any(np.asarray(trimap) >= 1) and np.any(np.asarray(trimap) <= 0)):
-        raise ValueError("trimap: expected some pixels of the object (1) and some around it (0); narrow the band between.")
+        raise ValueError(
+            "trimap: expected some pixels of the object (1) and some around it (0); narrow the band between."
+        )
 
 
 def foreground(picture: Array, alpha: Array, *, smoothness: float = 1e-5, steps: int = 10) -> jax.Array:
@@ -254,9 +260,7 @@ def _sizes(size: tuple[int, ...]) -> list[tuple[int, int]]:
     return [(height, width) for height, width in sides]
 
 
-def _both_colors(
-    picture: jax.Array, alpha: jax.Array, colors: jax.Array, smoothness: float, steps: int
-) -> jax.Array:
+def _both_colors(picture: jax.Array, alpha: jax.Array, colors: jax.Array, smoothness: float, steps: int) -> jax.Array:
     """Improve the colors of the object and of what is behind it, ``[H, W, C, 2]``, by sweeps of Jacobi's."""
     links = [smoothness + jnp.abs(alpha - near) for near in _around(alpha)]  # [H, W, 1] each
     total = sum(links[1:], links[0])
@@ -276,7 +280,12 @@ def _around(x: jax.Array) -> list[jax.Array]:
     """Return the four neighbors of each pixel of ``[H, W, ...]``; at the border, the pixel itself."""
     found = []
     for axis in (0, 1):
-        first, last = jax.lax.slice_in_dim(x, 0, 1, axis=axis), jax.lax.slice_in_dim(x, x.shape[axis] - 1, None, axis=axis)
-        before, after = (jax.lax.slice_in_dim(x, *ends, axis=axis) for ends in ((0, x.shape[axis] - 1), (1, x.shape[axis])))
+        first, last = (
+            jax.lax.slice_in_dim(x, 0, 1, axis=axis),
+            jax.lax.slice_in_dim(x, x.shape[axis] - 1, None, axis=axis),
+        )
+        before, after = (
+            jax.lax.slice_in_dim(x, *ends, axis=axis) for ends in ((0, x.shape[axis] - 1), (1, x.shape[axis]))
+        )
         found += [jnp.concatenate([first, before], axis), jnp.concatenate([after, last], axis)]
     return found

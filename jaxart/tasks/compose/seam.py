@@ -74,9 +74,7 @@ def _pairs(x: jax.Array) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, 
     return (x[:-1], x[1:]), (x[:, :-1], x[:, 1:])
 
 
-def _cut(
-    apart: jax.Array, mean: jax.Array, core: jax.Array, outer: jax.Array, length: float, steps: int
-) -> jax.Array:
+def _cut(apart: jax.Array, mean: jax.Array, core: jax.Array, outer: jax.Array, length: float, steps: int) -> jax.Array:
     """Return the region of least cost for a mean difference."""
     squares = jnp.mean((apart - mean[None, None]) ** 2, axis=-1, keepdims=True)  # [H, W, 1]
     band = (outer & ~core)[..., None]
