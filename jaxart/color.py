@@ -5,12 +5,14 @@ Reference: Gatys et al., Preserving Color in Neural Artistic Style Transfer, 201
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxart.arrays import Array
-from jaxart.ops.symmetric import spectral_map
+from jaxart.ops.symmetric import symmetric_sqrt
 
 _RGB_TO_YIQ = (
     (0.299, 0.587, 0.114),
@@ -70,6 +72,17 @@ def rgb_to_lab(images: Array) -> jax.Array:
     return jnp.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
+def lab_to_rgb(images: Array) -> jax.Array:
+    """Invert `rgb_to_lab`, ``[..., 3]``; colors that no screen has come out below 0 or above 1."""
+    lightness, a, b = (images[..., i] for i in range(3))
+    y = (lightness + 16) / 116
+    roots = jnp.stack([y + a / 500, y, y - b / 200], axis=-1)
+    ratios = jnp.where(roots > 6 / 29, roots**3, 3 * (6 / 29) ** 2 * (roots - 4 / 29))
+    matrix = np.array(LINEAR_TO_XYZ)
+    inverse = np.linalg.inv(matrix / matrix.sum(axis=1, keepdims=True))
+    return linear_to_srgb(_matmul(ratios, jnp.asarray(inverse, jnp.float32).T))
+
+
 def luminance(images: Array) -> jax.Array:
     """Return a gray picture ``[..., H, W, 3]``: the luminance in all three channels."""
     gray = rgb_to_yiq(images)[..., :1]  # [..., H, W, 1]
@@ -90,11 +103,46 @@ def with_chroma_of(images: Array, reference: Array) -> jax.Array:
     return jnp.clip(yiq_to_rgb(jnp.concatenate([luma, chroma], axis=-1)), 0, 1)
 
 
-def _mean_covariance(images: Array) -> tuple[jax.Array, jax.Array]:
+class Colors(NamedTuple):
+    """Mean ``[C]`` and covariance ``[C, C]`` of the colors of a picture or of a part of it."""
+
+    mean: jax.Array
+    covariance: jax.Array
+
+
+def colors_of(images: Array, weights: Array | None = None) -> Colors:
+    """Return the mean and the covariance of pixels.
+
+    Args:
+        images: ``[H, W, C]``, of any color space.
+        weights: ``[H, W]``, not negative, what each pixel counts: a soft mask.
+    """
     pixels = jnp.asarray(images).reshape(-1, images.shape[-1])  # [H W, C]
-    mean = jnp.mean(pixels, axis=0, keepdims=True)
-    centered = pixels - mean
-    return mean[None], _matmul(centered.T, centered) / pixels.shape[0]
+    if weights is None:
+        mean = jnp.mean(pixels, axis=0)
+        centered = pixels - mean[None]
+        return Colors(mean, _matmul(centered.T, centered) / pixels.shape[0])
+    shares = jnp.asarray(weights).reshape(-1, 1) / jnp.maximum(jnp.sum(weights), 1e-12)
+    mean = jnp.sum(shares * pixels, axis=0)
+    centered = pixels - mean[None]
+    return Colors(mean, _matmul((shares * centered).T, centered))
+
+
+def transport_matrix(source: Colors, target: Colors, *, least: float = 1e-5) -> jax.Array:
+    """Return the linear optimal transport between Gaussians (Monge map), ``[C, C]``, symmetric: ``x -> A (x - m_s) + m_t``.
+
+    ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)``.
+
+    Args:
+        source: with covariance S.
+        target: with covariance T.
+        least: added to the diagonals of both.
+    """
+    eye = least * jnp.eye(source.mean.shape[0], dtype=source.mean.dtype)
+    root = symmetric_sqrt(source.covariance + eye)
+    inverse = jnp.linalg.inv(root)
+    middle = symmetric_sqrt(_matmul(_matmul(root, target.covariance + eye), root))
+    return _matmul(_matmul(inverse, middle), inverse)
 
 
 def match_mean_deviation(images: Array, target: Array) -> jax.Array:
@@ -116,8 +164,7 @@ def match_mean_deviation(images: Array, target: Array) -> jax.Array:
 def match_mean_covariance(images: Array, target: Array) -> jax.Array:
     """Transport the colors of `images` to the mean and covariance of `target`; clipped to [0, 1].
 
-    The linear optimal transport between Gaussians (Monge map):
-    ``x -> A (x - m_s) + m_t``, ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)``.
+    The linear optimal transport between Gaussians, see `transport_matrix`.
 
     Args:
         images: ``[H, W, C]`` in [0, 1], with covariance S.
@@ -126,10 +173,6 @@ def match_mean_covariance(images: Array, target: Array) -> jax.Array:
     Returns:
         ``[H, W, C]``.
     """
-    (mean, source), (mean_target, covariance) = _mean_covariance(images), _mean_covariance(target)
-    eye = 1e-5 * jnp.eye(source.shape[0], dtype=source.dtype)
-    root = spectral_map(jnp.sqrt, source + eye)
-    inverse = spectral_map(lambda values: 1 / jnp.sqrt(values), source + eye)
-    middle = spectral_map(jnp.sqrt, _matmul(_matmul(root, covariance + eye), root))
-    transport = _matmul(_matmul(inverse, middle), inverse)
-    return jnp.clip(_matmul(images - mean, transport) + mean_target, 0, 1)
+    source, colors = colors_of(images), colors_of(target)
+    moved = _matmul(images - source.mean[None, None], transport_matrix(source, colors))
+    return jnp.clip(moved + colors.mean[None, None], 0, 1)

@@ -6,6 +6,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from jaxart.cli import (
     classify,
+    compose,
     compress,
     data,
     instant,
@@ -30,7 +31,7 @@ from jaxart.version import __version__
 def _commands() -> dict[str, tuple]:
     """Return the commands by purpose, in the order of the help."""
     return {
-        "Paint": (stylize.stylize, instant.styles, sheet.sheet, plan.plan, stylize.demo),
+        "Paint": (stylize.stylize, instant.styles, sheet.sheet, compose.compose, plan.plan, stylize.demo),
         "Train": (
             runs.train_app(),
             runs.resume,

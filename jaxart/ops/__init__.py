@@ -17,7 +17,7 @@ from jaxart.ops.poisson import divergence, gradient, laplacian, solve_plate, sol
 from jaxart.ops.pooling import avg_pool, max_pool
 from jaxart.ops.resample import downsample_low_pass, low_pass, upsample_low_pass
 from jaxart.ops.structure import similarity_maps
-from jaxart.ops.symmetric import newton_schulz, spectral_map, trace_sqrt
+from jaxart.ops.symmetric import newton_schulz, spectral_map, symmetric_sqrt, trace_sqrt
 from jaxart.ops.tiles import sharded_rows, sharded_sum, tiled_map, tiled_pixels, tiled_sum
 from jaxart.ops.warp import affine_warp
 from jaxart.ops.winograd import transform_kernel
@@ -55,6 +55,7 @@ __all__ = [
     "solve_rectangle",
     "solve_region",
     "spectral_map",
+    "symmetric_sqrt",
     "tiled_map",
     "tiled_pixels",
     "tiled_sum",

@@ -56,6 +56,22 @@ def _recompose(vectors, values):
     return jnp.matmul(vectors * values[..., None, :], jnp.swapaxes(vectors, -1, -2), precision=highest)
 
 
+@jax.custom_jvp
+def symmetric_sqrt(matrix: Array) -> jax.Array:
+    """Return the root of a symmetric matrix ``[..., C, C]``; its derivative is finite where eigenvalues meet, not where they vanish."""
+    return spectral_map(jnp.sqrt, matrix)
+
+
+@symmetric_sqrt.defjvp
+def _symmetric_sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Solve ``R dR + dR R = dA`` in the basis of the eigenvectors."""
+    values, vectors = _eigh(primals[0])
+    roots = jnp.sqrt(jnp.maximum(values, 0))
+    times, turned = functools.partial(jnp.matmul, precision="highest"), jnp.swapaxes(vectors, -1, -2)
+    inner = times(times(turned, tangents[0]), vectors) / (roots[..., :, None] + roots[..., None, :])
+    return _recompose(vectors, roots), times(times(vectors, inner), turned)
+
+
 def newton_schulz(matrix: Array, *, steps: int = 20) -> tuple[jax.Array, jax.Array]:
     """Approximate ``A^(1/2)`` and ``A^(-1/2)`` by the coupled Newton-Schulz iteration.
 

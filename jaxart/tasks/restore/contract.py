@@ -66,6 +66,9 @@ def by_denoising(denoise: Callable[[Array, Any], Array], *, key: Key) -> Method:
     Args:
         denoise: ``(picture, noise) -> picture``.
         key: typed key, of the new noise.
+
+    Raises:
+        ValueError: what is returned, of an observation that does not know the level of the noise.
     """
 
     def restore(picture: Array, observation: Observation) -> Restored:
