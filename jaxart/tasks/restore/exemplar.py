@@ -154,7 +154,11 @@ def _levels(picture: jax.Array, holes: jax.Array, count: int) -> list[_Level]:
     known = ~holes
     plain = jnp.where(holes[..., None], 0, picture).astype(jnp.float32)
     rough = _roughness(plain, known, 2**count)
-    levels = [_Level(jnp.concatenate([plain, _TEXTURE * rough], -1), known, jnp.ones_like(known))]
+    levels = [
+        _Level(
+            jnp.concatenate([plain, _TEXTURE * rough], -1), known, jax.lax.optimization_barrier(jnp.ones_like(known))
+        )
+    ]
     while len(levels) < count:
         levels.append(_halved(levels[-1]))
     return levels

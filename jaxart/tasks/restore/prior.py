@@ -15,7 +15,7 @@ import optax
 
 from jaxart.arrays import Array, Key
 from jaxart.models import NoiseDecoder
-from jaxart.tasks.restore.fill import checked
+from jaxart.tasks.restore.fill import checked, fill_harmonic
 from jaxart.training import debias, exponential_average
 
 _LEVELS = 6  # sizes at most, each half the one before; noise is of the smallest
@@ -76,7 +76,8 @@ def fill_prior(
         ValueError: as `fill_harmonic`; fewer than 1 step.
 
     Reference: Ulyanov, Vedaldi and Lempitsky, Deep Image Prior, 2018, section 3.3. Departures: a decoder of noise alone, which learns
-    faster (Darestani and Heckel, 2021); the rate falls, so that the average is of pictures that differ little.
+    faster (Darestani and Heckel, 2021); the rate falls, so that the average is of pictures that differ little; what is left of the known is
+    added as a membrane.
     """
     picture, holes = checked(picture, holes)
     for name, value in (("steps", steps), ("every", every)):
@@ -97,7 +98,12 @@ def fill_prior(
         if progress:
             progress(last, float(now.error))
     drawn = debias(now.average, decay=_DECAY, count=steps)[0, : holes.shape[0], : holes.shape[1]]
+    known = jnp.where(holes[..., None], 0, picture)
+    drawn += _membrane(known - drawn, holes)  # what it has not learned of the known goes on smoothly
     return jnp.where(holes[..., None], jnp.clip(drawn, 0, 1).astype(picture.dtype), picture)
+
+
+_membrane = jax.jit(fill_harmonic)
 
 
 @functools.partial(jax.jit, static_argnames="settings")
