@@ -5,7 +5,7 @@ picture comes back bit for bit.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -133,7 +133,7 @@ def _averaged(picture: jax.Array, guide: jax.Array, variance: jax.Array, expecte
         shape = (len(x), size[0] + 2 * border, size[1] + 2 * border)
         return jax.lax.dynamic_slice(x, (np.int32(0), margin + shift[0], margin + shift[1]), shape)
 
-    still = np.zeros(2, np.int32)
+    still: Any = np.zeros(2, np.int32)
     inside = _padded(jnp.ones((1, *size), picture.dtype), reach, "constant")
     guides, pictures = _padded(guide, around, "symmetric"), _padded(picture, reach, "symmetric")
     variances = None if everywhere else _padded(variance, around, "symmetric")
