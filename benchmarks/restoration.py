@@ -2,7 +2,7 @@
 Telea and Navier-Stokes; scikit-image's wavelets, total variation and non-local means.
 
     pip install scikit-image opencv-python-headless PyWavelets
-    python benchmarks/restoration.py [--denoise] [--speed]
+    python benchmarks/restoration.py [--denoise [--only NAME]] [--noise] [--speed]
 
 Six gray pictures of scikit-image, 256 x 256 pixels; of the middle 128 x 128 half of the pixels are missing, or four fifths, or twelve lines
 of two pixels, or a square of 32 x 32. Peak signal-to-noise ratios are those of what is missing alone, in decibels, their mean over the six.
@@ -135,11 +135,12 @@ def noisy(picture: np.ndarray, level: float) -> np.ndarray:
     return picture + np.random.default_rng(0).normal(0, level / 255, picture.shape)
 
 
-def denoised() -> None:
-    """Print the ratios of all denoisers: of each picture, and their mean."""
+def denoised(part: str) -> None:
+    """Print the ratios of all denoisers whose name holds `part`: of each picture, and their mean."""
     pictures, levels = crops(), (15, 25, 50)
     print(f"| | noise | {' | '.join(pictures)} | mean |\n|---|{'---|' * (len(pictures) + 2)}")
-    for name, tries in denoisers().items():
+    chosen = {name: tries for name, tries in denoisers().items() if part in name}
+    for name, tries in chosen.items():
         for level in levels:
             row = []
             for picture in pictures.values():
@@ -221,13 +222,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speed", action="store_true", help="seconds of a whole picture, in the place of ratios")
     parser.add_argument("--denoise", action="store_true", help="noise in the place of holes")
+    parser.add_argument("--only", default="", help="of --denoise: methods whose name holds this")
     parser.add_argument("--noise", action="store_true", help="what is said of the level of noise, and no more")
     parser.add_argument("--json", action="store_true", help="of --speed: one JSON object a row")
     asked = parser.parse_args()
     if asked.noise:
         estimated()
     elif asked.denoise:
-        (denoising_speed if asked.speed else denoised)()
+        denoising_speed() if asked.speed else denoised(asked.only)
     else:
         (speed if asked.speed else quality)()
 

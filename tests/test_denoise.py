@@ -58,7 +58,7 @@ def test_texture_is_no_noise(rng):
     texture = 0.3 * np.sin(COLUMNS + ROWS / 3)[..., None] + 0.2 * np.sin(1.3 * ROWS)[..., None]
     assert float(restore.estimate_noise(texture)[0]) < 0.01
     noisy = texture + NOISE * rng.standard_normal(texture.shape, np.float32)
-    np.testing.assert_allclose(restore.estimate_noise(noisy), [NOISE], rtol=0.08)
+    np.testing.assert_allclose(restore.estimate_noise(noisy), [NOISE], rtol=0.1)
 
 
 def test_a_picture_without_noise_has_none(painted):

@@ -5,7 +5,7 @@ picture comes back bit for bit.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -133,10 +133,10 @@ def _averaged(picture: jax.Array, guide: jax.Array, variance: jax.Array, expecte
         shape = (len(x), size[0] + 2 * border, size[1] + 2 * border)
         return jax.lax.dynamic_slice(x, (np.int32(0), margin + shift[0], margin + shift[1]), shape)
 
-    still = np.zeros(2, np.int32)
-    inside = _padded(jnp.ones((1, *size), picture.dtype), reach, "constant")
-    guides, pictures = _padded(guide, around, "symmetric"), _padded(picture, reach, "symmetric")
-    variances = None if everywhere else _padded(variance, around, "symmetric")
+    still: Any = np.zeros(2, np.int32)
+    inside = _padded(jnp.ones((1, *size), picture.dtype), reach)
+    guides, pictures = _reflected(guide, around), _reflected(picture, reach)
+    variances = None if everywhere else _reflected(variance, around)
     here = cut(guides, still, radius)
 
     def weights(shift: jax.Array) -> jax.Array:
@@ -145,14 +145,14 @@ def _averaged(picture: jax.Array, guide: jax.Array, variance: jax.Array, expecte
         differences = jnp.mean((here - cut(guides, shift, radius)) ** 2 / noise, axis=0, keepdims=True)
         mean = _box(differences, radius) / (2 * radius + 1) ** 2
         to = jnp.exp(-jnp.maximum(mean - 2 * expected, 0) / search.unlike**2) * cut(inside, shift, 0)
-        return jnp.concatenate([to, cut(_padded(to, reach, "constant"), -shift, 0)])
+        return jnp.concatenate([to, cut(_padded(to, reach), -shift, 0)])
 
     def count(carry: tuple[jax.Array, jax.Array], shift: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
         both = jax.lax.optimization_barrier(weights(shift))
         return (carry[0] + both[0] + both[1], jnp.maximum(carry[1], jnp.maximum(both[0], both[1]))), None
 
     def spread(weight: jax.Array) -> jax.Array:
-        return _box(_padded(weight, radius, "constant"), radius)
+        return _box(_padded(weight, radius), radius)
 
     shifts, nothing = jnp.asarray(_shifts(reach)), jnp.zeros(size, picture.dtype)
     (total, own), _ = jax.lax.scan(count, (nothing, nothing), shifts)
@@ -173,8 +173,15 @@ def _shifts(reach: int) -> np.ndarray:
     return every[len(every) // 2 + 1 :]
 
 
-def _padded(x: jax.Array, margin: int, mode: str) -> jax.Array:
-    return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin)), mode=mode)
+def _padded(x: jax.Array, margin: int) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin)))
+
+
+def _reflected(x: jax.Array, margin: int) -> jax.Array:
+    """Continue a picture by its mirror images: by lookups, because `jnp.pad` is a long program where the picture is small."""
+    for axis in (1, 2):
+        x = jnp.take(x, np.pad(np.arange(x.shape[axis]), margin, mode="symmetric"), axis=axis)
+    return x
 
 
 def _box(x: jax.Array, radius: int) -> jax.Array:

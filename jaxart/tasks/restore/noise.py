@@ -49,7 +49,7 @@ def _deviation(channel: jax.Array, side: int) -> jax.Array:
     def turn(_: jax.Array, variance: jax.Array) -> jax.Array:
         flat = slopes <= most * variance
         found = jnp.maximum(jnp.mean(_eigenvalues(patches, flat)[: side**2 // 2]), 0)
-        return jnp.where(jnp.sum(flat) < _FEWEST * side**2, first, found)
+        return jnp.where(jnp.sum(flat) < _FEWEST * side**2, variance, found)
 
     return jnp.sqrt(jax.lax.fori_loop(0, _ROUNDS, turn, first))
 
