@@ -98,7 +98,7 @@ def main() -> None:
     rows = []
     for size in arguments.sizes:
         scene, other, region = pictures(size)
-        blend = jax.jit(compose.poisson_blend)
+        blend = compose.poisson_blend
         given = tuple(map(jax.numpy.asarray, (scene, other, region)))
         sparse = Sparse(scene, other, region)
         found = np.asarray(blend(*given))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from restoration import crops
 
@@ -63,8 +64,10 @@ def main() -> None:
             for picture in pictures.values():
                 small = np.asarray(shrink(picture, scale))
                 made = np.asarray(way(small))
-                row.append(float(metrics.psnr(made, picture, protocol=protocol)))
-                agrees.append(float(metrics.psnr(shrink(np.rint(255 * made) / np.float32(255), scale), small)))
+                row.append(float(metrics.psnr(jnp.asarray(made), jnp.asarray(picture), protocol=protocol)))
+                agrees.append(
+                    float(metrics.psnr(shrink(np.rint(255 * made) / np.float32(255), scale), jnp.asarray(small)))
+                )
             print(
                 f"| {name} | {' | '.join(f'{x:.2f}' for x in row)} | {np.mean(row):.2f} | {min(agrees):.1f} |",
                 flush=True,

@@ -10,6 +10,7 @@ all; "as it was" is that of the recolored region.
 import argparse
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,9 +20,9 @@ from jaxart.image import fit_within, resize
 from jaxart.tasks import compose
 
 _SIDE = 256  # pixels of the long side
-RECOLORINGS = {
-    "warmer": lambda x: x * np.float32([1.2, 1.0, 0.75]),
-    "cooler": lambda x: x * np.float32([0.75, 1.0, 1.2]),
+RECOLORINGS: dict[str, Any] = {
+    "warmer": lambda x: x * np.asarray([1.2, 1.0, 0.75], np.float32),
+    "cooler": lambda x: x * np.asarray([0.75, 1.0, 1.2], np.float32),
     "lighter": lambda x: x**0.6,
     "darker": lambda x: x**1.6,
     "flatter": lambda x: 0.6 * x + 0.2,
@@ -55,7 +56,8 @@ def main() -> None:
     paths = (
         [samples.path(name) for name in samples.NAMES] if arguments.folder is None else io.pictures_in(arguments.folder)
     )
-    programs = {name: jax.jit(functools.partial(compose.harmonize, matching=name)) for name in compose.MATCHINGS}
+    harmonize: Any = compose.harmonize
+    programs = {name: jax.jit(functools.partial(harmonize, matching=name)) for name in compose.MATCHINGS}
     for path in paths:
         picture = io.read(path)
         picture = np.clip(resize(picture, fit_within(picture.shape[:2], _SIDE)), 0, 1)

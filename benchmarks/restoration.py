@@ -108,7 +108,7 @@ def denoisers() -> dict[str, list[Callable[[np.ndarray, float], np.ndarray]]]:
     )
     by_variation = lambda weight: lambda x, s: restoration.denoise_tv_chambolle(x, weight=weight * s)  # noqa: E731
     model = restore.shipped_restoration("denoise")
-    as_rgb = lambda picture: np.repeat(np.float32(picture)[..., None], 3, axis=-1)  # noqa: E731
+    as_rgb = lambda picture: np.repeat(np.asarray(picture, np.float32)[..., None], 3, axis=-1)  # noqa: E731
     network = lambda views=1, told=True: (  # noqa: E731
         lambda x, s: restore.denoise(model, as_rgb(x), s if told else None, views=views).mean(axis=-1)
     )
@@ -116,6 +116,10 @@ def denoisers() -> dict[str, list[Callable[[np.ndarray, float], np.ndarray]]]:
         "network": best(network()),
         "network, level untold": best(network(told=False)),
         "network, eight views": best(network(views=8)),
+        "network and non-local means": best(lambda x, s: restore.denoise_together(model, as_rgb(x), s).mean(axis=-1)),
+        "the same, eight views": best(
+            lambda x, s: restore.denoise_together(model, as_rgb(x), s, views=8).mean(axis=-1)
+        ),
         "total variation": best(gray(total)),
         "non-local means": best(gray(means)),
         "non-local means, grain kept": best(gray(jax.jit(grainy))),

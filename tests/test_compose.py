@@ -36,7 +36,7 @@ def slope(function, x, direction, size):
 
 
 def test_regions_grow_and_shrink_by_distances():
-    np.testing.assert_array_equal(compose.grown(AWAY.min() == AWAY, 0), AWAY.min() == AWAY)
+    np.testing.assert_array_equal(compose.grown(DISC, 0), DISC)
     point = (ROWS == 11) & (COLUMNS == 13)
     distance = np.hypot(ROWS - 11, COLUMNS - 13)
     np.testing.assert_array_equal(compose.grown(point, 4), distance <= 4)

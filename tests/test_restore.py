@@ -88,6 +88,13 @@ def test_eight_views_are_the_mean_of_what_is_made_of_each(denoiser, rng):
         task.denoise(denoiser, picture, views=2)
 
 
+def test_a_network_and_what_is_alike_are_meant_together(denoiser, rng):
+    picture = rng.random((16, 16, 3), np.float32)
+    learned = task.denoise(denoiser, picture, 0.1)
+    alike = np.clip(task.denoise_nonlocal_means(picture, 0.1), 0, 1)
+    np.testing.assert_allclose(task.denoise_together(denoiser, picture, 0.1), (learned + alike) / 2, atol=1e-5)
+
+
 def test_the_level_of_noise_counts_and_may_differ_from_pixel_to_pixel(denoiser, rng):
     picture = rng.random((16, 16, 3), np.float32)
     level = np.full((16, 16, 1), 0.1)

@@ -13,8 +13,6 @@ from jaxart.cli.progress import Bar
 from jaxart.cli.terminal import interruptible, say
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from jaxart.io import Picture
     from jaxart.tasks.compose import Painting
 
@@ -71,7 +69,7 @@ class Look:
         int,
         Parameter(
             group=_look,
-            help="Pixels of OBJECT on both sides of the mask's rim in which it is found anew how much of each is the object, and without the "
+            help="Pixels of OBJECT on both sides of the mask's rim in which it is found anew how much of each is the object, without the "
             "colors of its old background: for hair and rough masks. 0 takes the mask as it is.",
         ),
     ] = 0
@@ -115,7 +113,7 @@ def compose(
     Steps go in this order: matte, size and place, color, seam, blend, paint; those that are taken are said. What is outside of the object,
     and the alpha of SCENE, stay as they were.
 
-    Example: `jaxart compose cup.jpg painting.jpg --mask cup.png --at 200 430 --scale 0.3 --matte 8 --blend none --harmonize paint -o out.png`
+    Example: `jaxart compose cup.jpg painting.jpg --mask cup.png --at 200 430 --matte 8 --blend none --harmonize paint -o out.png`
     """
     from jaxart import io
 
@@ -157,7 +155,7 @@ def _check(place: Place, look: Look) -> None:
         raise ValueError("--seam: needs a --mask: around an object with its own alpha there is nothing to bring along.")
 
 
-def _object(path: Path, place: Place, look: Look) -> tuple["np.ndarray", "np.ndarray"]:
+def _object(path: Path, place: Place, look: Look) -> tuple[Any, Any]:
     """Return the colors ``[H, W, 3]`` and the mask ``[H, W]`` of an object, cut to what is needed of them."""
     import numpy as np
 
@@ -188,7 +186,7 @@ def _object(path: Path, place: Place, look: Look) -> tuple["np.ndarray", "np.nda
     return given.rgb[window], mask[window]
 
 
-def _around(mask: "np.ndarray", margin: int) -> tuple[slice, slice]:
+def _around(mask: Any, margin: int) -> tuple[slice, slice]:
     """Return where a mask is, and some pixels around it."""
     import numpy as np
 
@@ -197,7 +195,7 @@ def _around(mask: "np.ndarray", margin: int) -> tuple[slice, slice]:
     return slice(begin[0], int(ends[0][1]) + 1 + margin), slice(begin[1], int(ends[1][1]) + 1 + margin)
 
 
-def _matted(cut: tuple["np.ndarray", "np.ndarray"], width: int) -> tuple["np.ndarray", "np.ndarray"]:
+def _matted(cut: tuple[Any, Any], width: int) -> tuple[Any, Any]:
     """Find the matte in a band around the mask's rim, and the object's colors under it."""
     import jax
     import numpy as np
@@ -213,7 +211,7 @@ def _matted(cut: tuple["np.ndarray", "np.ndarray"], width: int) -> tuple["np.nda
     return np.asarray(jax.jit(task.foreground)(colors, alpha)), np.asarray(alpha)
 
 
-def _sized(cut: tuple["np.ndarray", "np.ndarray"], scale: float) -> tuple["np.ndarray", "np.ndarray"]:
+def _sized(cut: tuple[Any, Any], scale: float) -> tuple[Any, Any]:
     """Bring an object to a size; colors count by the mask, so that none of what is around it gets in."""
     import numpy as np
 
@@ -230,8 +228,8 @@ def _sized(cut: tuple["np.ndarray", "np.ndarray"], scale: float) -> tuple["np.nd
 
 
 def _laid(
-    cut: tuple["np.ndarray", "np.ndarray"], there: "Picture", name: Path, place: Place, margin: int
-) -> tuple[tuple[slice, slice], "np.ndarray", "np.ndarray", "np.ndarray"]:
+    cut: tuple[Any, Any], there: "Picture", name: Path, place: Place, margin: int
+) -> tuple[tuple[slice, slice], Any, Any, Any]:
     """Return a window of the scene, and the object, its mask and where it has colors, as large as that."""
     import numpy as np
 
@@ -248,8 +246,8 @@ def _laid(
             f"--scale {np.floor(1000 * largest) / 1000:g} is the largest that fits there" if largest > 0 else "move it"
         )
         raise ValueError(
-            f"{name}: is {size[1]} x {size[0]}; the object, {extent[1]} x {extent[0]} around {x} {y}, hangs over by {over[1]} pixels across "
-            f"and {over[0]} down: {advice}."
+            f"{name}: is {size[1]} x {size[0]}; the object, {extent[1]} x {extent[0]} around {x} {y}, hangs over by {over[1]} pixels "
+            f"across and {over[0]} down: {advice}."
         )
     wide = [max(round(_MARGIN * max(extent)), margin + 2) for _ in extent]
     window = tuple(
@@ -268,8 +266,8 @@ def _laid(
 
 
 def _set_in(
-    cut: tuple["np.ndarray", "np.ndarray"], there: "Picture", name: Path, place: Place, look: Look, seed: int
-) -> tuple["np.ndarray", bool]:
+    cut: tuple[Any, Any], there: "Picture", name: Path, place: Place, look: Look, seed: int
+) -> tuple[Any, bool]:
     """Return the scene with the object, and whether painting was interrupted."""
     import numpy as np
 
@@ -277,11 +275,12 @@ def _set_in(
 
     reach = round(look.seam * place.scale)
     window, laid, mask, known = _laid(cut, there, name, place, reach)
-    scene = there.rgb[window]
+    scene: Any = there.rgb[window]
     if look.harmonize != "none":
         say(f"color: strength {look.strength:g}")
         laid = np.asarray(task.harmonize(scene, laid, mask, strength=look.strength))
-    region, soft = mask > 0, mask
+    region: Any = mask > 0
+    soft: Any = mask
     if look.seam:
         say(f"seam: within {reach} pixels around the mask")
         region = np.asarray(task.seam(scene, laid, mask > 0.5, np.asarray(task.grown(mask > 0.5, reach)) & known))
@@ -301,7 +300,7 @@ def _set_in(
     return made, interrupted
 
 
-def _with_rim(laid: "np.ndarray", region: "np.ndarray", known: "np.ndarray") -> "np.ndarray":
+def _with_rim(laid: Any, region: Any, known: Any) -> Any:
     """Go on with the colors of a region to the pixels around it where none are known: there the object has no differences."""
     import numpy as np
 
@@ -311,7 +310,7 @@ def _with_rim(laid: "np.ndarray", region: "np.ndarray", known: "np.ndarray") -> 
     return np.where((known | region)[..., None] | (count == 0), laid, total / np.maximum(count, 1))
 
 
-def _blended(scene: "np.ndarray", laid: "np.ndarray", region: "np.ndarray", blend: str) -> "np.ndarray":
+def _blended(scene: Any, laid: Any, region: Any, blend: str) -> Any:
     import numpy as np
 
     from jaxart.tasks import compose as task
@@ -329,9 +328,7 @@ def _blended(scene: "np.ndarray", laid: "np.ndarray", region: "np.ndarray", blen
 _SCREEN = 0.01  # of --blend screened: about ten pixels from the rim, the object's own tones are there
 
 
-def _painted(
-    scene: "np.ndarray", pasted: "np.ndarray", mask: "np.ndarray", look: Look, seed: int
-) -> tuple["np.ndarray", bool]:
+def _painted(scene: Any, pasted: Any, mask: Any, look: Look, seed: int) -> tuple[Any, bool]:
     """Paint the object as the scene is; Ctrl-C leaves it as it stands."""
     import jax
 

@@ -48,10 +48,11 @@ def restore(
         ),
     ] = None,
     denoiser: Annotated[
-        Literal["network", "self-supervised", "non-local", "tv"],
+        Literal["network", "both", "self-supervised", "non-local", "tv"],
         Parameter(
             group=look,
-            help="How: the package's network; one that is trained on this picture alone, in minutes; non-local means; total variation.",
+            help="How: the package's network; both, the mean of it and non-local means, slower and better; a network that is trained "
+            "on this picture alone, in minutes; non-local means; total variation.",
         ),
     ] = "network",
     keep_grain: Annotated[
@@ -165,7 +166,7 @@ def restore(
         output.mkdir(parents=True, exist_ok=True)
         targets = [written_name(path, pictures, output, bits or 8) for path in pictures]
         jobs = list(zip(pictures, targets, strict=True))
-        work = lambda job: pairs.append(_mended(*job, wishes))  # noqa: E731
+        work = lambda job: pairs.append(_mended(job[0], job[1], wishes))  # noqa: E731
         code = one_after_another(jobs, work, folder=output, name=lambda job: job[0].name)
     if report is not None and pairs:
         io.write_report(report, "Restored pictures" if len(pairs) > 1 else f"{pairs[0].name}, restored", pairs)
@@ -253,7 +254,8 @@ def _tone(wish: str | None, pixels: Any) -> Any:
     if wish == "auto":
         return task.remove_varnish(pixels)[1]
     if Path(wish).is_file():
-        return task.remove_varnish(pixels, cleaned=io.read(wish))[1]
+        cleaned: Any = io.read(wish)
+        return task.remove_varnish(pixels, cleaned=cleaned)[1]
     try:
         region = task.Region(*(int(number) for number in wish.split(",")))
     except (ValueError, TypeError) as error:

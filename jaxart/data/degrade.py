@@ -329,7 +329,7 @@ def scratch(key: Key, image: Array) -> Damaged:
         image: ``[H, W, C]`` in [0, 1], float.
     """
     lines, discs, sizes, count, color, fade = jax.random.split(key, 6)
-    size = image.shape[:2]
+    size = (image.shape[0], image.shape[1])
     thin = strokes(lines, size, thickest=2.0 / max(size)).astype(jnp.float32)
     centers = jax.random.uniform(discs, (12, 2)) * jnp.array(size)[None]
     radii = 0.5 + 2.5 * jax.random.uniform(sizes, (12,)) ** 2

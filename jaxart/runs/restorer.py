@@ -267,8 +267,8 @@ def _answers(options: RestorerOptions, params: PyTree, images: np.ndarray, key: 
     """Return damaged pictures, and what is made of them; a picture is damaged as its number says, whatever is beside it."""
     side = options.size // 12 * 12  # a multiple of all scales
     keys = jax.random.key_data(jax.vmap(lambda number: jax.random.fold_in(key, number))(np.arange(len(images))))
-    function = shared.partial(_answer, damage=_damage(options))
-    return apply_in_batches(function, _network(options), params, images[:, :side, :side], keys, batch=8)
+    function, shown = shared.partial(_answer, damage=_damage(options)), jax.numpy.asarray(images[:, :side, :side])
+    return apply_in_batches(function, _network(options), params, shown, keys, batch=8)
 
 
 def _answer(network: Any, params: PyTree, images: Array, keys: Array, *, damage: task.Damage) -> tuple:
@@ -280,7 +280,8 @@ def _scores(options: RestorerOptions, examples: task.Example, made: np.ndarray) 
     if options.task == "cracks":
         return {"F1 of damage": (_f1, _found(made, examples.target))}
     scores: dict[str, tuple[Callable, tuple]] = {}
-    for suffix, pictures in (("", made), (" of what it begins with", examples.begun)):
+    results: list[tuple[str, Any]] = [("", made), (" of what it begins with", examples.begun)]
+    for suffix, pictures in results:
         squares = ((np.clip(pictures, 0, 1) - examples.target) ** 2 * examples.weight).mean((1, 2, 3))
         share = np.maximum(examples.weight.mean((1, 2, 3)), 1e-6)
         scores[f"PSNR{suffix}"] = (_mean_psnr, (squares, share))
@@ -294,7 +295,7 @@ def _mean_psnr(squares: np.ndarray, share: np.ndarray) -> float:
     return float(np.mean(-10 * np.log10(np.maximum(squares / share, 1e-10))))
 
 
-def _found(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, ...]:
+def _found(logits: Any, truth: Any) -> tuple[np.ndarray, ...]:
     """Return of each picture how many pixels were found, are damaged, and are both."""
     found, real = logits > 0, truth > 0.5
     return tuple(each.sum((1, 2, 3)) for each in (found, real, found & real))

@@ -30,8 +30,8 @@ def poisson_blend(
 
     Outside of the region the result is the scene, bit for bit; within, it is the other picture and a correction, whose differences are as
     small as they can be, so that a picture set into itself is what it was, bit for bit. Nothing is asked of what lies beyond the picture's
-    border, where the region may reach. A region that is known, not traced, is solved in a window around it, and exactly if it is a rectangle
-    that leaves the picture's border and has no screen: time goes by the region, not the scene.
+    border, where the region may reach. A region that is known, not traced, is solved in a window around it, and without turns if it is a
+    rectangle that leaves the picture's border and has no screen: time goes by the region, not the scene.
 
     Args:
         scene: ``[H, W, C]``, float, of any tone scale; blending in linear light keeps lights lighter.
@@ -73,11 +73,12 @@ def _window(region: np.ndarray) -> tuple[tuple[slice, slice], bool]:
     Windows of other regions are as large as multiples of a number of pixels where the picture allows it, so that few programs are compiled.
     """
     ends = [np.flatnonzero(region.any(axis=1 - axis))[[0, -1]] + (-1, 2) for axis in (0, 1)]
-    exact = tuple(slice(*end) for end in ends)
+    exact = slice(*ends[0]), slice(*ends[1])
     free = all(end[0] >= 0 and end[1] <= side for end, side in zip(ends, region.shape, strict=True))
     if free and region[exact][1:-1, 1:-1].all():
         return exact, True
-    return tuple(_rounded(*end, side) for end, side in zip(ends, region.shape, strict=True)), False
+    rounded = [_rounded(int(end[0]), int(end[1]), side) for end, side in zip(ends, region.shape, strict=True)]
+    return (rounded[0], rounded[1]), False
 
 
 def _rounded(begin: int, end: int, side: int) -> slice:

@@ -1,6 +1,7 @@
 """Soft mattes: how much of each pixel is the object, and which colors the object has there, without those of its old background."""
 
 import functools
+import operator
 from collections.abc import Sequence
 
 import jax
@@ -248,15 +249,17 @@ def foreground(picture: Array, alpha: Array, *, smoothness: float = 1e-5, steps:
     for size in _sizes(alpha.shape):
         shape = (*size, *colors.shape[2:])
         colors = jax.image.resize(colors, shape, "nearest")
-        coarse = [jax.image.resize(each, (*size, each.shape[-1]), "bilinear") for each in (picture, alpha[..., None])]
-        colors = _both_colors(*coarse, colors, smoothness, steps)
+        shown, share = (
+            jax.image.resize(each, (*size, each.shape[-1]), "bilinear") for each in (picture, alpha[..., None])
+        )
+        colors = _both_colors(shown, share, colors, smoothness, steps)
     return jnp.where(alpha[..., None] >= 1, picture, jnp.clip(colors[..., 0], 0, 1))
 
 
 def _sizes(size: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return the sizes of levels, coarsest first."""
     count = max(1, int(np.ceil(np.log2(max(size)))))
-    sides = [[int(round(side ** (level / count))) for side in size] for level in range(count + 1)]
+    sides = [[round(side ** (level / count)) for side in size] for level in range(count + 1)]
     return [(height, width) for height, width in sides]
 
 
@@ -269,7 +272,9 @@ def _both_colors(picture: jax.Array, alpha: jax.Array, colors: jax.Array, smooth
     scale = 1 / (object_ * behind - both**2)
 
     def sweep(_: jax.Array, colors: jax.Array) -> jax.Array:
-        near = sum(link[..., None] * each for link, each in zip(links, _around(colors), strict=True))
+        near = functools.reduce(
+            operator.add, (link[..., None] * each for link, each in zip(links, _around(colors), strict=True))
+        )
         one, other = (share * picture + near[..., n] for n, share in enumerate(shares))
         return jnp.stack([behind * one - both * other, object_ * other - both * one], axis=-1) * scale[..., None]
 

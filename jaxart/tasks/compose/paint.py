@@ -104,18 +104,18 @@ def paint_like(
     Reference: Luan, Paris, Shechtman and Bala, Deep Painterly Harmonization, 2018. Departures: statistics are compared as distributions of
     the surroundings' features (Wasserstein), weighted by nearness, not by mapping patches; two or three scales in the place of two passes.
     """
-    scene, pasted, mask = (np.asarray(each, np.float32) for each in (scene, pasted, mask))
-    _check(scene, pasted, mask)
-    window = _window(mask)
-    near = [each[window] for each in (scene, pasted, mask)]
-    network = VGG(depth=vgg_depth(variables), layers=_STYLE_LAYERS)
+    whole_scene, hidden = np.asarray(scene, np.float32), np.asarray(mask, np.float32)
+    _check(whole_scene, pasted, hidden)
+    window = _window(hidden)
+    near = [np.asarray(each, np.float32)[window] for each in (scene, pasted, mask)]
+    network: Any = VGG(depth=vgg_depth(variables), layers=_STYLE_LAYERS)
     sizes = _sizes(near[2].shape)
-    image, weights = near[1], np.float32([content_weight, style_weight, smoothness_weight])
+    image, weights = near[1], np.asarray([content_weight, style_weight, smoothness_weight], np.float32)
     with one_blas_thread():
         for number, size in enumerate(sizes):
             there, first, soft = (_at(each, size) for each in (near[0], image, near[2]))
             forms = _at(near[1], size)
-            style_scene = _style_scene(scene, mask, window, size)
+            style_scene = _style_scene(whole_scene, hidden, window, size)
             frozen = _frozen(there, forms, soft, style_scene, network.freeze(variables), weights, whole, network)
             grain = jax.random.fold_in(key, number)
             begun = functools.partial(_begun, first, soft, noise if number == 0 else noise / 4)
@@ -126,13 +126,13 @@ def paint_like(
             if stop is not None and stop():
                 break
     image = np.clip(np.asarray(resize(image, near[2].shape)), 0, 1) if image.shape != near[1].shape else image
-    made = scene.copy()
+    made = whole_scene.copy()
     soft = near[2][..., None]
     made[window] = np.where(soft > 0, soft * image + (1 - soft) * near[0], near[0])
     return made
 
 
-def _window(mask: np.ndarray) -> tuple[slice, slice]:
+def _window(mask: Any) -> tuple[slice, slice]:
     """Return where the mask is, and what is around it."""
     found = []
     ends = [np.flatnonzero(mask.max(axis=1 - axis) > 0)[[0, -1]] for axis in (0, 1)]
@@ -152,7 +152,7 @@ def _sizes(size: tuple[int, ...]) -> list[tuple[int, int]]:
     return found
 
 
-def _at(x: np.ndarray, size: tuple[int, int]) -> jax.Array:
+def _at(x: Any, size: tuple[int, int]) -> jax.Array:
     """Return a picture or a mask at a size, in [0, 1]."""
     if x.shape[:2] == size:
         return jnp.asarray(x)
@@ -162,7 +162,7 @@ def _at(x: np.ndarray, size: tuple[int, int]) -> jax.Array:
 
 
 def _style_scene(
-    scene: np.ndarray, mask: np.ndarray, window: tuple[slice, slice], size: tuple[int, int]
+    scene: Any, mask: Any, window: tuple[slice, slice], size: tuple[int, int]
 ) -> tuple[jax.Array, jax.Array]:
     """Return the scene around a window, and the mask, at the window's scale: as much again on each side, where it is there."""
     wide = tuple(
@@ -184,7 +184,7 @@ def _frozen(
     variables: PyTree,
     weights: Array,
     whole: Any,
-    network: VGG,
+    network: Any,
 ) -> _Frozen:
     """Return what a scale aims for."""
     painting, hidden = style_scene
@@ -242,8 +242,9 @@ def _step(network: VGG) -> Callable:
     def step(key: Key, state: _State, batch: None, frozen: _Frozen) -> tuple[_State, _Info]:
         del key, batch
         (_, info), slope = jax.value_and_grad(objective, has_aux=True)(state.image, frozen)
+        updates: Any
         updates, opt_state = _OPTIMIZER.update(slope, state.opt_state, state.image)
-        image = jnp.clip(optax.apply_updates(state.image, updates), 0, 1)
+        image = jnp.clip(state.image + updates, 0, 1)
         return _State(state.step + 1, image, opt_state), info
 
     return step
@@ -257,10 +258,11 @@ def _hook(on_step: Callable[[Painting], None], scale: int, scales: int, steps: i
     return lambda state, info: on_step(Painting(scale + 1, scales, int(state.step), steps, info))
 
 
-def _check(scene: np.ndarray, pasted: np.ndarray, mask: np.ndarray) -> None:
+def _check(scene: Any, pasted: Any, mask: Any) -> None:
     if scene.ndim != 3 or scene.shape[-1] != 3 or pasted.shape != scene.shape or mask.shape != scene.shape[:2]:
         raise ValueError(
-            f"paint_like: expected two pictures [H, W, 3] of one size and a mask [H, W], got {scene.shape}, {pasted.shape} and {mask.shape}."
+            f"paint_like: expected two pictures [H, W, 3] of one size and a mask [H, W], got {scene.shape}, {pasted.shape} and "
+            f"{mask.shape}."
         )
     if not mask.max() > 0:
         raise ValueError("mask: expected some pixels of the object, got none.")

@@ -26,7 +26,7 @@ def seam(
     """Choose the region to be pasted, between what must be in it and what may be, so that its rim costs least.
 
     A rim costs, for each pair of neighbors that it parts, how far the pictures differ there from what they differ by on the whole rim: a
-    difference that is everywhere the same is no seam after Poisson blending. It is the minimal cut of the graph of pixels, by its convex form.
+    difference that is everywhere the same is no seam after Poisson blending. It is the minimal cut of the graph of pixels.
 
     Args:
         scene: ``[H, W, C]``, float.

@@ -1,7 +1,7 @@
 """Choosing how to fill each hole, by its size and by what is around it, and filling a large picture hole by hole."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +42,8 @@ def parts_of(picture: Array, holes: Array) -> list[Part]:
 
     known = ~np.asarray(holes)
     gray = np.where(known, np.asarray(picture, np.float32).mean(-1), 0)
-    depth = ndimage.distance_transform_edt(np.pad(~known, 1, mode="edge"))[1:-1, 1:-1]
-    labels, _ = ndimage.label(ndimage.binary_dilation(~known, iterations=1), np.ones((3, 3)))
+    depth: Any = ndimage.distance_transform_edt(np.pad(~known, 1, mode="edge"))[1:-1, 1:-1]
+    labels, _ = cast(Any, ndimage.label)(ndimage.binary_dilation(~known, iterations=1), np.ones((3, 3)))
     found = []
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         missing = (labels[box] == number) & ~known[box]

@@ -5,14 +5,14 @@ again; the errors of that second look are those to be expected of the first.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.ndimage
 
-from jaxart.arrays import Array, Key
+from jaxart.arrays import Key
 from jaxart.image import enlarge, shrink
 
 _NEAR = 3.0  # pixels: deviation of the window in which errors are averaged
@@ -40,10 +40,10 @@ class Restored(NamedTuple):
     uncertainty: np.ndarray
 
 
-Method = Callable[[Array, Observation], Restored]
+Method = Callable[[Any, Observation], Restored]
 
 
-def by_filling(fill: Callable[[Array, Any], Array]) -> Method:
+def by_filling(fill: Callable[[Any, Any], Any]) -> Method:
     """Return a way of restoring that fills holes and leaves all else bit for bit.
 
     The second look: the same holes, elsewhere in the picture. Their errors are told by how deep in a hole a pixel lies.
@@ -52,7 +52,7 @@ def by_filling(fill: Callable[[Array, Any], Array]) -> Method:
         fill: ``(picture, share [H, W]) -> picture``, such as `inpaint` of a network; what is not missing stays as it is.
     """
 
-    def restore(picture: Array, observation: Observation) -> Restored:
+    def restore(picture: Any, observation: Observation) -> Restored:
         share = np.asarray(observation.holes, np.float32)
         made = np.asarray(fill(picture, share))
         return Restored(made, _of_holes(fill, made, share))
@@ -60,7 +60,7 @@ def by_filling(fill: Callable[[Array, Any], Array]) -> Method:
     return restore
 
 
-def by_denoising(denoise: Callable[[Array, Any], Array], *, key: Key) -> Method:
+def by_denoising(denoise: Callable[[Any, Any], Any], *, key: Key) -> Method:
     """Return a way of restoring that takes noise away. The second look: new noise of the same level on what was made.
 
     Args:
@@ -71,7 +71,7 @@ def by_denoising(denoise: Callable[[Array, Any], Array], *, key: Key) -> Method:
         ValueError: what is returned, of an observation that does not know the level of the noise.
     """
 
-    def restore(picture: Array, observation: Observation) -> Restored:
+    def restore(picture: Any, observation: Observation) -> Restored:
         if observation.noise is None:
             raise ValueError("observation: expected the level of the noise, got none; `estimate_noise` tells it.")
         made = np.asarray(denoise(picture, observation.noise))
@@ -83,14 +83,14 @@ def by_denoising(denoise: Callable[[Array, Any], Array], *, key: Key) -> Method:
     return restore
 
 
-def by_enlarging(upscale: Callable[[Array], Array]) -> Method:
+def by_enlarging(upscale: Callable[[Any], Any]) -> Method:
     """Return a way of restoring that enlarges. The second look: the picture itself, shrunk and enlarged again.
 
     Args:
         upscale: ``picture -> picture``, of the scale that the observation tells.
     """
 
-    def restore(picture: Array, observation: Observation) -> Restored:
+    def restore(picture: Any, observation: Observation) -> Restored:
         scale, given = observation.scale, np.asarray(picture, np.float32)
         made = np.asarray(upscale(given))
         margins = [(0, -side % scale) for side in given.shape[:2]]
@@ -131,7 +131,7 @@ def _of_holes(fill: Callable, made: np.ndarray, share: np.ndarray) -> np.ndarray
 
 def _shifts(holes: np.ndarray) -> list[tuple[int, int]]:
     """Return how far holes are moved to lie where they were not: past the largest of them, down and to the right."""
-    labels, count = scipy.ndimage.label(holes)
+    labels, count = cast(Any, scipy.ndimage.label)(holes)
     boxes = scipy.ndimage.find_objects(labels)
     high, wide = (max(box[axis].stop - box[axis].start for box in boxes) for axis in (0, 1)) if count else (1, 1)
     return [(min(high + _GAP, holes.shape[0] // 2), 0), (0, min(wide + _GAP, holes.shape[1] // 2))]

@@ -72,7 +72,7 @@ def small(key: Key, image: Array, *, scale: int, old: float = 0.5) -> Example:
     shrunk = degrade.resampled(image, size)
     shrunk = jnp.where(is_old, degrade.old_photograph(draw, image, size), shrunk)
     plane = jnp.full((*size, 1), is_old, image.dtype)
-    begun = degrade.resampled(shrunk, image.shape[:2])
+    begun = degrade.resampled(shrunk, (image.shape[0], image.shape[1]))
     return Example(jnp.concatenate([shrunk, plane], axis=-1), begun, image, jnp.ones((*image.shape[:2], 1)))
 
 
@@ -84,7 +84,7 @@ def torn(key: Key, image: Array) -> Example:
         image: ``[H, W, C]`` in [0, 1], float.
     """
     which, lines, thin, box, dots = jax.random.split(key, 5)
-    size = image.shape[:2]
+    size = (image.shape[0], image.shape[1])
     sides = jax.random.uniform(box, (6,))
     half = [0.5 * (4 + (0.35 * length - 4) * sides[n] ** 2) for n, length in enumerate(size)]
     center = [length * sides[2 + n] for n, length in enumerate(size)]

@@ -128,7 +128,7 @@ def _averaged(picture: jax.Array, guide: jax.Array, variance: jax.Array, expecte
     size, radius, reach = picture.shape[1:], search.radius, search.reach
     around, everywhere = radius + reach, variance.shape[1:] == (1, 1)
 
-    def cut(x: jax.Array, shift: jax.Array, border: int) -> jax.Array:
+    def cut(x: jax.Array, shift: Any, border: int) -> jax.Array:
         margin = (x.shape[1] - size[0]) // 2 - border
         shape = (len(x), size[0] + 2 * border, size[1] + 2 * border)
         return jax.lax.dynamic_slice(x, (np.int32(0), margin + shift[0], margin + shift[1]), shape)

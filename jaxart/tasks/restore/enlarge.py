@@ -1,12 +1,12 @@
 """Enlarging pictures without learning, and making what was enlarged agree with what it was made of."""
 
 import functools
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
-from jaxart.arrays import Array, check_choice
+from jaxart.arrays import check_choice
 from jaxart.image import enlarge, resize, shrink
 
 Kernel = Literal["bicubic", "lanczos"]
@@ -14,7 +14,7 @@ KERNELS: tuple[str, ...] = get_args(Kernel)
 _TURNS = 6  # of conjugate gradients at most
 
 
-def interpolate(picture: Array, scale: int, *, kernel: Kernel = "lanczos") -> jax.Array:
+def interpolate(picture: Any, scale: int, *, kernel: Kernel = "lanczos") -> jax.Array:
     """Enlarge a picture by a kernel: ``[H, W, C] -> [s H, s W, C]``, in [0, 1].
 
     Args:
@@ -46,7 +46,7 @@ def check_scale(scale: int) -> None:
 
 
 @jax.jit
-def back_project(large: Array, small: Array) -> jax.Array:
+def back_project(large: Any, small: Any) -> jax.Array:
     """Return the picture nearest to a large one that becomes the small one when it is shrunk by the cubic kernel.
 
     With D what shrinks: ``x + D^T (D D^T)^-1 (y - D x)``, by conjugate gradients, held to [0, 1]; twice, for what is held back there.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxart.arrays import Array, Key
 from jaxart.ops.morphology import box_sums
@@ -96,9 +97,10 @@ _membrane = jax.jit(fill_harmonic)
 def _counts(holes: jax.Array, radius: int, levels: int) -> tuple[int, ...]:
     """Return how many squares have room at each size: a power of two, so that few programs are compiled, or all when holes are traced."""
     shapes = [tuple(-(-side // 2**level) for side in holes.shape) for level in range(levels)]
-    if isinstance(holes, jax.core.Tracer):
+    if isinstance(holes, Tracer):
         return tuple(height * width for height, width in shapes)
-    found, now = [], np.asarray(holes)
+    found: list[int] = []
+    now: Any = np.asarray(holes)
     for _ in range(levels):
         touched = int(_grown(now, radius).sum())
         found.append(min(now.size, max(64, 2 ** int(np.ceil(np.log2(max(1, touched)))))))
@@ -133,7 +135,8 @@ def _filled(
         image, now = _mended(jax.random.fold_in(key, index), scene, image, now, turns, spread)
         field = _field(scene, now)
     wrong = _image_of(scene, _voted(scene, now, spread) - _at(level.image, scene.centers))
-    return tuple(x[..., : picture.shape[-1]] for x in (jnp.where(jnp.any(scene.whole), image, 0), wrong))
+    channels = picture.shape[-1]
+    return jnp.where(jnp.any(scene.whole), image, 0)[..., :channels], wrong[..., :channels]
 
 
 def _spread(level: _Level) -> jax.Array:

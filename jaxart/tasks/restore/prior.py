@@ -119,7 +119,7 @@ def _trained(now: _Prior, task: _Task, last: jax.Array, settings: _Settings) -> 
     middle = jnp.sum(jnp.where(task.known, task.target, 0), (1, 2), keepdims=True) / number
 
     def loss(params: Any) -> tuple[jax.Array, jax.Array]:
-        drawn = middle + settings.network.apply(params, task.noise)
+        drawn = middle + jnp.asarray(settings.network.apply(params, task.noise))
         errors = jnp.where(task.known, (drawn - task.target) ** 2, 0)
         return jnp.sum(errors) / (number * task.target.shape[-1]), drawn
 

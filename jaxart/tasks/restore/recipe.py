@@ -109,7 +109,7 @@ def _make_step(
         decay = half_life_decay(size, (state.step + 1) * jnp.float32(size), half_life=half_life)
         average = exponential_average(state.average, done.params, decay=decay)
         errors = mean_over((done.aux, _squares(examples.begun, examples)), axis_name)
-        told = Info(done.loss, *(jnp.sqrt(each) for each in errors), optax.tree.norm(done.gradient))
+        told = Info(done.loss, jnp.sqrt(errors[0]), jnp.sqrt(errors[1]), optax.tree.norm(done.gradient))
         return State(state.step + 1, done.params, done.opt_state, average), told
 
     return step

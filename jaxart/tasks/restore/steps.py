@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxart import weights
@@ -19,13 +20,21 @@ from jaxart.tasks.restore.enlarge import back_project, interpolate
 from jaxart.tasks.restore.fill import fill_pyramid
 from jaxart.tasks.restore.grain import keep_grain
 from jaxart.tasks.restore.mask import blend_holes
-from jaxart.tasks.restore.network import Restoration, denoise, find_damage, inpaint, load_restoration, upscale
+from jaxart.tasks.restore.network import (
+    Restoration,
+    denoise,
+    denoise_together,
+    find_damage,
+    inpaint,
+    load_restoration,
+    upscale,
+)
 from jaxart.tasks.restore.noise import estimate_noise
 from jaxart.tasks.restore.prior import fill_prior
 from jaxart.tasks.restore.self_supervised import denoise_self_supervised
 from jaxart.tasks.restore.tone import Tone, apply_tone
 
-Denoiser = Literal["network", "self-supervised", "non-local", "tv"]
+Denoiser = Literal["network", "both", "self-supervised", "non-local", "tv"]
 Filler = Literal["auto", "network", "exemplar", "biharmonic", "prior"]
 Enlarger = Literal["network", "lanczos", "bicubic"]
 
@@ -133,7 +142,8 @@ def mend(
     Raises:
         ValueError: a plan with nothing in it, or what a step refuses.
     """
-    found, steps = np.asarray(picture, np.float32), []
+    found: Any = np.asarray(picture, np.float32)
+    steps: list[Step] = []
     keys = jax.random.split(key, 3)
     own = dict(networks or {})
 
@@ -154,7 +164,7 @@ def mend(
     if plan.noise is not None:
         given = found if plan.holes is None else _without_holes(found, plan.holes)
         level = _level(given, plan.noise)
-        way = _denoiser(plan, keys[0], network if plan.denoiser == "network" else None, tile)
+        way = _denoiser(plan, keys[0], network, tile)
         method = by_denoising(way, key=jax.random.fold_in(keys[0], 1))
         made, error = run(method, given, Observation(noise=level), lambda: way(given, level))
         how = "estimated" if plan.noise == "auto" else "given"
@@ -199,13 +209,14 @@ def damaged_by_morphology(picture: Any) -> np.ndarray:
     Args:
         picture: ``[H, W, 3]``, float in [0, 1].
     """
-    lines = np.asarray(detect_cracks(picture)), np.asarray(detect_scratches(picture))
+    lines = detect_cracks(picture), detect_scratches(picture)
     spots = damage_mask(detect_dust(picture), shortest=1)
-    return np.asarray(damage_mask(np.maximum(*lines))) | np.asarray(spots)
+    return np.asarray(damage_mask(jnp.maximum(*lines))) | np.asarray(spots)
 
 
 _NAMES = {
     "network": "a network",
+    "both": "a network and non-local means, in equal parts",
     "self-supervised": "a network trained on this picture",
     "non-local": "non-local means",
     "tv": "total variation",
@@ -218,7 +229,7 @@ _NAMES = {
 }
 
 
-def _level(picture: np.ndarray, noise: Any) -> float:
+def _level(picture: Any, noise: Any) -> float:
     return float(np.mean(np.asarray(estimate_noise(picture)))) if noise == "auto" else float(noise)
 
 
@@ -227,10 +238,12 @@ def _without_holes(picture: np.ndarray, holes: Any) -> np.ndarray:
     return np.asarray(jax.jit(fill_pyramid)(np.where(missing[..., None], 0, picture), 1 - missing.astype(np.float32)))
 
 
-def _denoiser(plan: Plan, key: Key, network: Callable | None, tile: int | None) -> Callable[[Any, Any], np.ndarray]:
+def _denoiser(plan: Plan, key: Key, network: Callable, tile: int | None) -> Callable[[Any, Any], np.ndarray]:
     def plain(picture: Any, noise: Any) -> Any:
-        if network is not None:
+        if plan.denoiser == "network":
             return denoise(network("denoise"), picture, noise, views=plan.views, tile=tile)
+        if plan.denoiser == "both":
+            return denoise_together(network("denoise"), picture, noise, views=plan.views, tile=tile)
         if plan.denoiser == "self-supervised":
             return denoise_self_supervised(key, picture, noise)
         return jax.jit(denoise_nonlocal_means if plan.denoiser == "non-local" else denoise_total_variation)(
@@ -258,7 +271,7 @@ def _filler(plan: Plan, key: Key, network: Callable, tile: int | None) -> Callab
         fills |= {"learned": lambda key, picture, holes: learned(picture, holes)}
 
     def fill(picture: Any, share: Any) -> np.ndarray:
-        missing = np.asarray(share) > 0
+        missing: Any = np.asarray(share) > 0
         return np.asarray(blend_holes(picture, fill_parts(key, picture, missing, fills=fills), share))
 
     return fill
