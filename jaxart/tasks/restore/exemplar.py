@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxart.arrays import Array, Key
 from jaxart.ops.morphology import box_sums
@@ -96,7 +97,7 @@ _membrane = jax.jit(fill_harmonic)
 def _counts(holes: jax.Array, radius: int, levels: int) -> tuple[int, ...]:
     """Return how many squares have room at each size: a power of two, so that few programs are compiled, or all when holes are traced."""
     shapes = [tuple(-(-side // 2**level) for side in holes.shape) for level in range(levels)]
-    if isinstance(holes, jax.core.Tracer):
+    if isinstance(holes, Tracer):
         return tuple(height * width for height, width in shapes)
     found, now = [], np.asarray(holes)
     for _ in range(levels):
@@ -110,7 +111,7 @@ def _counts(holes: jax.Array, radius: int, levels: int) -> tuple[int, ...]:
 def _grown(holes: np.ndarray, radius: int) -> np.ndarray:
     for axis in (0, 1):
         padded = np.pad(holes, [(radius, radius) if axis == each else (0, 0) for each in (0, 1)])
-        holes = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis).any(-1)
+        holes = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis).any(-1))
     return holes
 
 
@@ -133,7 +134,8 @@ def _filled(
         image, now = _mended(jax.random.fold_in(key, index), scene, image, now, turns, spread)
         field = _field(scene, now)
     wrong = _image_of(scene, _voted(scene, now, spread) - _at(level.image, scene.centers))
-    return tuple(x[..., : picture.shape[-1]] for x in (jnp.where(jnp.any(scene.whole), image, 0), wrong))
+    colors = picture.shape[-1]
+    return jnp.where(jnp.any(scene.whole), image, 0)[..., :colors], wrong[..., :colors]
 
 
 def _spread(level: _Level) -> jax.Array:

@@ -1,7 +1,7 @@
 """Filling holes with what a network makes of noise, when it has learned what is known of this one picture (deep image prior).
 
 A network of convolutions draws what is like itself everywhere sooner than what is not, so it goes on with edges and textures over what
-is missing. It knows no other picture, and takes a training for each: for scattered pixels and text, where time is no matter.
+is missing. It knows no other picture, and takes a training for each. Among scattered pixels `fill_biharmonic` is nearer.
 """
 
 import functools
@@ -119,7 +119,7 @@ def _trained(now: _Prior, task: _Task, last: jax.Array, settings: _Settings) -> 
     middle = jnp.sum(jnp.where(task.known, task.target, 0), (1, 2), keepdims=True) / number
 
     def loss(params: Any) -> tuple[jax.Array, jax.Array]:
-        drawn = middle + settings.network.apply(params, task.noise)
+        drawn = middle + jnp.asarray(settings.network.apply(params, task.noise))
         errors = jnp.where(task.known, (drawn - task.target) ** 2, 0)
         return jnp.sum(errors) / (number * task.target.shape[-1]), drawn
 
