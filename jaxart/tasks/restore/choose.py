@@ -42,8 +42,9 @@ def parts_of(picture: Array, holes: Array) -> list[Part]:
 
     known = ~np.asarray(holes)
     gray = np.where(known, np.asarray(picture, np.float32).mean(-1), 0)
-    depth: Any = ndimage.distance_transform_edt(np.pad(~known, 1, mode="edge"))[1:-1, 1:-1]
-    labels, _ = cast(Any, ndimage.label)(ndimage.binary_dilation(~known, iterations=1), np.ones((3, 3)))
+    padded: Any = ndimage.distance_transform_edt(np.pad(~known, 1, mode="edge"))
+    joined: Any = ndimage.label(ndimage.binary_dilation(~known, iterations=1), np.ones((3, 3)))
+    depth, labels = padded[1:-1, 1:-1], joined[0]
     found = []
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         missing = (labels[box] == number) & ~known[box]

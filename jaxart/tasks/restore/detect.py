@@ -1,6 +1,6 @@
 """Finding damage without a network: cracks, scratches and dust, as what is thin or small and differs from its surroundings.
 
-What each finds is about how likely a pixel is damaged: 0.5 where it stands out as much as damage usually does, on generated cracks.
+What each finds tells how far a pixel stands out; for cracks, 0.5 is where generated ones on paintings are told best from the rest.
 Brush strokes, hair and twigs are thin too, so these are proposals: look at the mask, and correct it.
 """
 

@@ -112,7 +112,7 @@ def _counts(holes: jax.Array, radius: int, levels: int) -> tuple[int, ...]:
 def _grown(holes: np.ndarray, radius: int) -> np.ndarray:
     for axis in (0, 1):
         padded = np.pad(holes, [(radius, radius) if axis == each else (0, 0) for each in (0, 1)])
-        holes = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis).any(-1)
+        holes = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis).any(-1))
     return holes
 
 
@@ -135,8 +135,8 @@ def _filled(
         image, now = _mended(jax.random.fold_in(key, index), scene, image, now, turns, spread)
         field = _field(scene, now)
     wrong = _image_of(scene, _voted(scene, now, spread) - _at(level.image, scene.centers))
-    channels = picture.shape[-1]
-    return jnp.where(jnp.any(scene.whole), image, 0)[..., :channels], wrong[..., :channels]
+    colors = picture.shape[-1]
+    return jnp.where(jnp.any(scene.whole), image, 0)[..., :colors], wrong[..., :colors]
 
 
 def _spread(level: _Level) -> jax.Array:

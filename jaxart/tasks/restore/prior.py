@@ -1,7 +1,7 @@
 """Filling holes with what a network makes of noise, when it has learned what is known of this one picture (deep image prior).
 
 A network of convolutions draws what is like itself everywhere sooner than what is not, so it goes on with edges and textures over what
-is missing. It knows no other picture, and takes a training for each: for scattered pixels and text, where time is no matter.
+is missing. It knows no other picture, and takes a training for each. Among scattered pixels `fill_biharmonic` is nearer.
 """
 
 import functools
