@@ -278,7 +278,8 @@ def _set_in(
     scene: Any = there.rgb[window]
     if look.harmonize != "none":
         say(f"color: strength {look.strength:g}")
-        laid = np.asarray(task.harmonize(scene, laid, mask, strength=look.strength))
+        recolored: Any = task.harmonize(scene, laid, mask, strength=look.strength)
+        laid = recolored
     region: Any = mask > 0
     soft: Any = mask
     if look.seam:
