@@ -1,7 +1,7 @@
 """Choosing how to fill each hole, by its size and by what is around it, and filling a large picture hole by hole."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
