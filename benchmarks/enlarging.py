@@ -32,11 +32,11 @@ def ways(scale: int, networks: dict[int, restore.Restoration]) -> dict[str, Call
         model = networks.get(scale) or restore.shipped_restoration("upscale", scale)
         return lambda small: restore.upscale(model, np.repeat(small, 3, -1), **options).mean(-1, keepdims=True)
 
+    kernels: Any = restore.KERNELS
     found: dict[str, Any] = {
-        kernel: lambda small, kernel=kernel: restore.interpolate(small, scale, kernel=kernel)
-        for kernel in restore.KERNELS
+        kernel: lambda small, kernel=kernel: restore.interpolate(small, scale, kernel=kernel) for kernel in kernels
     }
-    found |= {f"{kernel}, made to agree": projected(kernel) for kernel in restore.KERNELS}
+    found |= {f"{kernel}, made to agree": projected(kernel) for kernel in kernels}
     if scale in networks or restore.has_network("upscale", scale):
         found["network, free"] = learned(project=False)
         found["network"] = learned()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxart import data, io, models, runs, weights
+from jaxart import data, io, metrics, models, runs, samples, weights
 from jaxart.image import shrink
 from jaxart.runs import restorer as kind
 from jaxart.tasks import restore as task
@@ -322,3 +322,30 @@ def test_sources_of_pictures_are_squares(folder):
     found = kind.load(OPTIONS, "data", folder)
     assert found.column("image").shape == (6, 24, 24, 3)
     assert isinstance(found, data.Dataset)
+
+
+# The networks of the package, on a photograph that they have not seen
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return io.read(samples.path("cat"))[60:156, 140:236]
+
+
+def test_the_network_of_the_package_takes_noise_away(photograph, rng):
+    model = task.shipped_restoration("denoise")
+    noisy = photograph + rng.normal(0, 25 / 255, photograph.shape).astype(np.float32)
+    plain = float(metrics.psnr(noisy, photograph))
+    for level in (25 / 255, None):
+        assert float(metrics.psnr(task.denoise(model, noisy, level), photograph)) > plain + 7
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_networks_of_the_package_enlarge_better_than_a_kernel(scale, photograph):
+    small = np.asarray(shrink(photograph, scale))
+    rival = task.back_project(task.interpolate(small, scale), small)
+    made = task.upscale(task.shipped_restoration("upscale", scale), small)
+    protocol = metrics.Protocol(border=scale)
+    gained = metrics.psnr(made, photograph, protocol=protocol) - metrics.psnr(rival, photograph, protocol=protocol)
+    assert float(gained) > 0.2
+    assert float(metrics.psnr(shrink(made, scale), small)) > 48
