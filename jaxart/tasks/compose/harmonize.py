@@ -39,8 +39,8 @@ def harmonize(
 
     The defaults are those that come nearest to the colors of regions that were recolored (benchmarks/harmonization.py).
 
-    Reference: Reinhard, Ashikhmin, Gooch and Shirley, Color Transfer between Images, 2001 (mean and deviation; departure: CIELAB); the
-    linear Monge-Kantorovich mapping: Pitie and Kokaram, at the 4th European Conference on Visual Media Production, 2007.
+    Reference: Reinhard, Ashikhmin, Gooch and Shirley, Color Transfer between Images, 2001 (mean and deviation; departure: CIELAB); Pitie
+    and Kokaram, The Linear Monge-Kantorovitch Linear Color Mapping for Example-Based Color Transfer, 2007.
     """
     scene, other, mask = jnp.asarray(scene), jnp.asarray(other), jnp.asarray(mask)
     check_choice("matching", matching, MATCHINGS)
