@@ -109,6 +109,8 @@ def test_networks_may_be_handed_in_and_a_plan_must_hold_something(picture):
     np.testing.assert_allclose(mended.picture, expected, atol=2e-3)
     with pytest.raises(ValueError, match="has nothing in it"):
         task.mend(picture, task.Plan(), key=KEY)
+    with pytest.raises(ValueError, match="no network for upscale_x7"):
+        task.mend(picture, task.Plan(scale=7), key=KEY)
 
 
 def _without(picture, holes):

@@ -90,8 +90,12 @@ def shipped_restoration(task: str, scale: int = 1) -> Restoration:
         scale: how many times it enlarges.
 
     Raises:
-        WeightsError: the package has none.
+        ValueError: the package has none.
     """
+    if not has_network(task, scale):
+        raise ValueError(
+            f"the package has no network for {network_name(task, scale)}: hand one in that `train restorer` has made."
+        )
     return load_restoration(weights.shipped(network_name(task, scale)))
 
 
