@@ -174,6 +174,14 @@ def test_damage_is_found_and_its_mask_written_beside(jaxart, picture):
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_a_picture_without_damage_stays_as_it_is(jaxart, picture):
+    io.write("p.png", picture)
+    code, _, told = jaxart("restore", "p.png", "-o", "out.png", "--inpaint", "auto")
+    assert code == 0
+    assert "0.00 % found to be damaged" in told
+    np.testing.assert_array_equal(io.read("out.png"), io.read("p.png"))
+
+
 def test_corrections_of_color_are_recorded_and_can_be_taken_back(jaxart, picture):
     yellow = np.clip(picture * np.float32([0.9, 0.8, 0.5]), 0, 1)
     yellow[2:8, 2:8] = np.float32([0.9, 0.8, 0.5])

@@ -158,19 +158,24 @@ def restore(
         raise ValueError(f"--inpaint {inpaint}: is the mask of one picture; hand that in alone, or take auto.")
     keep_compiled_programs()
     wishes = _Wishes(plan, inpaint, varnish, _networks(network or []), bits, seed, report is not None)
-    pairs: list[Any] = []
+    shown: list[str] = []
+
+    def work(job: tuple[Path, Path]) -> None:
+        pair = _mended(job[0], job[1], wishes)
+        if report is not None:
+            shown.append(io.report_section(pair))
+
     if single:
-        pairs.append(_mended(pictures[0], output, wishes))
+        work((pictures[0], output))
         code = 0
     else:
         output.mkdir(parents=True, exist_ok=True)
         targets = [written_name(path, pictures, output, bits or 8) for path in pictures]
         jobs = list(zip(pictures, targets, strict=True))
-        work = lambda job: pairs.append(_mended(job[0], job[1], wishes))  # noqa: E731
         code = one_after_another(jobs, work, folder=output, name=lambda job: job[0].name)
-    if report is not None and pairs:
-        io.write_report(report, "Restored pictures" if len(pairs) > 1 else f"{pairs[0].name}, restored", pairs)
-        say(f"{report}: before and after, {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'}")
+    if report is not None and shown:
+        io.write_report(report, f"{pictures[0].name}, restored" if single else "Restored pictures", shown)
+        say(f"{report}: before and after of {len(shown)} of {len(pictures)}")
     return code
 
 
@@ -218,14 +223,16 @@ def _mended(path: Path, output: Path, wishes: _Wishes) -> "Pair":
     given = io.read_picture(path, own_colors=True)
     try:
         plan = wishes.plan._replace(tone=_tone(wishes.varnish, given.rgb), holes=_holes(wishes, given.rgb, output))
-        made = task.mend(
-            given.rgb,
-            plan,
-            key=jax.random.key(wishes.seed),
-            networks=wishes.networks,
-            uncertain=wishes.uncertain,
-            on_step=lambda step: say(f"{path.name}: {step.told}"),
-        )
+        made = task.Mended(given.rgb, ())
+        if plan.holds_something:
+            made = task.mend(
+                given.rgb,
+                plan,
+                key=jax.random.key(wishes.seed),
+                networks=wishes.networks,
+                uncertain=wishes.uncertain,
+                on_step=lambda step: say(f"{path.name}: {step.told}"),
+            )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     _write(output, made.picture, given, wishes.bits)

@@ -50,7 +50,7 @@ class Pair(NamedTuple):
 def write_report(
     path: str | Path,
     title: str,
-    pairs: Sequence[Pair],
+    pairs: Sequence[Pair | str],
     *,
     facts: Sequence[tuple[str, Any]] = (),
     long_side: int = 1200,
@@ -60,7 +60,8 @@ def write_report(
     Args:
         path: .html, in an existing folder.
         title: of the page.
-        pairs: at least one; each adds some hundred kilobytes.
+        pairs: at least one; each adds some hundred kilobytes. What `report_section` made of one takes its place, so that many large
+            pictures need not be kept.
         facts: names and values that concern all, such as the program's version.
         long_side: pixels, to which larger pictures are shrunk; a part of 320 x 320 is shown as it is.
 
@@ -87,12 +88,21 @@ def write_report(
             f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{heading}</h1>\n{_table(facts)}"
         )
         for pair in pairs:
-            page.write(_section(pair, long_side))  # one after the other: many large pictures need not fit into memory
+            page.write(pair if isinstance(pair, str) else report_section(pair, long_side=long_side))
         page.write(f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n")
     return path
 
 
-def _section(pair: Pair, long_side: int) -> str:
+def report_section(pair: Pair, *, long_side: int = 1200) -> str:
+    """Return what a report shows of one picture, as HTML.
+
+    Args:
+        pair: the picture.
+        long_side: as in `write_report`.
+
+    Raises:
+        ValueError: values that are no picture.
+    """
     after = _bytes(pair.name, pair.after)
     first = _bytes(pair.name, pair.before)
     resized = first.shape != after.shape

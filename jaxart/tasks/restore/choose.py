@@ -58,9 +58,8 @@ def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
 
     The rule: a learned fill, named "learned", takes whatever it is given for. Otherwise what is nowhere more than 4 pixels from the known
     (cracks, dust, text, scattered pixels) is a plate, "biharmonic"; so is what is wide in smooth surroundings, where neighbors differ by
-    less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar": on
-    the 32 x 32 holes of ``benchmarks/restoration.py`` 23.5 dB on average against 23.0, better on four of six pictures, where nothing like
-    what is missing is around by 5 dB worse, and sharp.
+    less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar", which is sharp, and wrong where nothing
+    like what is missing is around. The numbers were set on six pictures (benchmarks/README.md) and checked on no others.
 
     Args:
         part: of `parts_of`.

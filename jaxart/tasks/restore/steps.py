@@ -66,6 +66,11 @@ class Plan(NamedTuple):
     old: bool = False
     views: int = 1
 
+    @property
+    def holds_something(self) -> bool:
+        """Return whether there is anything to be done."""
+        return self.noise is not None or self.tone is not None or self.holes is not None or self.scale != 1
+
 
 class Step(NamedTuple):
     """What was done: the step's name, a sentence, and how uncertain each pixel became ``[H, W, 1]``, where that was asked for."""
@@ -146,6 +151,8 @@ def mend(
     Raises:
         ValueError: a plan with nothing in it, or what a step refuses.
     """
+    if not plan.holds_something:
+        raise ValueError("plan: has nothing in it; expected noise, a tone, holes or a scale above 1.")
     found: Any = np.asarray(picture, np.float32)
     steps: list[Step] = []
     keys = jax.random.split(key, 3)
@@ -190,8 +197,6 @@ def mend(
         made, error = run(method, found, Observation(scale=plan.scale), lambda: enlarger(found))
         told = f"enlarged {plan.scale} times by {_NAMES[plan.enlarger]}, to {size[0]} x {size[1]}"
         found = done("upscale", told, made, error)
-    if not steps:
-        raise ValueError("plan: has nothing in it; expected noise, a tone, holes or a scale above 1.")
     return Mended(found, tuple(steps))
 
 
