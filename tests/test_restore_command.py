@@ -174,8 +174,8 @@ def test_damage_is_found_and_its_mask_written_beside(jaxart, picture):
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_a_picture_without_damage_stays_as_it_is(jaxart, picture):
-    io.write("p.png", picture)
+def test_a_picture_without_damage_stays_as_it_is(jaxart):
+    io.write("p.png", np.full((40, 48, 3), 0.5, np.float32))
     code, _, told = jaxart("restore", "p.png", "-o", "out.png", "--inpaint", "auto")
     assert code == 0
     assert "0.00 % found to be damaged" in told
