@@ -111,7 +111,7 @@ def _shrunk(x: jax.Array, axis: int, factor: int) -> jax.Array:
     shape[axis] = new
     middle = (factor - 1) / 2
     taps = np.arange(4 * factor) + int(np.ceil(middle - 2 * factor))
-    weights = _cubic(np.abs(middle - taps) / factor)
+    weights = cubic(np.abs(middle - taps) / factor)
     there = taps[:, None] + factor * np.arange(new)
     shares = weights[:, None] * ((there >= 0) & (there < length))
     shares = (shares / shares.sum(axis=0)).astype(np.float32)
@@ -131,7 +131,7 @@ def _enlarged(x: jax.Array, axis: int, size: int) -> jax.Array:
     shape[axis] = size
     place = (np.arange(size) + 0.5) * (old / size) - 0.5
     taps = np.floor(place).astype(np.int64) + np.arange(-1, 3)[:, None]  # [4, size]
-    weights = _cubic(np.abs(place - taps)) * ((taps >= 0) & (taps < old))
+    weights = cubic(np.abs(place - taps)) * ((taps >= 0) & (taps < old))
     weights = (weights / weights.sum(axis=0)).astype(np.float32)
     parts = [
         jnp.take(x, np.clip(tap, 0, old - 1), axis=axis) * weight.reshape(shape).astype(x.dtype)
@@ -140,8 +140,8 @@ def _enlarged(x: jax.Array, axis: int, size: int) -> jax.Array:
     return functools.reduce(operator.add, parts)
 
 
-def _cubic(distance: np.ndarray) -> np.ndarray:
-    """Return Keys' kernel, a = -0.5."""
+def cubic(distance: np.ndarray) -> np.ndarray:
+    """Return Keys' kernel, a = -0.5, at distances of at least 0."""
     near, far = (1.5 * distance - 2.5) * distance**2 + 1, ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 

@@ -9,6 +9,7 @@ import gc
 import importlib.metadata
 import os
 import shutil
+import sys
 import tempfile
 
 if "XLA_FLAGS" not in os.environ:
@@ -32,7 +33,7 @@ import pytest
 from helpers import random_torchvision
 from safetensors.numpy import save_file
 
-from jaxart import memory, ops, weights
+from jaxart import cli, memory, ops, weights
 from jaxart.weights.layouts import from_arrays
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -74,6 +75,24 @@ def pure_jax():
 def rng():
     """Random numbers that begin anew in each test, so that its inputs do not depend on which tests ran before."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def jaxart(tmp_path, monkeypatch, capsys):
+    """Run a command line in this process, in a folder of its own; return its exit code, output and messages."""
+    monkeypatch.chdir(tmp_path)
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["jaxart", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return int(str(stopped.value.code)), *capsys.readouterr()
+
+    yield run
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -75,8 +75,8 @@ def test_levels_of_tiny_pictures_are_finite(rng, shape):
 
 def test_noise_goes_down(painted, noisy, programs):
     share = {name: error(program(noisy, NOISE), painted) / NOISE**2 for name, program in programs.items()}
-    assert share["total-variation"] < 0.15
-    assert share["nonlocal-means"] < 0.1
+    assert share["tv"] < 0.15
+    assert share["non-local"] < 0.1
 
 
 @pytest.mark.parametrize("name", restore.DENOISERS)

@@ -1,7 +1,6 @@
 """Several restorations in one call, the contract they share, and the command restore."""
 
 import json
-import sys
 from pathlib import Path
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from jaxart import cli, io, models, weights
+from jaxart import io, models, weights
 from jaxart.tasks import restore as task
 
 KEY = jax.random.key(4)
@@ -98,11 +97,21 @@ def test_holes_do_not_bleed_into_what_is_denoised(picture):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("filler", ["exemplar", "biharmonic"])
+def test_a_fill_that_is_asked_for_takes_all_holes(filler, picture):
+    holes = np.zeros((40, 48), np.float32)
+    holes[20, 8:20] = 1
+    mended = task.mend(picture, task.Plan(holes=holes, filler=filler), key=KEY).picture
+    np.testing.assert_array_equal(mended[holes == 0], picture[holes == 0])
+    fill = task.FILLS_BY_NAME[filler]
+    assert task.choose_fill(task.parts_of(picture, holes > 0)[0], {filler: fill}) == filler
+
+
 def test_networks_may_be_handed_in_and_a_plan_must_hold_something(picture):
     networks = {"denoise": network_of("denoise"), "upscale": network_of("upscale", 2), "inpaint": network_of("inpaint")}
     holes = np.zeros((40, 48), np.float32)
     holes[5:9, 6:9] = 1
-    plan = task.Plan(noise=0.1, holes=holes, filler="network", scale=2)
+    plan = task.Plan(noise=0.1, holes=holes, scale=2)
     mended = task.mend(picture, plan, key=KEY, networks=networks)
     denoised = task.denoise(networks["denoise"], _without(picture, holes), 0.1)
     expected = task.upscale(networks["upscale"], task.inpaint(networks["inpaint"], denoised, holes))
@@ -121,22 +130,9 @@ def _without(picture, holes):
 
 
 @pytest.fixture
-def jaxart(tmp_path, monkeypatch, capsys):
-    """Run a command line in this process; return its exit code, output and messages."""
-    monkeypatch.chdir(tmp_path)
+def jaxart(jaxart, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["jaxart", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        return int(str(stopped.value.code)), *capsys.readouterr()
-
-    yield run
-    for name, value in before.items():
-        jax.config.update(name, value)
+    return jaxart
 
 
 def test_what_is_not_filled_stays_with_alpha_profile_and_depth(jaxart, tmp_path, picture):

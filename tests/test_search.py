@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxart import cli, io, metrics
+from jaxart import io, metrics
 from jaxart.tasks import search
 
 COUNT = 24
@@ -448,23 +448,10 @@ def test_vgg_features_do_not_depend_on_the_others(variables):
 
 
 @pytest.fixture
-def jaxart(tmp_path, monkeypatch, capsys):
-    """Run a command line in this process; return its exit code, output and messages."""
-    monkeypatch.chdir(tmp_path)
+def jaxart(jaxart, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXART_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["jaxart", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        return stopped.value.code, *capsys.readouterr()
-
-    yield run
-    for name, value in before.items():
-        jax.config.update(name, value)
+    return jaxart
 
 
 class TestCommands:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from functools import partial
 
 import flax.linen as nn
@@ -14,7 +13,7 @@ import optax
 import pytest
 from PIL import Image
 
-from jaxart import cli, data, io, models, runs, weights
+from jaxart import data, io, models, runs, weights
 from jaxart.runs import segmenter as kind
 from jaxart.tasks import segment as task
 from jaxart.tasks.segment import recipe as losses
@@ -566,24 +565,6 @@ def test_one_class_is_nothing_to_tell_apart(write, tmp_path):
     where = write("a", bands(3))
     with pytest.raises(ValueError, match="two classes at least, got 3"):
         runs.prepare("segmenter", dict(zip(kind.SOURCES, where, strict=True)), tmp_path / "run", options=OPTIONS)
-
-
-@pytest.fixture
-def jaxart(tmp_path, monkeypatch, capsys):
-    """Run a command line in this process; return its exit code, output and messages."""
-    monkeypatch.chdir(tmp_path)
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["jaxart", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        return int(str(stopped.value.code)), *capsys.readouterr()
-
-    yield run
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 def test_the_command_segments_a_picture_and_a_folder(finished, jaxart, tmp_path, rng):

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import sys
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxart import cli, data, io, losses, metrics, models, runs, weights
+from jaxart import data, io, losses, metrics, models, runs, weights
 from jaxart.runs import shared
 from jaxart.runs import translate as kind
 from jaxart.tasks import generate
@@ -578,24 +577,6 @@ def test_the_rate_stays_and_then_falls_to_nothing():
 
 
 # The command
-
-
-@pytest.fixture
-def jaxart(tmp_path, monkeypatch, capsys):
-    """Run a command line in this process; return its exit code, output and messages."""
-    monkeypatch.chdir(tmp_path)
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["jaxart", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        return stopped.value.code, *capsys.readouterr()
-
-    yield run
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 def test_the_command_translates_a_picture_a_folder_and_back(finished, folders, jaxart, tmp_path, rng):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart.arrays import Array, Key
+from jaxart.image import cubic
 from jaxart.ops import upsample_low_pass
 
 _BLOCK = 8  # pixels of a side of JPEG's squares
@@ -61,9 +62,8 @@ def _matrix(length: int, new: int, kernel: str) -> np.ndarray:
     wide = max(scale, 1.0)
     place = (np.arange(new) + 0.5) * scale - 0.5
     distance = np.abs(place[:, None] - np.arange(length)[None]) / wide
-    near, far = (1.5 * distance - 2.5) * distance**2 + 1, ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
     shapes = {
-        "cubic": np.where(distance <= 1, near, np.where(distance < 2, far, 0)),
+        "cubic": cubic(distance),
         "linear": np.maximum(1 - distance, 0),
         "area": np.clip(0.5 + 0.5 / wide - distance, 0, 1 / wide),
     }

@@ -48,7 +48,7 @@ class Restorer(nn.Module):
     Reference: Zhang et al., Plug-and-Play Image Restoration with Deep Denoiser Prior, 2021, section 3 (DRUNet); without constants: Mohan et
     al., Robust and Interpretable Blind Image Denoising via Bias-Free Convolutional Neural Networks, 2020; squares of pixels as channels:
     Zhang et al., FFDNet, 2018. Departure from NAFNet (Chen et al., Simple Baselines for Image Restoration, 2022): two convolutions of 3 x 3
-    instead of depthwise ones and gates, which took five to seven times as long on a CPU (docs/performance.md).
+    instead of depthwise ones and gates, which took two to seven times as long on a CPU (docs/performance.md).
     """
 
     outputs: int = 3

@@ -13,6 +13,7 @@ from jaxart.tasks.restore.mask import Holes, blend_holes, holes_of
 from jaxart.tasks.restore.network import (
     KIND,
     TASKS,
+    TILE,
     Restoration,
     apply_restorer,
     as_network,
@@ -24,6 +25,7 @@ from jaxart.tasks.restore.network import (
     load_restoration,
     outputs_of,
     upscale,
+    without_holes,
 )
 from jaxart.tasks.restore.noise import estimate_noise
 from jaxart.tasks.restore.perception import lpips_of
@@ -63,6 +65,7 @@ __all__ = [
     "KERNELS",
     "KIND",
     "TASKS",
+    "TILE",
     "Damage",
     "Example",
     "Fading",
@@ -142,4 +145,5 @@ __all__ = [
     "upscale",
     "varnish_of_cleaned",
     "varnish_of_white",
+    "without_holes",
 ]

@@ -56,10 +56,11 @@ def parts_of(picture: Array, holes: Array) -> list[Part]:
 def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
     """Return the name of the fill for a hole.
 
-    The rule: a learned fill, named "learned", takes whatever it is given for. Otherwise what is nowhere more than 4 pixels from the known
-    (cracks, dust, text, scattered pixels) is a plate, "biharmonic"; so is what is wide in smooth surroundings, where neighbors differ by
-    less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar", which is sharp, and wrong where nothing
-    like what is missing is around. The numbers were set on six pictures (benchmarks/README.md) and checked on no others.
+    The rule: where there is one fill alone, or a learned one, named "learned", it takes all. Otherwise what is nowhere more than 4 pixels
+    from the known (cracks, dust, text, scattered pixels) is a plate, "biharmonic"; so is what is wide in smooth surroundings, where
+    neighbors differ by less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar", which is sharp,
+    and wrong where nothing like what is missing is around. The numbers were set on six pictures (benchmarks/README.md) and checked on no
+    others.
 
     Args:
         part: of `parts_of`.
@@ -69,6 +70,8 @@ def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
         A name among `fills`.
     """
     names = FILLS_BY_NAME if fills is None else fills
+    if len(names) == 1:
+        return next(iter(names))
     if "learned" in names:
         return "learned"
     wide = part.thickness > _THIN and part.texture >= _BUSY

@@ -195,6 +195,6 @@ def _box(x: jax.Array, radius: int) -> jax.Array:
 
 
 DENOISERS: dict[str, Callable[..., jax.Array]] = {
-    "total-variation": denoise_total_variation,
-    "nonlocal-means": denoise_nonlocal_means,
+    "tv": denoise_total_variation,
+    "non-local": denoise_nonlocal_means,
 }

@@ -188,10 +188,21 @@ def inpaint(model: Restoration, picture: Image, holes: Any, *, views: int = 1, t
     if share.min() > 0:
         raise ValueError("holes: expected some pixels that are known, got none.")
     missing = (share > 0).astype(np.float32)
-    begun = np.asarray(_pyramid(np.where(missing > 0, 0, given), 1 - missing[..., 0]))
+    begun = without_holes(given, share[..., 0])
     made = np.clip(begun + _changed(model, begun, missing, views, tile), 0, 1)
     mixed = np.where(share >= 1, made, given + share * (made - given))
     return np.where(share > 0, mixed, given)
+
+
+def without_holes(picture: Any, holes: Any) -> np.ndarray:
+    """Return a picture with its holes filled by `fill_pyramid`, as networks are given it.
+
+    Args:
+        picture: ``[H, W, C]``; what it holds in the holes is not looked at.
+        holes: ``[H, W]``, above 0 where something is missing.
+    """
+    missing = np.asarray(holes) > 0
+    return np.asarray(_pyramid(np.where(missing[..., None], 0, picture), 1 - missing.astype(np.float32)))
 
 
 def find_damage(model: Restoration, picture: Image, *, views: int = 1, tile: int | None = TILE) -> np.ndarray:

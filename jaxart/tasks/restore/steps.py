@@ -3,6 +3,7 @@
 The noise of the scan, then the varnish over the paint, then what is missing of the paint; a picture is enlarged in the end.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -14,13 +15,13 @@ from jaxart import weights
 from jaxart.arrays import Key
 from jaxart.tasks.restore.choose import FILLS_BY_NAME, fill_parts
 from jaxart.tasks.restore.contract import Method, Observation, by_denoising, by_enlarging, by_filling
-from jaxart.tasks.restore.denoisers import denoise_nonlocal_means, denoise_total_variation
+from jaxart.tasks.restore.denoisers import DENOISERS
 from jaxart.tasks.restore.detect import damage_mask, detect_cracks, detect_dust, detect_scratches
 from jaxart.tasks.restore.enlarge import back_project, interpolate
-from jaxart.tasks.restore.fill import fill_pyramid
 from jaxart.tasks.restore.grain import keep_grain
 from jaxart.tasks.restore.mask import blend_holes
 from jaxart.tasks.restore.network import (
+    TILE,
     Restoration,
     denoise,
     denoise_together,
@@ -28,6 +29,7 @@ from jaxart.tasks.restore.network import (
     inpaint,
     load_restoration,
     upscale,
+    without_holes,
 )
 from jaxart.tasks.restore.noise import estimate_noise
 from jaxart.tasks.restore.prior import fill_prior
@@ -97,6 +99,11 @@ def shipped_restoration(task: str, scale: int = 1) -> Restoration:
     Raises:
         ValueError: the package has none.
     """
+    return _shipped(task, scale)
+
+
+@functools.lru_cache(maxsize=4)
+def _shipped(task: str, scale: int) -> Restoration:
     if not has_network(task, scale):
         raise ValueError(
             f"the package has no network for {network_name(task, scale)}: hand one in that `train restorer` has made."
@@ -134,7 +141,7 @@ def mend(
     key: Key,
     networks: Mapping[str, Restoration] | None = None,
     uncertain: bool = False,
-    tile: int | None = 512,
+    tile: int | None = TILE,
     on_step: Callable[[Step], Any] | None = None,
 ) -> Mended:
     """Do what is planned, in the right order: noise, tone, holes, size.
@@ -155,7 +162,7 @@ def mend(
         raise ValueError("plan: has nothing in it; expected noise, a tone, holes or a scale above 1.")
     found: Any = np.asarray(picture, np.float32)
     steps: list[Step] = []
-    keys = jax.random.split(key, 3)
+    keys = jax.random.split(key)
     own = dict(networks or {})
 
     def network(task: str, scale: int = 1) -> Restoration:
@@ -173,7 +180,7 @@ def mend(
         return tuple(method(given, observation)) if uncertain else (np.asarray(plain()), None)
 
     if plan.noise is not None:
-        given = found if plan.holes is None else _without_holes(found, plan.holes)
+        given = found if plan.holes is None else without_holes(found, plan.holes)
         level = _level(given, plan.noise)
         way = _denoiser(plan, keys[0], network, tile)
         method = by_denoising(way, key=jax.random.fold_in(keys[0], 1))
@@ -187,7 +194,7 @@ def mend(
         found = done("tone", told, np.asarray(apply_tone(plan.tone, found)))
     if plan.holes is not None:
         share = np.asarray(plan.holes, np.float32)
-        fill = _filler(plan, keys[1], network, tile)
+        fill = _filler(plan, keys[1], network, "inpaint" in own or has_network("inpaint"), tile)
         made, error = run(by_filling(fill), found, Observation(holes=share), lambda: fill(found, share))
         part = float(np.mean(share > 0))
         found = done("inpaint", f"{100 * part:.2f} % of the pixels filled by {_NAMES[plan.filler]}", made, error)
@@ -238,13 +245,11 @@ _NAMES = {
 }
 
 
+_PROGRAMS = {name: jax.jit(denoiser) for name, denoiser in DENOISERS.items()}
+
+
 def _level(picture: Any, noise: Any) -> float:
     return float(np.mean(np.asarray(estimate_noise(picture)))) if noise == "auto" else float(noise)
-
-
-def _without_holes(picture: np.ndarray, holes: Any) -> np.ndarray:
-    missing = np.asarray(holes) > 0
-    return np.asarray(jax.jit(fill_pyramid)(np.where(missing[..., None], 0, picture), 1 - missing.astype(np.float32)))
 
 
 def _denoiser(plan: Plan, key: Key, network: Callable, tile: int | None) -> Callable[[Any, Any], np.ndarray]:
@@ -255,9 +260,7 @@ def _denoiser(plan: Plan, key: Key, network: Callable, tile: int | None) -> Call
             return denoise_together(network("denoise"), picture, noise, views=plan.views, tile=tile)
         if plan.denoiser == "self-supervised":
             return denoise_self_supervised(key, picture, noise)
-        return jax.jit(denoise_nonlocal_means if plan.denoiser == "non-local" else denoise_total_variation)(
-            picture, noise
-        )
+        return _PROGRAMS[plan.denoiser](picture, noise)
 
     def way(picture: Any, noise: Any) -> np.ndarray:
         made = plain(picture, noise)
@@ -267,17 +270,16 @@ def _denoiser(plan: Plan, key: Key, network: Callable, tile: int | None) -> Call
     return way
 
 
-def _filler(plan: Plan, key: Key, network: Callable, tile: int | None) -> Callable[[Any, Any], np.ndarray]:
-    def learned(picture: Any, holes: Any) -> Any:
+def _filler(plan: Plan, key: Key, network: Callable, known: bool, tile: int | None) -> Callable[[Any, Any], np.ndarray]:
+    """Return what fills holes; `known` says whether there is a network for it."""
+
+    def learned(key: Key, picture: Any, holes: Any) -> Any:
+        del key
         return inpaint(network("inpaint"), np.asarray(picture), np.asarray(holes), views=plan.views, tile=tile)
 
-    fills = dict(FILLS_BY_NAME)
-    if plan.filler in fills:
-        fills = {plan.filler: fills[plan.filler]}
-    elif plan.filler == "prior":
-        fills = {"learned": fill_prior}
-    elif plan.filler == "network" or has_network("inpaint"):
-        fills |= {"learned": lambda key, picture, holes: learned(picture, holes)}
+    every = {**FILLS_BY_NAME, "prior": fill_prior, "network": learned}
+    fills = FILLS_BY_NAME | ({"learned": learned} if known else {})
+    fills = fills if plan.filler == "auto" else {plan.filler: every[plan.filler]}
 
     def fill(picture: Any, share: Any) -> np.ndarray:
         missing: Any = np.asarray(share) > 0
