@@ -83,6 +83,13 @@ def cloned(scene: np.ndarray, other: np.ndarray, region: np.ndarray) -> Any:
     return lambda: cv2.seamlessClone(given, there, mask, middle, cv2.NORMAL_CLONE)
 
 
+def in_64_bits(scene: np.ndarray, other: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Blend in 64 bits."""
+    with jax.enable_x64(True):
+        given = (jax.numpy.asarray(each, np.float64) for each in (scene, other))
+        return np.asarray(compose.poisson_blend(*given, jax.numpy.asarray(region), tolerance=1e-8))
+
+
 def blended(blend: Any, given: tuple) -> jax.Array:
     """Blend, and wait for it."""
     return jax.block_until_ready(blend(*given))
@@ -102,7 +109,9 @@ def main() -> None:
         given = tuple(map(jax.numpy.asarray, (scene, other, region)))
         sparse = Sparse(scene, other, region)
         found = np.asarray(blend(*given))
-        told = f"{size} px: {region.mean():.2f} of the pixels; left of the equation {sparse.left(found):.1e}"
+        exact = in_64_bits(scene, other, region)
+        told = f"{size} px: {region.mean():.2f} of the pixels; left of the equation {sparse.left(found):.1e}, in 64 bits "
+        told += f"{sparse.left(exact):.1e}, that rounded to 32 bits {sparse.left(exact.astype(np.float32)):.1e}"
         rivals: dict[str, Any] = {"OpenCV": cloned(scene, other, region)}
         if size <= _LARGEST:
             rivals["SciPy, sparse"] = sparse.solve

@@ -29,7 +29,7 @@ def cracked(folder: Path, count: int) -> list[tuple[np.ndarray, np.ndarray, np.n
             top, left = ((side - _SIDE) // 2 for side in picture.shape[:2])
             part = picture[top : top + _SIDE, left : left + _SIDE]
             made = crack(jax.random.key(number), part)
-            found.append((part, np.asarray(made.image), np.asarray(made.share[..., 0]) > 0.5))
+            found.append((part, np.asarray(made.image), np.asarray(made.share[..., 0]) > 0))
     return found
 
 

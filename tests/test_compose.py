@@ -154,6 +154,9 @@ def test_mattes_can_be_differentiated(pictures, trimap, rng):
         (lambda p: compose.seam(p, p, DISC & False, DISC), "core: expected some pixels"),
         (lambda p: compose.harmonize(p, p, SOFT[:3]), "a mask"),
         (lambda p: compose.harmonize(p, p, SOFT, matching="hue"), "matching: unknown value 'hue'"),
+        (lambda p: compose.set_into(p, p, SOFT, compose.Plan(blend="hue")), "blend: unknown value 'hue'"),
+        (lambda p: compose.set_into(p, p[:3], SOFT, compose.Plan()), "mask: expected the picture's"),
+        (lambda p: compose.set_into(p[..., 0], p, SOFT, compose.Plan()), "expected two pictures"),
     ],
 )
 def test_what_cannot_be_is_refused(call, message, pictures):
@@ -253,13 +256,13 @@ def test_harmonizing_can_be_differentiated(matching, pictures, rng):
 @pytest.mark.parametrize(("gradients", "screen"), [("import", 0.0), ("mixed", 0.1)])
 def test_windows_and_rectangles_are_what_the_whole_is(gradients, screen, pictures):
     scene, other = (
-        np.pad(each, ((30, 60), (70, 20), (0, 0)), mode="reflect") for each in np.tile(pictures, (1, 4, 4, 1))
+        np.pad(each, ((10, 20), (25, 5), (0, 0)), mode="reflect") for each in np.tile(pictures, (1, 2, 2, 1))
     )
     y, x = np.mgrid[: scene.shape[0], : scene.shape[1]]
     regions = {
-        "disc": np.hypot(y - 60, x - 80) < 25,
-        "rectangle": (y > 40) & (y < 90) & (x > 30) & (x < 99),
-        "at the corner": (y < 30) & (x < 40),
+        "disc": np.hypot(y - 30, x - 40) < 15,
+        "rectangle": (y > 20) & (y < 50) & (x > 15) & (x < 69),
+        "at the corner": (y < 20) & (x < 30),
     }
     blend = functools.partial(compose.poisson_blend, gradients=gradients, screen=screen)
     whole = jax.jit(blend)
@@ -281,6 +284,21 @@ def test_windowed_blends_can_be_differentiated(pictures, rng):
 
         own, expected = slope(value, other, direction, 0.5)  # it is linear
         assert own == pytest.approx(expected, rel=2e-3)
+
+
+# All of it
+
+
+@pytest.mark.parametrize("blend", compose.BLENDS)
+def test_a_scene_with_an_object_is_the_scene_around_it(blend, pictures):
+    scene, picture = np.tile(pictures[0], (2, 2, 1)), pictures[1]
+    plan, said = compose.Plan(at=(20, 15), strength=0.5, blend=blend), []
+    found = compose.set_into(scene, picture, SOFT, plan, on_step=said.append)
+    away = np.hypot(np.arange(48)[:, None] - 14.5, np.arange(56)[None] - 19.5)
+    np.testing.assert_array_equal(found.mask > 0, away < 8)
+    np.testing.assert_array_equal(found.picture[found.mask == 0], scene[found.mask == 0])
+    assert (found.picture != scene)[found.mask == 1].mean() > 0.9
+    assert len(said) == 1 + (blend != "none")
 
 
 # Painting
@@ -397,9 +415,9 @@ def test_a_picture_set_into_itself_is_what_it_was(run):
         ("object.png scene.png", "has no alpha"),
         ("object.png scene.png --mask white.png --matte 2", "has no rim"),
         ("object.png scene.png --mask white.png", "covers all of the scene"),
-        ("object.png scene.png --mask mask.png --scale 0", "--scale: expected more than 0"),
+        ("object.png scene.png --mask mask.png --scale 0", "scale: expected more than 0"),
         ("object.png scene.png --mask mask.png --scale 9", "is the largest that fits there"),
-        ("object.png scene.png --mask mask.png --at 2 30", "hangs over by 6 pixels across and 0 down: --scale 0.1"),
+        ("object.png scene.png --mask mask.png --at 2 30", "by 6 pixels across and 0 down: a scale of 0.1"),
         ("object.png scene.png --mask mask.png --at -9 30", "move it"),
         ("object.png scene.png --mask mask.png --matte 2 --seam 2", "take one"),
         ("clip.png scene.png --seam 2", "needs a --mask"),

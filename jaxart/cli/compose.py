@@ -13,12 +13,10 @@ from jaxart.cli.progress import Bar
 from jaxart.cli.terminal import interruptible, say
 
 if TYPE_CHECKING:
-    from jaxart.io import Picture
     from jaxart.tasks.compose import Painting
 
 _place = Group("The object and its place", sort_key=1)
 _look = Group("How it is set in", sort_key=2)
-_MARGIN = 1.0  # of the object's size: what is looked at around it
 _KNOWN = 1 / 255  # a mask that is less is empty there
 
 
@@ -104,8 +102,9 @@ def compose(
     place: Annotated[Place, Parameter(name="*")] = _PLACE,
     look: Annotated[Look, Parameter(name="*")] = _LOOK,
     bits: Annotated[
-        Literal[8, 16], Parameter(group=picture, help="Of each channel of the result; 16 for .png and .tif.")
-    ] = 8,
+        Literal[8, 16] | None,
+        Parameter(group=picture, help="Of each channel of the result; 16 for .png and .tif. [those of SCENE]"),
+    ] = None,
     seed: Annotated[int, Parameter(group=running, help="Of --harmonize paint.")] = 0,
 ) -> int:
     """Set an object of one picture into another, without a seam and in its colors, or painted as it is painted.
@@ -116,17 +115,32 @@ def compose(
     Example: `jaxart compose cup.jpg painting.jpg --mask cup.png --at 200 430 --matte 8 --blend none --harmonize paint -o out.png`
     """
     from jaxart import io
+    from jaxart.tasks import compose as task
 
     begin = time.perf_counter()
-    io.check_writable(output, bits=bits)
+    io.check_writable(output, bits=bits or 8)
     _check(place, look)
     there = io.read_picture(scene)
-    cut = _object(object_, place, look)
+    picture, mask = _object(object_, place, look)
     keep_compiled_programs()
-    if look.matte:
-        cut = _matted(cut, look.matte)
-    made, interrupted = _set_in(cut, there, scene, place, look, seed)
-    io.write(output, made, alpha=there.alpha, bits=bits)
+    plan = task.Plan(
+        at=place.at,
+        scale=place.scale,
+        matte=look.matte,
+        strength=0.0 if look.harmonize == "none" else look.strength,
+        seam=look.seam,
+        blend=look.blend,
+        cut_out=place.mask is None,
+    )
+    try:
+        made, soft = task.set_into(there.rgb, picture, mask, plan, on_step=say)
+    except ValueError as error:
+        raise ValueError(f"{object_} into {scene}: {error}") from error
+    interrupted = False
+    if look.harmonize == "paint":
+        made, interrupted = _painted(there.rgb, made, soft, look, seed)
+    deep = there.bits if output.suffix.lower() in io.DEEP else 8
+    io.write(output, made, alpha=there.alpha, bits=bits or deep)
     if interrupted:
         say(f"Interrupted: {output} holds the picture as it stood.")
         return 130
@@ -136,17 +150,8 @@ def compose(
 
 def _check(place: Place, look: Look) -> None:
     """Refuse flags that cannot be."""
-    if not 0 < place.scale < float("inf"):
-        raise ValueError(f"--scale: expected more than 0, got {place.scale:g}.")
-    for name, number in (("--matte", look.matte), ("--seam", look.seam)):
-        if number < 0:
-            raise ValueError(f"{name}: expected at least 0 pixels, got {number}.")
     if look.paint_steps < 1:
         raise ValueError(f"--paint-steps: expected at least 1, got {look.paint_steps}.")
-    if look.matte and look.seam:
-        raise ValueError(
-            "--matte and --seam: the one leaves OBJECT's background behind, the other brings it along; take one."
-        )
     if look.seam and look.blend == "none":
         raise ValueError(
             "--seam: brings along what is around the object, which only a blend hides; take another --blend."
@@ -156,7 +161,7 @@ def _check(place: Place, look: Look) -> None:
 
 
 def _object(path: Path, place: Place, look: Look) -> tuple[Any, Any]:
-    """Return the colors ``[H, W, 3]`` and the mask ``[H, W]`` of an object, cut to what is needed of them."""
+    """Return the colors ``[H, W, 3]`` and the mask ``[H, W]`` of an object."""
     import numpy as np
 
     from jaxart import io
@@ -182,151 +187,7 @@ def _object(path: Path, place: Place, look: Look) -> tuple[Any, Any]:
             raise ValueError(f"{name}: is all white, so it has no rim for --matte or --seam.")
     elif (soft := np.mean((mask > 0) & (mask < 1))) > 0:
         say(f"{name}: soft: {100 * soft:.1f} % of its pixels are partly the object.")
-    window = _around(mask, max(look.seam, 4 * look.matte) + 1)
-    return given.rgb[window], mask[window]
-
-
-def _around(mask: Any, margin: int) -> tuple[slice, slice]:
-    """Return where a mask is, and some pixels around it."""
-    import numpy as np
-
-    ends = [np.flatnonzero(mask.max(axis=1 - axis) > 0)[[0, -1]] for axis in (0, 1)]
-    begin = [max(0, int(first) - margin) for first, _ in ends]
-    return slice(begin[0], int(ends[0][1]) + 1 + margin), slice(begin[1], int(ends[1][1]) + 1 + margin)
-
-
-def _matted(cut: tuple[Any, Any], width: int) -> tuple[Any, Any]:
-    """Find the matte in a band around the mask's rim, and the object's colors under it."""
-    import jax
-    import numpy as np
-
-    from jaxart.tasks import compose as task
-
-    say(f"matte: within {width} pixels of the rim")
-    colors, mask = cut
-    known = task.trimap(mask, width, width)
-    if not (np.asarray(known) == 1).any():
-        raise ValueError(f"--matte {width}: nothing of the object is farther than that from its rim; take less.")
-    alpha = jax.jit(task.closed_form_matte)(colors, known)
-    return np.asarray(jax.jit(task.foreground)(colors, alpha)), np.asarray(alpha)
-
-
-def _sized(cut: tuple[Any, Any], scale: float) -> tuple[Any, Any]:
-    """Bring an object to a size; colors count by the mask, so that none of what is around it gets in."""
-    import numpy as np
-
-    from jaxart.image import resize
-
-    colors, mask = cut
-    size = tuple(max(1, round(side * scale)) for side in mask.shape)
-    if size == mask.shape:
-        return cut
-    weight = np.maximum(mask, 1e-3)[..., None]
-    both = np.asarray(resize(np.concatenate([colors * weight, weight], axis=-1), size, method="bilinear"))
-    smaller = np.asarray(resize(mask[..., None], size, method="bilinear"))[..., 0]
-    return np.clip(both[..., :3] / np.maximum(both[..., 3:], 1e-6), 0, 1), np.clip(smaller, 0, 1)
-
-
-def _laid(
-    cut: tuple[Any, Any], there: "Picture", name: Path, place: Place, margin: int
-) -> tuple[tuple[slice, slice], Any, Any, Any]:
-    """Return a window of the scene, and the object, its mask and where it has colors, as large as that."""
-    import numpy as np
-
-    colors, mask = _sized(cut, place.scale)
-    size, inner = there.rgb.shape[:2], _around(mask, 0)
-    extent = [each.stop - each.start for each in inner]
-    x, y = (size[1] // 2, size[0] // 2) if place.at is None else place.at
-    corner = [middle - side // 2 for middle, side in zip((y, x), extent, strict=True)]
-    over = [max(0, -c) + max(0, c + e - s) for c, e, s in zip(corner, extent, size, strict=True)]
-    if any(over):
-        room = [max(0, 2 * min(middle, side - middle)) for middle, side in zip((y, x), size, strict=True)]
-        largest = place.scale * min((r - 1) / e for r, e in zip(room, extent, strict=True))
-        advice = (
-            f"--scale {np.floor(1000 * largest) / 1000:g} is the largest that fits there" if largest > 0 else "move it"
-        )
-        raise ValueError(
-            f"{name}: is {size[1]} x {size[0]}; the object, {extent[1]} x {extent[0]} around {x} {y}, hangs over by {over[1]} pixels "
-            f"across and {over[0]} down: {advice}."
-        )
-    wide = [max(round(_MARGIN * max(extent)), margin + 2) for _ in extent]
-    window = tuple(
-        slice(max(0, c - w), min(s, c + e + w)) for c, e, s, w in zip(corner, extent, size, wide, strict=True)
-    )
-    near = there.rgb[window]
-    laid, soft, known = near.copy(), np.zeros(near.shape[:2], np.float32), np.zeros(near.shape[:2], bool)
-    to, of = [], []
-    for c, part, each, side in zip(corner, inner, window, mask.shape, strict=True):
-        shift = c - each.start - part.start  # from a place in the object to one in the window
-        first, last = max(0, -shift), min(side, each.stop - each.start - shift)
-        to.append(slice(first + shift, last + shift))
-        of.append(slice(first, last))
-    laid[tuple(to)], soft[tuple(to)], known[tuple(to)] = colors[tuple(of)], mask[tuple(of)], True
-    return (window[0], window[1]), laid, soft, known
-
-
-def _set_in(
-    cut: tuple[Any, Any], there: "Picture", name: Path, place: Place, look: Look, seed: int
-) -> tuple[Any, bool]:
-    """Return the scene with the object, and whether painting was interrupted."""
-    import numpy as np
-
-    from jaxart.tasks import compose as task
-
-    reach = round(look.seam * place.scale)
-    window, laid, mask, known = _laid(cut, there, name, place, reach)
-    scene: Any = there.rgb[window]
-    if look.harmonize != "none":
-        say(f"color: strength {look.strength:g}")
-        recolored: Any = task.harmonize(scene, laid, mask, strength=look.strength)
-        laid = recolored
-    region: Any = mask > 0
-    soft: Any = mask
-    if look.seam:
-        say(f"seam: within {reach} pixels around the mask")
-        region = np.asarray(task.seam(scene, laid, mask > 0.5, np.asarray(task.grown(mask > 0.5, reach)) & known))
-        soft = region.astype(np.float32)
-    if look.blend != "none":
-        say(f"blend: {look.blend}")
-        cut_out = place.mask is None or look.matte > 0  # then nothing is known around the object
-        laid = _blended(scene, _with_rim(laid, region, region if cut_out else known), region, look.blend)
-    weight = soft[..., None]
-    pasted = np.where(weight >= 1, laid, np.where(weight > 0, weight * laid + (1 - weight) * scene, scene))
-    made, interrupted = there.rgb.copy(), False
-    made[window] = np.clip(pasted, 0, 1)
-    if look.harmonize == "paint":
-        whole = np.zeros(made.shape[:2], np.float32)
-        whole[window] = soft
-        made, interrupted = _painted(there.rgb, made, whole, look, seed)
-    return made, interrupted
-
-
-def _with_rim(laid: Any, region: Any, known: Any) -> Any:
-    """Go on with the colors of a region to the pixels around it where none are known: there the object has no differences."""
-    import numpy as np
-
-    inside = np.pad(region.astype(np.float32), 1)[..., None]
-    colors = np.pad(laid, ((1, 1), (1, 1), (0, 0))) * inside
-    count, total = (x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] for x in (inside, colors))
-    return np.where((known | region)[..., None] | (count == 0), laid, total / np.maximum(count, 1))
-
-
-def _blended(scene: Any, laid: Any, region: Any, blend: str) -> Any:
-    import numpy as np
-
-    from jaxart.tasks import compose as task
-
-    if region.all():
-        raise ValueError(
-            "--blend: the object covers all of the scene, so there is nothing to blend with; take --blend none."
-        )
-    gradients: Any = "import" if blend == "screened" else blend
-    return np.asarray(
-        task.poisson_blend(scene, laid, region, gradients=gradients, screen=_SCREEN if blend == "screened" else 0.0)
-    )
-
-
-_SCREEN = 0.01  # of --blend screened: about ten pixels from the rim, the object's own tones are there
+    return given.rgb, mask
 
 
 def _painted(scene: Any, pasted: Any, mask: Any, look: Look, seed: int) -> tuple[Any, bool]:

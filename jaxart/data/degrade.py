@@ -17,6 +17,7 @@ from jaxart.ops import upsample_low_pass
 
 _BLOCK = 8  # pixels of a side of JPEG's squares
 _STROKES, _BENDS = 8, 4  # strokes of a mask, lines of one
+_SEEN = 15 / 255  # of a change, in the channel where it is largest
 _CELLS = 3  # on each side of the one that a pixel lies in, in which points of a net of cracks are looked for
 
 
@@ -231,7 +232,7 @@ def _distance(places: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
 
 
 class Damaged(NamedTuple):
-    """A damaged picture ``[H, W, C]``, and how much of each pixel is damaged, ``[H, W, 1]`` in [0, 1]."""
+    """A damaged picture ``[H, W, C]``, and how much of each pixel is damaged to be seen, ``[H, W, 1]`` in [0, 1]."""
 
     image: jax.Array
     share: jax.Array
@@ -252,36 +253,39 @@ def crack(key: Key, image: Array) -> Damaged:
     """
     shape, points, bends, holes, color, fade = jax.random.split(key, 6)
     size, drawn = image.shape[:2], jax.random.uniform(shape, (8,))
-    cell = 8 * jnp.exp(drawn[0] * jnp.log(8.0))  # pixels: 8 to 64
+    cell = 12 * jnp.exp(drawn[0] * jnp.log(6.0))  # pixels: 12 to 72
     longer = jnp.exp((drawn[1] - 0.5) * 1.6)
     turn = jnp.pi * drawn[2]
     rows, columns = jnp.meshgrid(*(jnp.arange(n, dtype=jnp.float32) for n in size), indexing="ij")
     waves = _waves(bends, rows, columns, jnp.array([12.0, 30.0]), 4)
-    rows, columns = rows + 1.2 * waves[0] + 0.08 * cell * waves[2], columns + 1.2 * waves[1] + 0.08 * cell * waves[3]
+    rows, columns = rows + 0.6 * waves[0] + 0.03 * cell * waves[2], columns + 0.6 * waves[1] + 0.03 * cell * waves[3]
     u = (jnp.cos(turn) * rows + jnp.sin(turn) * columns) / (cell * longer)
     v = (jnp.cos(turn) * columns - jnp.sin(turn) * rows) * longer / cell
-    border = _border(points, u, v, 0.3 + 0.2 * drawn[3]) * cell  # pixels from the line, about
-    half = 0.35 + 1.3 * drawn[4] ** 2  # of the line's width
+    border = _border(points, u, v, 0.3 + 0.2 * drawn[3], longer) * cell  # pixels from the line, about
+    half = 0.4 + 0.7 * drawn[4] ** 2 * jnp.minimum(1, cell / 24)  # of the line's width
     along = _waves(holes, rows, columns, jnp.array([25.0, 60.0]), 2)
-    half = half * jnp.clip(0.9 + 0.5 * along[0], 0.3, 1.6)
-    whole = jax.nn.sigmoid(6 * (along[1] + 2.2 * drawn[5] - 0.6))  # lines are broken where it is low
+    half = half * jnp.clip(0.9 + 0.4 * along[0], 0.4, 1.5)
+    whole = jax.nn.sigmoid(6 * (along[1] + 2 * drawn[5] + 0.2))  # lines are broken where it is low
     share = jnp.clip(half + 0.5 - border, 0, 1) * whole
     return _laid_over(color, fade, image, share)
 
 
 def _laid_over(color: Key, fade: Key, image: Array, share: jax.Array) -> Damaged:
-    """Darken or lighten a picture where it is damaged; what cannot be seen does not count."""
+    """Darken or lighten a picture where it is damaged; what changes less than can be seen in paint does not count."""
     tint, light = jax.random.uniform(color, (3,), minval=-0.06, maxval=0.06), jax.random.uniform(fade, (3,))
-    tone = jnp.where(light[0] < 0.75, 0.25 * light[1], 1 - 0.3 * light[1])
-    strength = 0.45 + 0.55 * light[2]
+    tone = jnp.where(light[0] < 0.75, 0.2 * light[1], 1 - 0.2 * light[1])
+    strength = 0.6 + 0.4 * light[2]
     paint = jnp.clip(tone + tint[: image.shape[-1]], 0, 1)[None, None]
     made = image + strength * share[..., None] * (paint - image)
-    seen = jnp.max(jnp.abs(made - image), axis=-1) >= 0.02
-    return Damaged(jnp.where(seen[..., None], made, image), jnp.where(seen, share, 0)[..., None])
+    seen = jnp.max(jnp.abs(made - image), axis=-1) >= _SEEN
+    return Damaged(made, jnp.where(seen, share, 0)[..., None])
 
 
-def _border(key: Key, u: jax.Array, v: jax.Array, moved: Any) -> jax.Array:
-    """Return how far places are from the line between the two nearest of points that are moved from a grid, in cells."""
+def _border(key: Key, u: jax.Array, v: jax.Array, moved: Any, longer: Any) -> jax.Array:
+    """Return how far places are from the line between the two nearest of points that are moved from a grid, in cells.
+
+    Cells are `longer` times as long along u, and as many times narrower along v, as u and v have them.
+    """
     row, column = jnp.floor(u), jnp.floor(v)
     best = [jnp.full(u.shape, 1e9)] * 2
     places = [jnp.zeros(u.shape)] * 4
@@ -295,8 +299,8 @@ def _border(key: Key, u: jax.Array, v: jax.Array, moved: Any) -> jax.Array:
             places[3] = jnp.where(first, places[1], jnp.where(second, x, places[3]))
             places[0], places[1] = jnp.where(first, y, places[0]), jnp.where(first, x, places[1])
             best = [jnp.minimum(best[0], far), jnp.where(first, best[0], jnp.minimum(best[1], far))]
-    apart = jnp.sqrt((places[0] - places[2]) ** 2 + (places[1] - places[3]) ** 2)
-    return (best[1] - best[0]) / (2 * jnp.maximum(apart, 1e-3))
+    across = (places[0] - places[2]) / longer, (places[1] - places[3]) * longer  # the line's, where it is drawn
+    return (best[1] - best[0]) / (2 * jnp.maximum(jnp.hypot(*across), 1e-3))
 
 
 def _hashed(key: Key, row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array]:

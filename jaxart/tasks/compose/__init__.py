@@ -6,12 +6,16 @@ from jaxart.tasks.compose.matte import MattingLaplacian, closed_form_matte, fore
 from jaxart.tasks.compose.paint import Painting, paint_like
 from jaxart.tasks.compose.region import grown, shrunk, trimap
 from jaxart.tasks.compose.seam import seam
+from jaxart.tasks.compose.steps import BLENDS, Composed, Plan, set_into
 
 __all__ = [
+    "BLENDS",
     "GRADIENTS",
     "MATCHINGS",
+    "Composed",
     "MattingLaplacian",
     "Painting",
+    "Plan",
     "closed_form_matte",
     "foreground",
     "grown",
@@ -20,6 +24,7 @@ __all__ = [
     "paint_like",
     "poisson_blend",
     "seam",
+    "set_into",
     "shrunk",
     "surroundings",
     "trimap",

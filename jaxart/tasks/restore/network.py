@@ -15,9 +15,10 @@ from jaxart.arrays import Array, Image, PyTree
 from jaxart.image import enlarge
 from jaxart.models import Restorer, depth_to_space
 from jaxart.ops import tiled_map, use_native
+from jaxart.tasks.restore.damage import PLATE_TOLERANCE
 from jaxart.tasks.restore.denoisers import denoise_nonlocal_means
 from jaxart.tasks.restore.enlarge import back_project
-from jaxart.tasks.restore.fill import fill_pyramid
+from jaxart.tasks.restore.fill import fill_biharmonic, fill_pyramid
 
 KIND = "restorer"  # of a file of weights
 TASKS = ("denoise", "upscale", "inpaint", "cracks")
@@ -187,15 +188,15 @@ def inpaint(model: Restoration, picture: Image, holes: Any, *, views: int = 1, t
         raise ValueError(f"holes: expected the picture's {given.shape[:2]}, got {share.shape[:2]}.")
     if share.min() > 0:
         raise ValueError("holes: expected some pixels that are known, got none.")
-    missing = (share > 0).astype(np.float32)
-    begun = without_holes(given, share[..., 0])
-    made = np.clip(begun + _changed(model, begun, missing, views, tile), 0, 1)
+    missing = share > 0
+    begun = np.asarray(_plate(given, missing[..., 0]))
+    made = np.clip(begun + _changed(model, begun, missing.astype(np.float32), views, tile), 0, 1)
     mixed = np.where(share >= 1, made, given + share * (made - given))
     return np.where(share > 0, mixed, given)
 
 
 def without_holes(picture: Any, holes: Any) -> np.ndarray:
-    """Return a picture with its holes filled by `fill_pyramid`, as networks are given it.
+    """Return a picture with its holes filled by `fill_pyramid`, for what needs a whole one and does not look at holes.
 
     Args:
         picture: ``[H, W, C]``; what it holds in the holes is not looked at.
@@ -218,11 +219,12 @@ def find_damage(model: Restoration, picture: Image, *, views: int = 1, tile: int
         ValueError: as `denoise`.
     """
     given = _checked(model, "cracks", picture)
-    logits = _changed(model, given, np.zeros((*given.shape[:2], 1), np.float32), views, tile)[..., 0]
+    logits = _changed(model, given, np.ones((*given.shape[:2], 1), np.float32), views, tile)[..., 0]
     return np.asarray(jax.nn.sigmoid(logits))
 
 
 _pyramid, _nonlocal = jax.jit(fill_pyramid), jax.jit(denoise_nonlocal_means)
+_plate = jax.jit(functools.partial(fill_biharmonic, tolerance=PLATE_TOLERANCE))
 
 
 def _checked(model: Restoration, task: str, picture: Image) -> np.ndarray:
