@@ -110,7 +110,9 @@ def main() -> None:
         sparse = Sparse(scene, other, region)
         found = np.asarray(blend(*given))
         exact = in_64_bits(scene, other, region)
-        told = f"{size} px: {region.mean():.2f} of the pixels; left of the equation {sparse.left(found):.1e}, in 64 bits "
+        told = (
+            f"{size} px: {region.mean():.2f} of the pixels; left of the equation {sparse.left(found):.1e}, in 64 bits "
+        )
         told += f"{sparse.left(exact):.1e}, that rounded to 32 bits {sparse.left(exact.astype(np.float32)):.1e}"
         rivals: dict[str, Any] = {"OpenCV": cloned(scene, other, region)}
         if size <= _LARGEST:

@@ -71,21 +71,15 @@ def by_opencv(method: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 def ours(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Return one of our fillings."""
-    fill = jax.jit(restore.FILLS[name])
+    fill = jax.jit(restore.SMOOTH_FILLS[name])
     return lambda picture, missing: np.asarray(fill(jnp.float32(picture)[..., None], missing))[..., 0]
 
 
-def by_key(name: str, fill: Callable[..., jax.Array]) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
-    """Return a filling that draws numbers, and the mean of it and the biharmonic one: nearer on average, and less sharp."""
-    plate = ours("biharmonic")
-
-    def alone(picture: np.ndarray, missing: np.ndarray) -> np.ndarray:
-        return np.asarray(fill(jax.random.key(0), jnp.float32(picture)[..., None], missing))[..., 0]
-
-    return {
-        name: alone,
-        f"{name}, biharmonic: mean": lambda picture, missing: (alone(picture, missing) + plate(picture, missing)) / 2,
-    }
+def by_key(fill: Callable[..., jax.Array]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a filling that draws numbers."""
+    return lambda picture, missing: np.asarray(fill(jax.random.key(0), jnp.float32(picture)[..., None], missing))[
+        ..., 0
+    ]
 
 
 def gray(denoise: Callable[..., Any]) -> Callable[[np.ndarray, float], np.ndarray]:
@@ -165,8 +159,13 @@ def estimated() -> None:
 
 def quality() -> None:
     """Print the ratios of all fillings."""
-    every: dict[str, Any] = {name: ours(name) for name in restore.FILLS}
-    every |= by_key("exemplar", restore.fill_exemplar) | by_key("deep image prior", restore.fill_prior)
+    every: dict[str, Any] = {name: ours(name) for name in restore.SMOOTH_FILLS}
+    drawn = {
+        "exemplar": restore.fill_exemplar,
+        "deep image prior": restore.fill_prior,
+        "combined": restore.fill_combined,
+    }
+    every |= {name: by_key(fill) for name, fill in drawn.items()}
     every["scikit-image, biharmonic"] = restoration.inpaint_biharmonic
     every |= {f"OpenCV, {method.title()}": by_opencv(method) for method in ("TELEA", "NS")}
     pictures = [each[64:192, 64:192] for each in crops().values()]

@@ -143,3 +143,37 @@ def test_each_hole_is_filled_in_its_window_and_in_its_way():
     np.testing.assert_array_equal(found[~holes], picture[~holes])
     assert (found[20:32, 150:162] == 0.25).all()
     assert (found[100:102, 10:40] == 0.125).all()
+
+
+# The mean of several ways
+
+
+def test_weights_are_those_of_the_least_error(rng):
+    errors = rng.standard_normal((3, 5000)) * np.array([[1.0], [2.0], [1.0]])
+    found = restore.combination(errors)
+    assert found.sum() == pytest.approx(1)
+    assert found[0] == pytest.approx(found[2], abs=0.02)
+    assert 0 < found[1] < 0.7 * found[0]
+    alike = restore.combination(np.stack([errors[0], 3 * errors[0], -errors[0]]))
+    assert alike[1] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_array_equal(restore.combination(np.zeros((2, 0))), [0.5, 0.5])
+
+
+def test_what_comes_near_elsewhere_counts_more_here():
+    seen = []
+
+    def noted(error):
+        def fill(key, picture, holes):
+            seen.append((np.asarray(picture), np.asarray(holes)))
+            return jnp.asarray(BRICKS + error * np.cos(ROWS)[..., None])
+
+        return fill
+
+    hidden = np.where(HOLE[..., None], np.float32(np.nan), BRICKS)
+    found = np.asarray(restore.fill_combined(KEY, hidden, HOLE, fills={"near": noted(0.1), "far": noted(-0.4)}))
+    np.testing.assert_array_equal(found[~HOLE], BRICKS[~HOLE])
+    assert np.abs(found - BRICKS)[HOLE].max() < 0.1
+    trials = [each for each in seen if each[1].sum() > HOLE.sum()]
+    assert len(trials) == 4
+    for picture, holes in trials:  # the truth is not shown to what is tried
+        assert not picture[holes].any()

@@ -166,9 +166,9 @@ def test_blends_that_cannot_be_are_refused(change, message, pictures):
 # Filling
 
 
-@pytest.mark.parametrize("name", restore.FILLS)
+@pytest.mark.parametrize("name", restore.SMOOTH_FILLS)
 def test_fills_leave_what_is_known_and_do_not_look_at_what_is_not(name, pictures):
-    holes, fill = REGIONS["several parts"], jax.jit(restore.FILLS[name])
+    holes, fill = REGIONS["several parts"], jax.jit(restore.SMOOTH_FILLS[name])
     found = np.asarray(fill(pictures[0], holes))
     np.testing.assert_array_equal(found[~holes], pictures[0][~holes])
     hidden = np.where(holes[..., None], np.nan, pictures[0])
@@ -192,7 +192,7 @@ def test_total_variation_goes_on_with_an_edge():
     assert np.abs(found - edge).mean() < 0.3 * np.abs(membrane - edge).mean()
 
 
-@pytest.mark.parametrize("name", restore.FILLS)
+@pytest.mark.parametrize("name", restore.SMOOTH_FILLS)
 def test_holes_that_cannot_be_filled_are_refused(name, pictures):
     for holes, message in (
         (np.ones(ROWS.shape, bool), "everything is missing"),
@@ -200,4 +200,4 @@ def test_holes_that_cannot_be_filled_are_refused(name, pictures):
         (np.ones((2, 2), bool), "holes .* of its size"),
     ):
         with pytest.raises(ValueError, match=message):
-            restore.FILLS[name](pictures[0], holes)
+            restore.SMOOTH_FILLS[name](pictures[0], holes)

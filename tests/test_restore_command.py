@@ -103,7 +103,7 @@ def test_a_fill_that_is_asked_for_takes_all_holes(filler, picture):
     holes[20, 8:20] = 1
     mended = task.mend(picture, task.Plan(holes=holes, filler=filler), key=KEY).picture
     np.testing.assert_array_equal(mended[holes == 0], picture[holes == 0])
-    fill = task.FILLS_BY_NAME[filler]
+    fill = task.FILLS[filler]
     assert task.choose_fill(task.parts_of(picture, holes > 0)[0], {filler: fill}) == filler
 
 

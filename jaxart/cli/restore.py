@@ -75,11 +75,11 @@ def restore(
         ),
     ] = None,
     fill: Annotated[
-        Literal["auto", "network", "exemplar", "biharmonic", "prior"],
+        Literal["auto", "network", "exemplar", "biharmonic", "combined", "prior"],
         Parameter(
             group=look,
-            help="How: auto takes what suits each hole; exemplar, pieces of the picture; biharmonic, a thin plate; prior, a network that "
-            "is trained on this picture alone.",
+            help="How: auto takes what suits each hole; exemplar, pieces of the picture; biharmonic, a thin plate; combined, the mean "
+            "of all, weighed by how near each comes elsewhere in the picture; prior, a network that is trained on this picture alone.",
         ),
     ] = "auto",
     upscale: Annotated[Literal[2, 3, 4] | None, Parameter(group=look, help="Enlarge this many times.")] = None,

@@ -52,7 +52,7 @@ class Restorer(nn.Module):
     """
 
     outputs: int = 3
-    width: int = 40
+    width: int = 32
     depth: int = 3
     blocks: int = 2
     squares: int = 1

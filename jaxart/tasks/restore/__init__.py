@@ -1,13 +1,14 @@
 """Mending pictures: what is damaged is made anew, and what is not stays as it is, bit for bit. Corrections of color can be taken back."""
 
-from jaxart.tasks.restore.choose import FILLS_BY_NAME, Part, choose_fill, fill_parts, parts_of
+from jaxart.tasks.restore.choose import FILLS, Part, choose_fill, fill_parts, parts_of
+from jaxart.tasks.restore.combine import combination, fill_combined
 from jaxart.tasks.restore.contract import Method, Observation, Restored, by_denoising, by_enlarging, by_filling
 from jaxart.tasks.restore.damage import Damage, Example, cracked, noisy, small, torn, torn_by
 from jaxart.tasks.restore.denoisers import DENOISERS, denoise_nonlocal_means, denoise_total_variation
 from jaxart.tasks.restore.detect import damage_mask, detect_cracks, detect_dust, detect_scratches
 from jaxart.tasks.restore.enlarge import KERNELS, back_project, interpolate
 from jaxart.tasks.restore.exemplar import fill_exemplar
-from jaxart.tasks.restore.fill import FILLS, fill_biharmonic, fill_harmonic, fill_pyramid, fill_total_variation
+from jaxart.tasks.restore.fill import SMOOTH_FILLS, fill_biharmonic, fill_harmonic, fill_pyramid, fill_total_variation
 from jaxart.tasks.restore.grain import keep_grain
 from jaxart.tasks.restore.mask import Holes, blend_holes, holes_of
 from jaxart.tasks.restore.network import (
@@ -61,9 +62,9 @@ __all__ = [
     "ADAPTATIONS",
     "DENOISERS",
     "FILLS",
-    "FILLS_BY_NAME",
     "KERNELS",
     "KIND",
+    "SMOOTH_FILLS",
     "TASKS",
     "TILE",
     "Damage",
@@ -94,6 +95,7 @@ __all__ = [
     "by_enlarging",
     "by_filling",
     "choose_fill",
+    "combination",
     "cracked",
     "damage_loss",
     "damage_mask",
@@ -111,6 +113,7 @@ __all__ = [
     "estimate_varnish",
     "export_restoration",
     "fill_biharmonic",
+    "fill_combined",
     "fill_exemplar",
     "fill_harmonic",
     "fill_parts",

@@ -64,12 +64,12 @@ def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
 
     Args:
         part: of `parts_of`.
-        fills: those there are; `FILLS_BY_NAME` when None.
+        fills: those there are; `FILLS` when None.
 
     Returns:
         A name among `fills`.
     """
-    names = FILLS_BY_NAME if fills is None else fills
+    names = FILLS if fills is None else fills
     if len(names) == 1:
         return next(iter(names))
     if "learned" in names:
@@ -85,7 +85,7 @@ def fill_parts(key: Key, picture: Array, holes: Array, *, fills: Mapping[str, Fi
         key: of fills that draw numbers.
         picture: ``[H, W, C]``, float; what it holds in the holes is not looked at, and may not be finite.
         holes: bool ``[H, W]``, of values, since what is done depends on them.
-        fills: ``(key, picture, holes) -> picture`` by name; those of `FILLS_BY_NAME` when None. One named "learned" is preferred.
+        fills: ``(key, picture, holes) -> picture`` by name; those of `FILLS` when None. One named "learned" is preferred.
 
     Returns:
         ``[H, W, C]``, outside of the holes the picture bit for bit.
@@ -94,7 +94,7 @@ def fill_parts(key: Key, picture: Array, holes: Array, *, fills: Mapping[str, Fi
         ValueError: as `fill_harmonic`.
     """
     picture, holes = checked(picture, holes)
-    fills = FILLS_BY_NAME if fills is None else fills
+    fills = FILLS if fills is None else fills
     chosen: dict[str, list[Part]] = {}
     for part in parts_of(picture, holes):
         chosen.setdefault(choose_fill(part, fills), []).append(part)
@@ -153,7 +153,7 @@ def _texture(gray: np.ndarray, known: np.ndarray) -> float:
 _plate = jax.jit(fill_biharmonic)
 
 
-FILLS_BY_NAME: dict[str, Fill] = {
+FILLS: dict[str, Fill] = {
     "biharmonic": lambda key, picture, holes: _plate(picture, holes),
     "exemplar": fill_exemplar,
 }

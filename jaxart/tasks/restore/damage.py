@@ -4,6 +4,7 @@ What a network is given are the damaged picture and one plane that says what is 
 whether its way is unknown. What a network makes is added to what it begins with, which is as good as can be had without learning.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from jaxart.tasks.restore.fill import fill_biharmonic
 
 NOISIEST = 75 / 255  # standard deviation up to which networks learn
 PLATE_TOLERANCE = 1e-3  # of the plates that networks begin with: half the time of an exact one, 0.1 dB below
+_SEVERAL = 4  # thin holes and squares of a picture, times over: few pixels would teach little
 _KNOWN = 0.5  # of pictures whose noise is told
 
 
@@ -78,27 +80,33 @@ def small(key: Key, image: Array, *, scale: int, old: float = 0.5) -> Example:
 
 
 def torn(key: Key, image: Array) -> Example:
-    """Take pixels away: along strokes, in a square, or here and there; errors count there alone.
+    """Take pixels away: along strokes, in squares, or here and there; errors count there alone.
 
     Args:
         key: typed key of the example.
         image: ``[H, W, C]`` in [0, 1], float.
     """
-    which, lines, thin, box, dots = jax.random.split(key, 5)
+    which, lines, thin, squares, dots = jax.random.split(key, 5)
     size = (image.shape[0], image.shape[1])
-    sides = jax.random.uniform(box, (6,))
-    half = [0.5 * (4 + (0.35 * length - 4) * sides[n] ** 2) for n, length in enumerate(size)]
-    center = [length * sides[2 + n] for n, length in enumerate(size)]
-    rows, columns = (jnp.abs(jnp.arange(n) + 0.5 - c) <= h for n, c, h in zip(size, center, half, strict=True))
-    scattered = jax.random.uniform(dots, size) < 0.1 + 0.8 * sides[4]
+    share, chance = jax.random.uniform(which, (2,))
+    several = lambda key, draw: jnp.any(jax.vmap(draw)(jax.random.split(key, _SEVERAL)), axis=0)  # noqa: E731
     masks = [
         degrade.strokes(lines, size),
-        degrade.strokes(thin, size, thickest=2.5 / max(size)),
-        rows[:, None] & columns[None],
-        scattered,
+        several(thin, functools.partial(degrade.strokes, size=size, thickest=2.5 / max(size))),
+        several(squares, functools.partial(_square, size=size)),
+        jax.random.uniform(dots, size) < 0.1 + 0.8 * share,
     ]
-    holes = jnp.stack(masks)[jnp.floor(4 * jax.random.uniform(which)).astype(jnp.int32)]
+    holes = jnp.stack(masks)[jnp.floor(4 * chance).astype(jnp.int32)]
     return torn_by(image, holes)
+
+
+def _square(key: Key, size: tuple[int, int]) -> jax.Array:
+    """Return a rectangle somewhere, bool ``[H, W]``: sides of 4 pixels to a third of the picture's, most of them short."""
+    drawn = jax.random.uniform(key, (4,))
+    half = [0.5 * (4 + (0.35 * length - 4) * drawn[n] ** 2) for n, length in enumerate(size)]
+    center = [length * drawn[2 + n] for n, length in enumerate(size)]
+    rows, columns = (jnp.abs(jnp.arange(n) + 0.5 - c) <= h for n, c, h in zip(size, center, half, strict=True))
+    return rows[:, None] & columns[None]
 
 
 def torn_by(image: Array, holes: Array) -> Example:

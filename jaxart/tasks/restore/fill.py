@@ -141,7 +141,7 @@ def checked(picture: Array, holes: Array) -> tuple[jax.Array, jax.Array]:
     return picture, holes
 
 
-FILLS: dict[str, Callable[..., jax.Array]] = {
+SMOOTH_FILLS: dict[str, Callable[..., jax.Array]] = {
     "harmonic": fill_harmonic,
     "biharmonic": fill_biharmonic,
     "total-variation": fill_total_variation,

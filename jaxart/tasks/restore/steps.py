@@ -13,7 +13,8 @@ import numpy as np
 
 from jaxart import weights
 from jaxart.arrays import Key
-from jaxart.tasks.restore.choose import FILLS_BY_NAME, fill_parts
+from jaxart.tasks.restore.choose import FILLS, fill_parts
+from jaxart.tasks.restore.combine import fill_combined
 from jaxart.tasks.restore.contract import Method, Observation, by_denoising, by_enlarging, by_filling
 from jaxart.tasks.restore.denoisers import DENOISERS
 from jaxart.tasks.restore.detect import damage_mask, detect_cracks, detect_dust, detect_scratches
@@ -37,7 +38,7 @@ from jaxart.tasks.restore.self_supervised import denoise_self_supervised
 from jaxart.tasks.restore.tone import Tone, apply_tone
 
 Denoiser = Literal["network", "both", "self-supervised", "non-local", "tv"]
-Filler = Literal["auto", "network", "exemplar", "biharmonic", "prior"]
+Filler = Literal["auto", "network", "exemplar", "biharmonic", "combined", "prior"]
 Enlarger = Literal["network", "lanczos", "bicubic"]
 
 
@@ -239,6 +240,7 @@ _NAMES = {
     "auto": "what suits each hole",
     "exemplar": "pieces of the picture",
     "biharmonic": "a thin plate",
+    "combined": "the mean of several ways, weighed by how near they come elsewhere",
     "prior": "a deep image prior",
     "lanczos": "Lanczos' kernel",
     "bicubic": "the cubic kernel",
@@ -277,8 +279,9 @@ def _filler(plan: Plan, key: Key, network: Callable, known: bool, tile: int | No
         del key
         return inpaint(network("inpaint"), np.asarray(picture), np.asarray(holes), views=plan.views, tile=tile)
 
-    every = {**FILLS_BY_NAME, "prior": fill_prior, "network": learned}
-    fills = FILLS_BY_NAME | ({"learned": learned} if known else {})
+    fills = FILLS | ({"learned": learned} if known else {})
+    every = {**FILLS, "prior": fill_prior, "network": learned}
+    every["combined"] = functools.partial(fill_combined, fills=fills)
     fills = fills if plan.filler == "auto" else {plan.filler: every[plan.filler]}
 
     def fill(picture: Any, share: Any) -> np.ndarray:
