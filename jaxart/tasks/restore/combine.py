@@ -19,7 +19,8 @@ _EVEN = (
 def fill_combined(key: Key, picture: Array, holes: Array, *, fills: Mapping[str, Fill] | None = None) -> jax.Array:
     """Fill holes by a weighted mean of fills: nearer than any of them on average, and less sharp than one.
 
-    The holes are moved to other places of the picture, twice; what each fill gets wrong there, and which of them err alike, tells the weights.
+    The holes are moved to other places of the picture, twice; what each fill gets wrong there, and which of them err alike, tells the
+    weights.
 
     Args:
         key: of fills that draw numbers.
