@@ -110,7 +110,7 @@ def compose(
     """Set an object of one picture into another, without a seam and in its colors, or painted as it is painted.
 
     Steps go in this order: matte, size and place, color, seam, blend, paint; those that are taken are said. What is outside of the object,
-    and the alpha of SCENE, stay as they were.
+    and the alpha of SCENE, stay as they were. Both are brought to sRGB, which the result is in.
 
     Example: `jaxart compose cup.jpg painting.jpg --mask cup.png --at 200 430 --matte 8 --blend none --harmonize paint -o out.png`
     """
