@@ -2,7 +2,7 @@
 Telea and Navier-Stokes; scikit-image's wavelets, total variation and non-local means.
 
     pip install scikit-image opencv-python-headless PyWavelets
-    python benchmarks/restoration.py [--denoise [--only NAME]] [--noise] [--speed]
+    python benchmarks/restoration.py [--denoise] [--only NAME] [--noise] [--speed]
 
 Six gray pictures of scikit-image, 256 x 256 pixels; of the middle 128 x 128 half of the pixels are missing, or four fifths, or twelve lines
 of two pixels, or a square of 32 x 32. Peak signal-to-noise ratios are those of what is missing alone, in decibels, their mean over the six.
@@ -14,6 +14,7 @@ is told; rivals have the best of several weights for each picture, which only wh
 """
 
 import argparse
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -157,20 +158,28 @@ def estimated() -> None:
         print(f"| {level} | {' | '.join(f'{each:.2f}' for each in row)} |")
 
 
-def quality() -> None:
-    """Print the ratios of all fillings."""
+def learned(key: Any, picture: Any, missing: Any) -> jax.Array:
+    """Fill a gray picture by the network of the package."""
+    model, colors = restore.shipped_restoration("inpaint"), np.repeat(np.asarray(picture), 3, axis=-1)
+    return jnp.asarray(restore.inpaint(model, colors, missing).mean(axis=-1, keepdims=True))
+
+
+def quality(part: str) -> None:
+    """Print the ratios of all fillings whose name holds `part`."""
     every: dict[str, Any] = {name: ours(name) for name in restore.SMOOTH_FILLS}
-    drawn = {
-        "exemplar": restore.fill_exemplar,
-        "deep image prior": restore.fill_prior,
-        "combined": restore.fill_combined,
-    }
+    drawn: dict[str, Any] = {"exemplar": restore.fill_exemplar, "deep image prior": restore.fill_prior}
+    drawn["combined"] = restore.fill_combined
+    if restore.has_network("inpaint"):
+        three = {**restore.FILLS, "learned": learned}
+        drawn |= {"network": learned, "combined": functools.partial(restore.fill_combined, fills=three)}
     every |= {name: by_key(fill) for name, fill in drawn.items()}
     every["scikit-image, biharmonic"] = restoration.inpaint_biharmonic
     every |= {f"OpenCV, {method.title()}": by_opencv(method) for method in ("TELEA", "NS")}
     pictures = [each[64:192, 64:192] for each in crops().values()]
     print(f"| | {' | '.join(holes())} |\n|---|{'---|' * len(holes())}")
     for name, fill in every.items():
+        if part not in name:
+            continue
         row = []
         for missing in holes().values():
             errors = [np.mean((fill(np.where(missing, 0, p), missing) - p)[missing] ** 2) for p in pictures]
@@ -225,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speed", action="store_true", help="seconds of a whole picture, in the place of ratios")
     parser.add_argument("--denoise", action="store_true", help="noise in the place of holes")
-    parser.add_argument("--only", default="", help="of --denoise: methods whose name holds this")
+    parser.add_argument("--only", default="", help="methods whose name holds this")
     parser.add_argument("--noise", action="store_true", help="what is said of the level of noise, and no more")
     parser.add_argument("--json", action="store_true", help="of --speed: one JSON object a row")
     asked = parser.parse_args()
@@ -234,7 +243,7 @@ def main() -> None:
     elif asked.denoise:
         denoising_speed() if asked.speed else denoised(asked.only)
     else:
-        (speed if asked.speed else quality)()
+        speed() if asked.speed else quality(asked.only)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,10 @@ def solve_plate(right: Array, region: Array, *, tolerance: float = 1e-6, most: i
         twice = laplacian(laplacian(jnp.moveaxis(x, 0, -1)))
         return jnp.where(inside, jnp.moveaxis(twice, -1, 0), 0)
 
-    return _solved(applied, lambda x: _cycle(grids, _cycle(grids, x)), right, region, tolerance, most)
+    def near(x: jax.Array) -> jax.Array:  # a loop: half as much to compile
+        return jax.lax.fori_loop(0, 2, lambda _, x: _cycle(grids, x), x)
+
+    return _solved(applied, near, right, region, tolerance, most)
 
 
 def _solved(applied: Any, near: Any, right: Array, region: Array, tolerance: float, most: int) -> jax.Array:
@@ -257,16 +260,16 @@ def _conjugate_gradients(applied: Any, given: jax.Array, *, near: Any, tolerance
     def going(turn: _Turn) -> jax.Array:
         return jnp.any(open_channels(turn)) & (turn.count < most)
 
-    def turned(turn: _Turn) -> _Turn:
-        image = applied(turn.direction)
-        along = _share(turn.product, _dot(turn.direction, image)) * open_channels(turn)[:, None, None]
-        found, left = turn.found + along * turn.direction, turn.left - along * image
-        toward = near(left)
-        product = _dot(left, toward)
-        return _Turn(found, left, toward + _share(product, turn.product) * turn.direction, product, turn.count + 1)
+    def turned(turn: _Turn) -> _Turn:  # the one place where `near` is called: it is most of what there is to compile
+        toward = near(turn.left)
+        product = _dot(turn.left, toward)
+        direction = toward + _share(product, turn.product) * turn.direction
+        image = applied(direction)
+        along = _share(product, _dot(direction, image)) * open_channels(turn)[:, None, None]
+        return _Turn(turn.found + along * direction, turn.left - along * image, direction, product, turn.count + 1)
 
-    toward = near(given)
-    begun = _Turn(jnp.zeros_like(given), given, toward, _dot(given, toward), jnp.int32(0))
+    nothing = jnp.zeros_like(given)
+    begun = _Turn(nothing, given, nothing, jnp.zeros_like(given[:, 0, 0]), jnp.int32(0))
     return jax.lax.while_loop(going, turned, begun).found
 
 
