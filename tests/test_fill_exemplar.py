@@ -121,7 +121,9 @@ def test_the_way_is_chosen_by_thickness_and_texture():
     assert restore.choose_fill(wide._replace(texture=0.001)) == "biharmonic"
     assert restore.choose_fill(wide._replace(thickness=2.0)) == "biharmonic"
     assert restore.choose_fill(wide, {"biharmonic": None}) == "biharmonic"
-    assert restore.choose_fill(wide, {"biharmonic": None, "learned": None}) == "learned"
+    learned = dict.fromkeys(("biharmonic", "exemplar", "learned"))
+    assert restore.choose_fill(wide, learned) == "exemplar"
+    assert restore.choose_fill(wide._replace(thickness=2.0), learned) == "learned"
 
 
 def test_each_hole_is_filled_in_its_window_and_in_its_way():

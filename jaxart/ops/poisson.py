@@ -17,6 +17,7 @@ _COARSEST = 4  # pixels of the shorter side, from which on there is no coarser l
 _DAMPED = 0.8  # of a sweep of Jacobi's
 _SPREAD = (0.25, 0.75, 0.75, 0.25)  # of a pixel of a coarser level on those of the finer one
 _SWEEPS = 8  # at the coarsest level
+_PLAIN = 64  # turns without multigrid, each a tenth of one with it: enough for plates over scattered pixels and lines
 
 
 class Grid(NamedTuple):
@@ -144,14 +145,20 @@ def solve_plate(right: Array, region: Array, *, tolerance: float = 1e-6, most: i
     def near(x: jax.Array) -> jax.Array:  # a loop: half as much to compile
         return jax.lax.fori_loop(0, 2, lambda _, x: _cycle(grids, x), x)
 
-    return _solved(applied, near, right, region, tolerance, most)
+    return _solved(applied, near, right, region, tolerance, most, plain=_PLAIN)
 
 
-def _solved(applied: Any, near: Any, right: Array, region: Array, tolerance: float, most: int) -> jax.Array:
+def _solved(
+    applied: Any, near: Any, right: Array, region: Array, tolerance: float, most: int, *, plain: int = 0
+) -> jax.Array:
+    """Solve by conjugate gradients: `plain` turns at most without a preconditioner, and what is left with it."""
     inside = jnp.asarray(region)[None]
 
     def solve(applied: Any, given: jax.Array) -> jax.Array:  # what is outside counts neither here nor in the derivative
-        return _conjugate_gradients(applied, jnp.where(inside, given, 0), near=near, tolerance=tolerance, most=most)
+        given = jnp.where(inside, given, 0)
+        turns = functools.partial(_conjugate_gradients, applied, limit=tolerance**2 * _dot(given, given))
+        found, left = turns(given, near=lambda x: x, most=plain) if plain else (jnp.zeros_like(given), given)
+        return found + turns(left, near=near, most=most)[0]
 
     found = jax.lax.custom_linear_solve(applied, jnp.moveaxis(jnp.asarray(right), -1, 0), solve, symmetric=True)
     return jnp.moveaxis(found, 0, -1)
@@ -250,9 +257,13 @@ class _Turn(NamedTuple):
     count: jax.Array
 
 
-def _conjugate_gradients(applied: Any, given: jax.Array, *, near: Any, tolerance: float, most: int) -> jax.Array:
-    """Solve for all channels at once, each with its own steps; `near` is about the inverse, symmetric and positive."""
-    limit = tolerance**2 * _dot(given, given)
+def _conjugate_gradients(
+    applied: Any, given: jax.Array, *, near: Any, limit: jax.Array, most: int
+) -> tuple[jax.Array, jax.Array]:
+    """Solve for all channels at once, each with its own steps; return what was found, and what is left of what was asked.
+
+    `near` is about the inverse, symmetric and positive; `limit` is the sum of squares of what may be left, ``[C]``.
+    """
 
     def open_channels(turn: _Turn) -> jax.Array:
         return _dot(turn.left, turn.left) > limit
@@ -270,7 +281,8 @@ def _conjugate_gradients(applied: Any, given: jax.Array, *, near: Any, tolerance
 
     nothing = jnp.zeros_like(given)
     begun = _Turn(nothing, given, nothing, jnp.zeros_like(given[:, 0, 0]), jnp.int32(0))
-    return jax.lax.while_loop(going, turned, begun).found
+    ended = jax.lax.while_loop(going, turned, begun)
+    return ended.found, ended.left
 
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:

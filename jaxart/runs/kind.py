@@ -333,8 +333,8 @@ KINDS: dict[str, Kind] = {
         RestorerOptions,
         """Train a network that mends pictures: takes noise away, enlarges, fills holes, or finds cracks, scratches and dust.
 
-        DATA are sharp and clean pictures, the more the better; how they come to harm is drawn anew at each step. Networks for noise and
-        size come with the package; `jaxart restore --network RUN` takes one of your own, of pictures like yours, in their place. Pairs of
+        DATA are sharp and clean pictures, the more the better; how they come to harm is drawn anew at each step. Networks for all
+        four come with the package; `jaxart restore --network RUN` takes one of your own, of pictures like yours, in their place. Pairs of
         your own, damaged and clean, are learned by `jaxart train translate --method pix2pix`.
 
         Example: `jaxart train restorer paintings/ -o run --task denoise`

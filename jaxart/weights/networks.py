@@ -18,7 +18,7 @@ from jaxart.weights.quantized import flat_arrays
 from jaxart.weights.readers import WeightsError, in_one_order
 
 FORMAT = "jaxart network 1"
-SHIPPED = ("styles", "any_style", "icons", "cracks", "denoise", "upscale_x2", "upscale_x3", "upscale_x4")
+SHIPPED = ("styles", "any_style", "icons", "cracks", "denoise", "inpaint", "upscale_x2", "upscale_x3", "upscale_x4")
 
 
 class Network(NamedTuple):

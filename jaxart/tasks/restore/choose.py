@@ -56,11 +56,11 @@ def parts_of(picture: Array, holes: Array) -> list[Part]:
 def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
     """Return the name of the fill for a hole.
 
-    The rule: where there is one fill alone, or a learned one, named "learned", it takes all. Otherwise what is nowhere more than 4 pixels
-    from the known (cracks, dust, text, scattered pixels) is a plate, "biharmonic"; so is what is wide in smooth surroundings, where
-    neighbors differ by less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar", which is sharp,
-    and wrong where nothing like what is missing is around. The numbers were set on six pictures (benchmarks/README.md) and checked on no
-    others.
+    The rule: where there is one fill alone, it takes all. Otherwise what is nowhere more than 4 pixels from the known (cracks, dust, text,
+    scattered pixels) is filled by a network, "learned", or where there is none, as a plate, "biharmonic"; a plate is what is wide in smooth
+    surroundings, where neighbors differ by less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar",
+    which is sharp, and wrong where nothing like what is missing is around. The numbers were set on six pictures (benchmarks/README.md) and
+    checked on no others.
 
     Args:
         part: of `parts_of`.
@@ -72,10 +72,9 @@ def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
     names = FILLS if fills is None else fills
     if len(names) == 1:
         return next(iter(names))
-    if "learned" in names:
+    if part.thickness <= _THIN and "learned" in names:
         return "learned"
-    wide = part.thickness > _THIN and part.texture >= _BUSY
-    return "exemplar" if wide and "exemplar" in names else "biharmonic"
+    return "exemplar" if part.thickness > _THIN and part.texture >= _BUSY and "exemplar" in names else "biharmonic"
 
 
 def fill_parts(key: Key, picture: Array, holes: Array, *, fills: Mapping[str, Fill] | None = None) -> jax.Array:
@@ -85,7 +84,7 @@ def fill_parts(key: Key, picture: Array, holes: Array, *, fills: Mapping[str, Fi
         key: of fills that draw numbers.
         picture: ``[H, W, C]``, float; what it holds in the holes is not looked at, and may not be finite.
         holes: bool ``[H, W]``, of values, since what is done depends on them.
-        fills: ``(key, picture, holes) -> picture`` by name; those of `FILLS` when None. One named "learned" is preferred.
+        fills: ``(key, picture, holes) -> picture`` by name, see `choose_fill`; those of `FILLS` when None.
 
     Returns:
         ``[H, W, C]``, outside of the holes the picture bit for bit.

@@ -195,7 +195,7 @@ def mend(
         found = done("tone", told, np.asarray(apply_tone(plan.tone, found)))
     if plan.holes is not None:
         share = np.asarray(plan.holes, np.float32)
-        fill = _filler(plan, keys[1], network, "inpaint" in own or has_network("inpaint"), tile)
+        fill = _filler(plan, keys[1], network, "inpaint" in own, tile)
         made, error = run(by_filling(fill), found, Observation(holes=share), lambda: fill(found, share))
         part = float(np.mean(share > 0))
         found = done("inpaint", f"{100 * part:.2f} % of the pixels filled by {_NAMES[plan.filler]}", made, error)
@@ -272,17 +272,19 @@ def _denoiser(plan: Plan, key: Key, network: Callable, tile: int | None) -> Call
     return way
 
 
-def _filler(plan: Plan, key: Key, network: Callable, known: bool, tile: int | None) -> Callable[[Any, Any], np.ndarray]:
-    """Return what fills holes; `known` says whether there is a network for it."""
+def _filler(
+    plan: Plan, key: Key, network: Callable, handed_in: bool, tile: int | None
+) -> Callable[[Any, Any], np.ndarray]:
+    """Return what fills holes; a network that was handed in for that fills all that are not asked to be filled otherwise."""
 
     def learned(key: Key, picture: Any, holes: Any) -> Any:
         del key
         return inpaint(network("inpaint"), np.asarray(picture), np.asarray(holes), views=plan.views, tile=tile)
 
-    fills = FILLS | ({"learned": learned} if known else {})
-    every = {**FILLS, "prior": fill_prior, "network": learned}
-    every["combined"] = functools.partial(fill_combined, fills=fills)
-    fills = fills if plan.filler == "auto" else {plan.filler: every[plan.filler]}
+    known = FILLS | ({"learned": learned} if handed_in or has_network("inpaint") else {})
+    every = {**FILLS, "prior": fill_prior, "network": learned, "auto": learned}
+    every["combined"] = functools.partial(fill_combined, fills=known)
+    fills = known if plan.filler == "auto" and not handed_in else {plan.filler: every[plan.filler]}
 
     def fill(picture: Any, share: Any) -> np.ndarray:
         missing: Any = np.asarray(share) > 0
