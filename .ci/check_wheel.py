@@ -12,7 +12,17 @@ NEEDED = (
     r"jaxart/samples/SOURCES\.md",
     *(
         rf"jaxart/weights/shipped/{name}\.{suffix}"
-        for name in ("styles", "any_style", "icons", "cracks", "denoise", "inpaint", "upscale_x2", "upscale_x3", "upscale_x4")
+        for name in (
+            "styles",
+            "any_style",
+            "icons",
+            "cracks",
+            "denoise",
+            "inpaint",
+            "upscale_x2",
+            "upscale_x3",
+            "upscale_x4",
+        )
         for suffix in ("safetensors", "md")
     ),
     r"jaxart/ops/cpu/convolution\.cc",

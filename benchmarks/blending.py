@@ -86,8 +86,8 @@ def cloned(scene: np.ndarray, other: np.ndarray, region: np.ndarray) -> Any:
 def in_64_bits(scene: np.ndarray, other: np.ndarray, region: np.ndarray) -> np.ndarray:
     """Blend in 64 bits."""
     with jax.enable_x64(True):
-        given = (jax.numpy.asarray(each, np.float64) for each in (scene, other))
-        return np.asarray(compose.poisson_blend(*given, jax.numpy.asarray(region), tolerance=1e-8))
+        one, two = (jax.numpy.asarray(each, np.float64) for each in (scene, other))
+        return np.asarray(compose.poisson_blend(one, two, jax.numpy.asarray(region), tolerance=1e-8))
 
 
 def blended(blend: Any, given: tuple) -> jax.Array:

@@ -88,7 +88,8 @@ def set_into(
     reach = round(plan.seam * plan.scale)
     laid = _laid(_sized(cut, plan.scale), scene, plan, reach)
     near = scene[laid.window]
-    colors, soft, region = laid.colors, laid.mask, laid.mask > 0
+    colors: Any = laid.colors
+    soft, region = laid.mask, laid.mask > 0
     if plan.strength:
         on_step(f"color: strength {plan.strength:g}")
         colors = np.asarray(harmonize(near, colors, soft, strength=plan.strength))
