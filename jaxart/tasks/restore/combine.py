@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxart.arrays import Array, Key
@@ -11,9 +12,7 @@ from jaxart.tasks.restore.choose import FILLS, Fill
 from jaxart.tasks.restore.fill import checked
 
 _MOVES = ((0.29, 0.41), (-0.32, 0.23))  # of the holes, in parts of the picture's sides
-_EVEN = (
-    0.25  # of the mean variance, added to that of each fill: two trials tell little, and equal weights are seldom bad
-)
+_EVEN = 0.25  # of the mean variance, added to that of each: two trials tell little, and equal weights are seldom bad
 
 
 def fill_combined(key: Key, picture: Array, holes: Array, *, fills: Mapping[str, Fill] | None = None) -> jax.Array:
@@ -45,7 +44,7 @@ def fill_combined(key: Key, picture: Array, holes: Array, *, fills: Mapping[str,
         for weight, fill in zip(combination(errors), chosen, strict=True)
         if weight
     )
-    return jax.numpy.where(holes[..., None], made, picture)
+    return jnp.where(holes[..., None], made, picture)
 
 
 def combination(errors: Any) -> np.ndarray:
@@ -81,5 +80,5 @@ def _errors(
     if missing.all():
         return np.zeros((len(fills), 0))
     hidden = np.where(missing[..., None], 0, picture)
-    found = [np.asarray(fill(key, jax.numpy.asarray(hidden), jax.numpy.asarray(missing))) for fill in fills]
+    found = [np.asarray(fill(key, jnp.asarray(hidden), jnp.asarray(missing))) for fill in fills]
     return np.stack([(each - np.asarray(picture))[known].ravel() for each in found])
