@@ -53,7 +53,7 @@ def combination(errors: Any) -> np.ndarray:
     Args:
         errors: ``[F, N]``, of F estimates in N cases.
 
-    >>> combination([[1.0, -1.0], [-1.0, 1.0]]).tolist()
+    >>> combination([[1.0, -1.0], [-1.0, 1.0]]).round(6).tolist()
     [0.5, 0.5]
     """
     from scipy.optimize import nnls
