@@ -32,6 +32,16 @@ from jaxart.data.balance import (
     resampling_weights,
     transform_some,
 )
+from jaxart.data.cells import MISSING_WORDS, are_missing, date_share, number_share, parse_dates, parse_numbers
+from jaxart.data.columns import (
+    COLUMN_KINDS,
+    Column,
+    Duplicates,
+    column_values,
+    count_duplicates,
+    find_columns,
+    group_rows,
+)
 from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take, with_columns
 from jaxart.data.degrade import (
     Damaged,
@@ -44,6 +54,7 @@ from jaxart.data.degrade import (
     stain,
     strokes,
 )
+from jaxart.data.leaks import Suspicion, is_late_name, suspicious_columns
 from jaxart.data.mask_classes import IGNORED, MaskClasses, class_colors, hex_color, read_mask_classes
 from jaxart.data.masks import (
     GEOMETRIC,
@@ -55,6 +66,7 @@ from jaxart.data.masks import (
     with_mask_classes,
 )
 from jaxart.data.mixing import cutmix, mixup, mixup_or_cutmix, random_erasing
+from jaxart.data.records import read_records, write_table
 from jaxart.data.samplers import Order, Sampler, balanced, mixture, shuffled, weighted, within
 from jaxart.data.shape import Shape, shaped, with_channels
 from jaxart.data.sources import load
@@ -65,19 +77,25 @@ from jaxart.data.tables import load_table
 __all__ = [
     "ADAPTIVE_GROUPS",
     "AUGMENTATIONS",
+    "COLUMN_KINDS",
     "GEOMETRIC",
     "IGNORED",
+    "MISSING_WORDS",
     "POLICIES",
     "Adaptive",
     "Batch",
+    "Column",
     "Damaged",
     "Dataset",
+    "Duplicates",
     "MaskClasses",
     "Order",
     "Sampler",
     "Shape",
+    "Suspicion",
     "adaptive_augment",
     "add_noise",
+    "are_missing",
     "as_classes",
     "augment",
     "augment_pairs",
@@ -89,21 +107,27 @@ __all__ = [
     "class_colors",
     "class_counts",
     "class_shares",
+    "column_values",
     "concatenate",
     "contrast",
+    "count_duplicates",
     "crack",
     "crop",
     "cutmix",
     "cutout",
+    "date_share",
     "diff_augment",
     "digest",
     "effective_number_weights",
+    "find_columns",
     "from_arrays",
     "grayscale",
+    "group_rows",
     "hex_color",
     "horizontal_flip",
     "hue",
     "inverse_weights",
+    "is_late_name",
     "jpeg",
     "load",
     "load_masks",
@@ -113,13 +137,17 @@ __all__ = [
     "mixup",
     "mixup_or_cutmix",
     "noise",
+    "number_share",
     "old_photograph",
     "pair_masks",
+    "parse_dates",
+    "parse_numbers",
     "positive_weights",
     "quarter_turn",
     "random_erasing",
     "read_mask_classes",
     "read_masks",
+    "read_records",
     "resampled",
     "resampling_weights",
     "rotate",
@@ -134,6 +162,7 @@ __all__ = [
     "stain",
     "start_adaptive",
     "strokes",
+    "suspicious_columns",
     "take",
     "transform_some",
     "translate",
@@ -145,4 +174,5 @@ __all__ = [
     "with_columns",
     "with_mask_classes",
     "within",
+    "write_table",
 ]
