@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxart.arrays import Key
 from jaxart.metrics.calibration import check_probabilities
-from jaxart.metrics.estimate import Samples, check_features, generator
+from jaxart.metrics.estimate import Samples, check_column, check_features, generator
 from jaxart.metrics.label import check_labels
 
 
@@ -46,7 +46,12 @@ def _all_scores(probabilities: Samples, key: Key | None, penalty: float, free: i
     return scores
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Raise unless `level` is a share that can be promised.
+
+    Raises:
+        ValueError: not in (0, 1).
+    """
     if not 0 < level < 1:
         raise ValueError(f"level: expected a share in (0, 1), such as 0.9, got {level}.")
 
@@ -79,8 +84,13 @@ def set_scores(
     return scores[np.arange(len(scores)), expected]
 
 
-def _rank(count: int, level: float) -> int:
-    """Return ``ceil((n + 1) level)``, rounding errors of the product aside."""
+def threshold_rank(count: int, level: float) -> int:
+    """Return ``ceil((n + 1) level)``, rounding errors of the product aside: which of n rising scores is the threshold.
+
+    Args:
+        count: n; a rank above it means an infinite threshold.
+        level: in (0, 1).
+    """
     return math.ceil((count + 1) * level - 1e-9)
 
 
@@ -102,16 +112,10 @@ def conformal_threshold(scores: Samples, level: float) -> float:
     Reference: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Lei et al., Distribution-Free Predictive Inference
     for Regression, 2018, theorem 2.2.
     """
-    _check_level(level)
-    values = _one_column("scores", scores)
-    rank = _rank(len(values), level)
+    check_level(level)
+    values = check_column("scores", scores)
+    rank = threshold_rank(len(values), level)
     return float(np.partition(values, rank - 1)[rank - 1]) if rank <= len(values) else math.inf
-
-
-def _one_column(name: str, values: Samples) -> np.ndarray:
-    if np.ndim(values) != 1:
-        raise ValueError(f"{name}: expected numbers [N], got shape {np.shape(values)}.")
-    return check_features(name, np.asarray(values)[:, None])[:, 0]
 
 
 def class_thresholds(scores: Samples, labels: Samples, classes: int, level: float, *, least: int = 20) -> np.ndarray:
@@ -134,12 +138,12 @@ def class_thresholds(scores: Samples, labels: Samples, classes: int, level: floa
 
     Reference: Vovk, Conditional Validity of Inductive Conformal Predictors, 2012, section 3 (label-conditional).
     """
-    values, expected = _one_column("scores", scores), check_labels(labels, classes)
+    values, expected = check_column("scores", scores), check_labels(labels, classes)
     if len(values) != len(expected):
         raise ValueError(f"class_thresholds: expected one label per score, got {len(expected)} for {len(values)}.")
     thresholds = np.full(classes, conformal_threshold(values, level))
     for each, count in enumerate(np.bincount(expected, minlength=classes)):
-        if count >= max(least, 1) and _rank(int(count), level) <= count:
+        if count >= max(least, 1) and threshold_rank(int(count), level) <= count:
             thresholds[each] = conformal_threshold(values[expected == each], level)
     return thresholds
 
@@ -206,7 +210,7 @@ def coverage(sets: Samples, labels: Samples, level: float, *, calibration: int |
     >>> coverage(np.array([[True, False], [True, True]]), np.array([0, 1]), 0.9)
     Coverage(share=1.0, size=1.5, low=0.5, high=1.0)
     """
-    _check_level(level)
+    check_level(level)
     held = np.asarray(sets)
     if held.ndim != 2 or held.dtype != bool or (calibration is not None and calibration < 1):
         raise ValueError(
@@ -216,18 +220,24 @@ def coverage(sets: Samples, labels: Samples, level: float, *, calibration: int |
     expected = check_labels(labels, held.shape[1])
     if len(expected) != len(held):
         raise ValueError(f"coverage: expected one label per set, got {len(expected)} for {len(held)}.")
-    low, high = _band(len(held), level, calibration)
+    low, high = coverage_band(len(held), level, calibration)
     covered = held[np.arange(len(held)), expected]
     return Coverage(float(covered.mean()), float(held.sum(axis=1).mean()), low, high)
 
 
-def _band(count: int, level: float, calibration: int | None) -> tuple[float, float]:
-    """Return the 2.5 and 97.5 % quantiles of the share covered."""
+def coverage_band(count: int, level: float, calibration: int | None) -> tuple[float, float]:
+    """Return the 2.5 and 97.5 % quantiles of the share covered of n examples, as `coverage` says.
+
+    Args:
+        count: n, at least 1.
+        level: promised, in (0, 1).
+        calibration: examples that the threshold was found with; None for a binomial band.
+    """
     hits = np.arange(count + 1)
     if calibration is None:
         logs = _log_choose(count) + hits * math.log(level) + (count - hits) * math.log1p(-level)
     else:
-        rank = _rank(calibration, level)
+        rank = threshold_rank(calibration, level)
         if rank > calibration:  # an infinite threshold
             return 1.0, 1.0
         a, b = rank, calibration + 1 - rank
@@ -289,6 +299,6 @@ def novelty_p_value(scores: Samples, calibration: Samples) -> np.ndarray:
 
     Reference: Bates et al., Testing for Outliers with Conformal p-values, 2023, section 2.
     """
-    known = np.sort(_one_column("calibration", calibration))
-    stranger = len(known) - np.searchsorted(known, _one_column("scores", scores))
+    known = np.sort(check_column("calibration", calibration))
+    stranger = len(known) - np.searchsorted(known, check_column("scores", scores))
     return (1 + stranger) / (len(known) + 1)

@@ -60,6 +60,21 @@ def check_features(name: str, features: Any, *, least: int = 1) -> np.ndarray:
     return array
 
 
+def check_column(name: str, values: Any) -> np.ndarray:
+    """Return numbers as float64 ``[N]``; raise if they cannot be that.
+
+    Args:
+        name: what they are called in the message.
+        values: one per example.
+
+    Raises:
+        ValueError: another rank, no examples, or values that are not finite.
+    """
+    if np.ndim(values) != 1:
+        raise ValueError(f"{name}: expected numbers [N], got shape {np.shape(values)}.")
+    return check_features(name, np.asarray(values)[:, None])[:, 0]
+
+
 def check_together(features: Mapping[str, Any], *, least: int = 1) -> list[np.ndarray]:
     """Return several named sets of features as float64, in order, if they all have the same length D.
 
@@ -75,6 +90,16 @@ def check_together(features: Mapping[str, Any], *, least: int = 1) -> list[np.nd
         shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(features, arrays, strict=True))
         raise ValueError(f"expected features of one network, all of the same length D, got {shapes}.")
     return arrays
+
+
+def rows_by_value(values: np.ndarray) -> list[np.ndarray]:
+    """Return the numbers of the rows that have each different value, in the order of values.
+
+    >>> [rows.tolist() for rows in rows_by_value(np.array([7, 5, 7]))]
+    [[1], [0, 2]]
+    """
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.split(np.argsort(place, kind="stable"), np.cumsum(counts)[:-1])
 
 
 def generator(key: Key) -> np.random.Generator:

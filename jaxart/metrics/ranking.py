@@ -135,13 +135,21 @@ def roc_auc_by_class(labels: Samples, scores: Samples) -> np.ndarray:
     return np.array([_rank_area(*pair) for pair in zip(truth.T, values.T, strict=True)])
 
 
+def mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks of numbers ``[N]`` from 1; equal ones share their mean rank.
+
+    >>> mean_ranks(np.array([5.0, 1.0, 5.0])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
 def _rank_area(truth: np.ndarray, scores: np.ndarray) -> float:
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:
         return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2  # of each different score, from 1
-    return float((ranks[place][truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float((mean_ranks(scores)[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def roc_auc(labels: Samples, scores: Samples) -> float:
