@@ -434,5 +434,5 @@ for package in (jaxart.tasks.generate, jaxart.tasks.classify, jaxart.training):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    with pytest.raises(AttributeError, match=r"no attribute 'paint'; known: classify, compose, .*, translate"):
+    with pytest.raises(AttributeError, match=r"no attribute 'paint'; known: appraise, classify, .*, translate"):
         _ = tasks.paint

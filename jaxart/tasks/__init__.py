@@ -4,9 +4,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxart.tasks import classify, compose, generate, restore, search, segment, stylize, translate
+    from jaxart.tasks import appraise, classify, compose, generate, restore, search, segment, stylize, translate
 
-__all__ = ["classify", "compose", "generate", "restore", "search", "segment", "stylize", "translate"]
+__all__ = ["appraise", "classify", "compose", "generate", "restore", "search", "segment", "stylize", "translate"]
 
 
 def __getattr__(name: str) -> Any:
