@@ -1,6 +1,9 @@
 """What several test files make their inputs and processes with."""
 
+import importlib.util
 import os
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -24,3 +27,14 @@ def random_torchvision(depth: int, seed: int = 0) -> dict[str, np.ndarray]:
             index, previous = index + 2, channels
         index += 1
     return arrays
+
+
+def example(name: str) -> ModuleType:
+    """Return a program of the folder examples, as a module."""
+    path = Path(__file__).parent.parent / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
