@@ -5,7 +5,7 @@ from jaxart.io.layout import grid, side_by_side, square
 from jaxart.io.masks import Mask, decode_mask, write_mask
 from jaxart.io.opening import dimensions, upright_size
 from jaxart.io.reading import Picture, decode, on_white, read, read_picture
-from jaxart.io.report import Pair, report_section, write_report
+from jaxart.io.report import Pair, report_section, thumbnail, write_report
 from jaxart.io.writing import write, write_animation
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "report_section",
     "side_by_side",
     "square",
+    "thumbnail",
     "upright_size",
     "write",
     "write_animation",

@@ -131,6 +131,24 @@ def report_section(pair: Pair, *, long_side: int = 1200) -> str:
     )
 
 
+def thumbnail(name: str, picture: Image, *, long_side: int = 320) -> str:
+    """Return a picture as an address that holds it (``data:image/jpeg;base64,...``), for the ``src`` of an ``img``.
+
+    Args:
+        name: of the picture, for messages.
+        picture: ``[H, W, 3]``, float in [0, 1] or uint8.
+        long_side: pixels, to which a larger picture is shrunk.
+
+    Raises:
+        ValueError: values that are no picture.
+    """
+    pixels = _bytes(name, picture)
+    factor = min(1, long_side / max(pixels.shape[:2]))
+    return _embedded(
+        _shrunk(pixels, (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))))
+    )
+
+
 def _slider(before: np.ndarray, after: np.ndarray, caption: str, name: str) -> str:
     """Return a figure of two pictures of one size, with a divider that is moved by mouse, touch or the arrow keys."""
     height, width = after.shape[:2]

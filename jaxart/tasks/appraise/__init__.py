@@ -1,5 +1,7 @@
-"""What works of art are worth: whether acting on valuations would have made money."""
+"""What works of art are worth: the answers and their report; whether acting on valuations would have made money."""
 
+from jaxart.tasks.appraise.answers import Checked, Comparable, Valued, valued_columns
+from jaxart.tasks.appraise.report import appraisal_report, write_appraisal
 from jaxart.tasks.appraise.resale import Period, index_resale, repeat_resale, walk_forward
 from jaxart.tasks.appraise.strategies import FIGURES, Comparison, Strategy, compare_strategies, verdict
 from jaxart.tasks.appraise.trade import (
@@ -18,6 +20,8 @@ from jaxart.tasks.appraise.trade import (
 __all__ = [
     "FIGURES",
     "USUAL_COSTS",
+    "Checked",
+    "Comparable",
     "Comparison",
     "Costs",
     "Ledger",
@@ -25,6 +29,8 @@ __all__ = [
     "Strategy",
     "Summary",
     "Trades",
+    "Valued",
+    "appraisal_report",
     "asked_prices",
     "backtest",
     "compare_strategies",
@@ -33,6 +39,8 @@ __all__ = [
     "sale_probability_auc",
     "signals",
     "summary",
+    "valued_columns",
     "verdict",
     "walk_forward",
+    "write_appraisal",
 ]
