@@ -1,8 +1,12 @@
 """What works of art are worth: the answers and their report; whether acting on valuations would have made money."""
 
 from jaxart.tasks.appraise.answers import Checked, Comparable, Valued, valued_columns
+from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
+from jaxart.tasks.appraise.hedonic import fit_hedonic
+from jaxart.tasks.appraise.lots import Lots
 from jaxart.tasks.appraise.report import appraisal_report, write_appraisal
 from jaxart.tasks.appraise.resale import Period, index_resale, repeat_resale, walk_forward
+from jaxart.tasks.appraise.statistics import Statistics, group_means, learn_statistics, price_statistics
 from jaxart.tasks.appraise.strategies import FIGURES, Comparison, Strategy, compare_strategies, verdict
 from jaxart.tasks.appraise.trade import (
     USUAL_COSTS,
@@ -24,8 +28,11 @@ __all__ = [
     "Comparable",
     "Comparison",
     "Costs",
+    "Encoder",
     "Ledger",
+    "Lots",
     "Period",
+    "Statistics",
     "Strategy",
     "Summary",
     "Trades",
@@ -33,8 +40,15 @@ __all__ = [
     "appraisal_report",
     "asked_prices",
     "backtest",
+    "category_sizes",
     "compare_strategies",
+    "encode",
+    "fit_hedonic",
+    "group_means",
     "index_resale",
+    "learn_encoder",
+    "learn_statistics",
+    "price_statistics",
     "repeat_resale",
     "sale_probability_auc",
     "signals",

@@ -1,0 +1,257 @@
+"""What is learned of a table of lots so that networks can read it: scales, fillings, values of categories, words; never prices."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxart import data
+from jaxart.tasks.appraise.lots import Lots
+
+OFTEN = 3  # times that a value or a word is seen in training, to have a code of its own
+_LONGEST = 48  # words of a lot that are read
+_GAPS = 0.005  # share of the cells that are missing, for a flag of its own
+_SKEWED = 5.0  # times as far from the median to the upper end as to the lower one: prices, areas, counts
+_BENT = 3.0  # deviations from which on numbers are bent back: none is further than this
+_WORD = re.compile(r"\w+")
+_HEIGHT, _WIDTH = ("height", "haut", "höhe", "hoehe", "alto"), ("width", "larg", "breite", "ancho")
+
+
+class Encoder(NamedTuple):
+    """What `learn_encoder` found in the training part; JSON values, `Encoder(*json.loads(json.dumps(encoder)))` is the same.
+
+    Fields:
+        numbers: names of the columns that are numbers, as they stand in the table; dates are decimal years.
+        dates: which of them are dates.
+        sides: names of the height and the width, of which areas and shapes are made; none where there are no such columns.
+        filling: of the numbers that are missing (`data.Filling`).
+        flagged: the columns with gaps.
+        scales: of each number and what is made of them, (whether logarithms are taken, median, deviation).
+        categories: by column, the values that have a code.
+        texts: the columns that are read as text.
+        words: the words that have a code.
+        groups: the columns by whose values rows belong together, the coarsest first.
+        known: by level, the groups of the training part: those of the first column, those of the first two, and so on.
+    """
+
+    numbers: tuple[str, ...]
+    dates: tuple[str, ...]
+    sides: tuple[str, ...]
+    filling: Any
+    flagged: tuple[str, ...]
+    scales: tuple[tuple[bool, float, float], ...]
+    categories: dict[str, tuple[str, ...]]
+    texts: tuple[str, ...]
+    words: tuple[str, ...]
+    groups: tuple[str, ...]
+    known: tuple[tuple[str, ...], ...]
+
+
+def learn_encoder(
+    records: Mapping[str, np.ndarray],
+    columns: Sequence[data.Column],
+    rows: Sequence[int] | np.ndarray,
+    *,
+    group: Sequence[str] = (),
+    missing: str = "regress",
+) -> Encoder:
+    """Look at the training part of a table, and only at it.
+
+    Args:
+        records: the table, text ``[N]`` by name.
+        columns: what its columns are, by `data.find_columns`.
+        rows: of the training part, indices.
+        group: columns by which rows belong together, the coarsest first, such as sale and lot.
+        missing: how missing numbers are filled, of `data.FILLING_METHODS` but "drop" and "interpolate".
+
+    Raises:
+        ValueError: no rows, no column to look at, another method.
+    """
+    by_kind: dict[str, list[str]] = {
+        kind: [each.name for each in columns if each.kind == kind] for kind in data.COLUMN_KINDS
+    }
+    part = {name: np.asarray(cells)[np.asarray(rows)] for name, cells in records.items()}
+    dates, names = tuple(by_kind["date"]), tuple(by_kind["number"] + by_kind["date"])
+    if not names and not by_kind["category"] and not by_kind["text"]:
+        raise ValueError("columns: expected a number, a category, a date or a text to value lots by, got none.")
+    values = _numbers(part, names, dates)
+    filling = data.fit_filling(values, missing, categories="own") if names else None
+    gaps = {name: np.isnan(column).mean() for name, column in values.items()}
+    kept = tuple(name for name in names if gaps[name] < 1)
+    sides = _sides(kept)
+    filled = {} if filling is None else data.apply_filling(filling, values)
+    texts = tuple(by_kind["text"])
+    scales = tuple(_scale(column) for column in _derived(filled, kept, sides, _lengths(part, texts)))
+    return Encoder(
+        numbers=kept,
+        dates=tuple(name for name in dates if name in kept),
+        sides=sides,
+        filling=filling,
+        flagged=tuple(name for name in kept if gaps[name] > _GAPS),
+        scales=scales,
+        categories={name: _frequent(part[name].tolist()) for name in by_kind["category"]},
+        texts=texts,
+        words=_frequent(word for words in _words(part, texts) for word in words),
+        groups=tuple(group),
+        known=tuple(tuple(dict.fromkeys(names)) for names in group_names(part, group)),
+    )
+
+
+def encode(
+    encoder: Encoder,
+    records: Mapping[str, np.ndarray],
+    *,
+    picture: Any = None,
+    pictured: Any = None,
+) -> Lots:
+    """Return lots as networks read them; but for the codes of groups that are new, a row depends on nothing but that row.
+
+    Args:
+        encoder: from `learn_encoder`.
+        records: text ``[N]`` by name, with any columns; one that is not there is missing in all rows.
+        picture: features of the pictures, ``[N, P]``; none by default.
+        pictured: bool ``[N]``: which rows have one.
+    """
+    encoder = Encoder(*encoder)
+    count = len(next(iter(records.values())))
+    part = {name: np.asarray(cells) for name, cells in records.items()}
+    values = _numbers(part, encoder.numbers, encoder.dates)
+    filled = data.apply_filling(data.Filling(*encoder.filling), values) if encoder.numbers else {}
+    derived = _derived(filled, encoder.numbers, encoder.sides, _lengths(part, encoder.texts))
+    scaled = [_scaled(column, *scale) for column, scale in zip(derived, encoder.scales, strict=True)]
+    levels = group_names(part, encoder.groups)
+    picture = np.zeros((count, 0), np.float32) if picture is None else np.asarray(picture, np.float32)
+    return Lots(
+        numbers=_stacked(scaled, count, np.float32),
+        missing=_stacked([np.isnan(values[name]) for name in encoder.flagged], count, np.float32),
+        categories=_stacked(
+            [_codes(part.get(name), known, count) for name, known in encoder.categories.items()], count, np.int32
+        ),
+        tokens=_tokens(_words(part, encoder.texts), encoder.words),
+        picture=picture,
+        pictured=np.zeros(count, bool) if pictured is None else np.asarray(pictured, bool),
+        groups=_stacked(
+            [_of(names, known) for names, known in zip(levels, encoder.known, strict=True)], count, np.int32
+        ),
+    )
+
+
+def category_sizes(encoder: Encoder) -> tuple[int, ...]:
+    """Return how many codes each category has, those of what is missing and of what is rare among them.
+
+    Args:
+        encoder: from `learn_encoder`.
+    """
+    return tuple(len(known) + 2 for known in encoder.categories.values())
+
+
+def group_names(records: Mapping[str, np.ndarray], group: Sequence[str]) -> list[list[str]]:
+    """Return the name of each row's group, level by level: of the first column, of the first two, and so on; "" where a cell is missing.
+
+    Args:
+        records: text ``[N]`` by name.
+        group: columns, the coarsest first.
+    """
+    count = len(next(iter(records.values())))
+    levels: list[list[str]] = []
+    for name in group:
+        cells = np.asarray(records[name]).tolist() if name in records else [""] * count
+        above = levels[-1] if levels else None
+        joined = (
+            cells
+            if above is None
+            else [f"{one}\t{cell}" if one else "" for one, cell in zip(above, cells, strict=True)]
+        )
+        gone = data.are_missing(cells)
+        levels.append(["" if missing else each for each, missing in zip(joined, gone, strict=True)])
+    return levels
+
+
+def _numbers(records: Mapping[str, np.ndarray], names: Sequence[str], dates: Sequence[str]) -> dict[str, np.ndarray]:
+    count = len(next(iter(records.values())))
+    empty = np.full(count, "")
+    return {name: data.column_values(records.get(name, empty), "date" if name in dates else "number") for name in names}
+
+
+def _sides(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the first columns whose names say that they are a height and a width."""
+    found = [next((name for name in names if name.lower().startswith(words)), None) for words in (_HEIGHT, _WIDTH)]
+    return tuple(name for name in found if name is not None) if None not in found else ()
+
+
+def _derived(filled: Mapping[str, Any], names: Sequence[str], sides: Sequence[str], lengths: Any) -> list[np.ndarray]:
+    """Return the numbers, the area and the shape where there are two sides, and how many words there are where there are texts."""
+    columns: list[Any] = [np.asarray(filled[name], np.float64) for name in names]
+    if sides:
+        height, width = (np.maximum(np.asarray(filled[name], np.float64), 1e-3) for name in sides)
+        columns += [np.log(height * width), np.log(width / height)]
+    return columns if lengths is None else [*columns, np.log1p(lengths)]
+
+
+def _scale(column: Any) -> tuple[bool, float, float]:
+    """Return how a column is brought to a common scale: as a logarithm where it is skewed, by its median and quartiles."""
+    low, middle, high = np.percentile(column, [1, 50, 99])
+    skewed = bool(
+        column.min() >= 0 and high - middle > _SKEWED * max(middle - low, 1e-12) and len(np.unique(column)) > 2
+    )
+    values = np.log1p(column) if skewed else column
+    lower, center, upper = np.percentile(values, [25, 50, 75])
+    deviation = (upper - lower) / 1.349 if upper > lower else values.std()
+    return skewed, float(center), float(deviation) if deviation > 0 else 1.0
+
+
+def _scaled(column: Any, skewed: bool, center: float, deviation: float) -> np.ndarray:
+    values = np.log1p(np.maximum(column, 0)) if skewed else column
+    x = (values - center) / deviation
+    return x / np.sqrt(1 + (x / _BENT) ** 2)
+
+
+def _frequent(values: Any) -> tuple[str, ...]:
+    """Return what is seen often, by the alphabet; what is missing is nothing."""
+    counts = Counter(values)
+    often = [value for value, count in counts.items() if count >= OFTEN]
+    gone = data.are_missing(often) if often else []
+    return tuple(sorted(value for value, missing in zip(often, gone, strict=True) if not missing))
+
+
+def _codes(cells: Any, known: Sequence[str], count: int) -> np.ndarray:
+    if cells is None:
+        return np.zeros(count, np.int32)
+    codes = {value: place + 2 for place, value in enumerate(known)}
+    found = np.array([codes.get(cell, 1) for cell in cells.tolist()], np.int32)
+    return np.where(data.are_missing(cells), 0, found)
+
+
+def _words(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> list[list[str]]:
+    """Return the words of each row, small: those of its texts, one after the other."""
+    count = len(next(iter(records.values())))
+    rows = zip(*(records[name].tolist() for name in texts if name in records), strict=True)
+    joined = [" ".join(row) for row in rows] or [""] * count
+    return [_WORD.findall(text.lower())[:_LONGEST] for text in joined]
+
+
+def _lengths(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> Any:
+    return np.array([len(words) for words in _words(records, texts)], np.float64) if texts else None
+
+
+def _tokens(words: Sequence[Sequence[str]], known: Sequence[str]) -> np.ndarray:
+    codes = {word: place + 2 for place, word in enumerate(known)}
+    tokens = np.zeros((len(words), _LONGEST if known else 0), np.int32)
+    for row, each in enumerate(words if known else ()):
+        tokens[row, : len(each)] = [codes.get(word, 1) for word in each]
+    return tokens
+
+
+def _of(names: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    """Return the codes of groups: from 1 on known ones, below 0 those of this table alone, 0 where nothing is said."""
+    codes = {name: place + 1 for place, name in enumerate(known) if name}
+    new: dict[str, int] = {}
+    return np.array(
+        [codes.get(name) or (-new.setdefault(name, len(new) + 1) if name else 0) for name in names], np.int32
+    )
+
+
+def _stacked(columns: Sequence[Any], count: int, dtype: Any) -> np.ndarray:
+    return np.stack(columns, axis=1).astype(dtype) if columns else np.zeros((count, 0), dtype)
