@@ -31,6 +31,7 @@ from jaxart.losses.pairs import class_margins, class_pairs, coupled_probabilitie
 from jaxart.losses.perceptual import content_of_layers, style_of_layers, targets_of_layers
 from jaxart.losses.pixel import charbonnier, content, content_map, dissimilarity
 from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
+from jaxart.losses.spread import gaussian_nll, pinball, rising_quantiles
 from jaxart.losses.style import (
     ADAIN,
     GRAM,
@@ -106,6 +107,7 @@ __all__ = [
     "elastic_penalty",
     "focal",
     "gaussian_log_likelihood",
+    "gaussian_nll",
     "gaussian_target",
     "gradient_norm_penalty",
     "gradient_penalty",
@@ -124,6 +126,8 @@ __all__ = [
     "one_vs_all",
     "one_vs_one",
     "patch_contrast",
+    "pinball",
+    "rising_quantiles",
     "self_similarity",
     "sliced_target",
     "sliced_wasserstein",

@@ -14,6 +14,7 @@ from jaxart.models.gan import (
     SNGANGenerator,
 )
 from jaxart.models.head import FeatureHead, KernelHead, gaussian_kernel
+from jaxart.models.lots import LotNet
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.residual import ResidualClassifier
 from jaxart.models.restorer import Restorer
@@ -36,6 +37,7 @@ __all__ = [
     "FeatureHead",
     "FeatureSegmenter",
     "KernelHead",
+    "LotNet",
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",
