@@ -4,6 +4,7 @@ from jaxart.tasks.appraise.answers import Checked, Comparable, Valued, valued_co
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
 from jaxart.tasks.appraise.hedonic import fit_hedonic
 from jaxart.tasks.appraise.lots import Lots
+from jaxart.tasks.appraise.recipe import OUTPUTS, QUANTILES, Guess, Info, Known, State, appraiser, guess, with_told
 from jaxart.tasks.appraise.report import appraisal_report, write_appraisal
 from jaxart.tasks.appraise.resale import Period, index_resale, repeat_resale, walk_forward
 from jaxart.tasks.appraise.statistics import Statistics, group_means, learn_statistics, price_statistics
@@ -23,21 +24,28 @@ from jaxart.tasks.appraise.trade import (
 
 __all__ = [
     "FIGURES",
+    "OUTPUTS",
+    "QUANTILES",
     "USUAL_COSTS",
     "Checked",
     "Comparable",
     "Comparison",
     "Costs",
     "Encoder",
+    "Guess",
+    "Info",
+    "Known",
     "Ledger",
     "Lots",
     "Period",
+    "State",
     "Statistics",
     "Strategy",
     "Summary",
     "Trades",
     "Valued",
     "appraisal_report",
+    "appraiser",
     "asked_prices",
     "backtest",
     "category_sizes",
@@ -45,6 +53,7 @@ __all__ = [
     "encode",
     "fit_hedonic",
     "group_means",
+    "guess",
     "index_resale",
     "learn_encoder",
     "learn_statistics",
@@ -56,5 +65,6 @@ __all__ = [
     "valued_columns",
     "verdict",
     "walk_forward",
+    "with_told",
     "write_appraisal",
 ]
