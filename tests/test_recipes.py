@@ -169,6 +169,22 @@ def by_kernel(*unused) -> Case:
     return Case(recipe._replace(frozen=known), points, "loss", lambda state: state.average)
 
 
+def valuing(*unused) -> Case:
+    rng, code = np.random.default_rng(0), np.arange(12, dtype=np.int32)
+    lots = appraise.Lots(
+        rng.normal(size=(12, 3)).astype(np.float32),
+        np.zeros((12, 1), np.float32),
+        code[:, None] % 4,
+        code[:, None] % 5,
+        np.zeros((12, 0), np.float32),
+        code < 0,
+        code[:, None] // 2,
+    )
+    features = appraise.lot_features(lots, appraise.word_weights(lots.tokens, 5))
+    recipe = appraise.price_process(features, np.asarray(lots.numbers[:, 0]), code // 2, rows=12)
+    return Case(recipe, points, "loss", lambda state: state.params, eager=False)
+
+
 def segmenting(*unused) -> Case:
     def batches(first):
         for batch in bars(first):
@@ -270,6 +286,7 @@ CASES = {
     "segmenter": segmenting,
     "restorer": restoring,
     "appraiser": appraising,
+    "process": valuing,
     "many styles": many_styles,
     "any style": any_style,
     "translation cyclegan": translation(translate.cyclegan, "cycle", pool=3),

@@ -1,9 +1,28 @@
 """What works of art are worth: the answers and their report; whether acting on valuations would have made money."""
 
 from jaxart.tasks.appraise.answers import Checked, Comparable, Valued, valued_columns
+from jaxart.tasks.appraise.covariances import (
+    NOISE_FLOOR,
+    LotFeatures,
+    covariance,
+    lot_features,
+    noise_variance,
+    process_params,
+    variance_alone,
+    word_weights,
+)
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
 from jaxart.tasks.appraise.hedonic import fit_hedonic
-from jaxart.tasks.appraise.lots import Lots
+from jaxart.tasks.appraise.lots import Lots, rows_of
+from jaxart.tasks.appraise.process import (
+    Conditioned,
+    condition,
+    draw_together,
+    leave_groups_out,
+    negative_log_likelihood,
+    predict,
+    price_process,
+)
 from jaxart.tasks.appraise.recipe import OUTPUTS, QUANTILES, Guess, Info, Known, State, appraiser, guess, with_told
 from jaxart.tasks.appraise.report import appraisal_report, write_appraisal
 from jaxart.tasks.appraise.resale import Period, index_resale, repeat_resale, walk_forward
@@ -24,18 +43,21 @@ from jaxart.tasks.appraise.trade import (
 
 __all__ = [
     "FIGURES",
+    "NOISE_FLOOR",
     "OUTPUTS",
     "QUANTILES",
     "USUAL_COSTS",
     "Checked",
     "Comparable",
     "Comparison",
+    "Conditioned",
     "Costs",
     "Encoder",
     "Guess",
     "Info",
     "Known",
     "Ledger",
+    "LotFeatures",
     "Lots",
     "Period",
     "State",
@@ -50,6 +72,9 @@ __all__ = [
     "backtest",
     "category_sizes",
     "compare_strategies",
+    "condition",
+    "covariance",
+    "draw_together",
     "encode",
     "fit_hedonic",
     "group_means",
@@ -57,14 +82,24 @@ __all__ = [
     "index_resale",
     "learn_encoder",
     "learn_statistics",
+    "leave_groups_out",
+    "lot_features",
+    "negative_log_likelihood",
+    "noise_variance",
+    "predict",
+    "price_process",
     "price_statistics",
+    "process_params",
     "repeat_resale",
+    "rows_of",
     "sale_probability_auc",
     "signals",
     "summary",
     "valued_columns",
+    "variance_alone",
     "verdict",
     "walk_forward",
     "with_told",
+    "word_weights",
     "write_appraisal",
 ]
