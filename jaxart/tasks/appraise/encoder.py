@@ -123,6 +123,7 @@ def encode(
     scaled = [_scaled(column, *scale) for column, scale in zip(derived, encoder.scales, strict=True)]
     levels = group_names(part, encoder.groups)
     picture = np.zeros((count, 0), np.float32) if picture is None else np.asarray(picture, np.float32)
+    shown: Any = np.zeros(count, bool) if pictured is None else np.asarray(pictured, bool)
     return Lots(
         numbers=_stacked(scaled, count, np.float32),
         missing=_stacked([np.isnan(values[name]) for name in encoder.flagged], count, np.float32),
@@ -131,7 +132,7 @@ def encode(
         ),
         tokens=_tokens(_words(part, encoder.texts), encoder.words),
         picture=picture,
-        pictured=np.zeros(count, bool) if pictured is None else np.asarray(pictured, bool),
+        pictured=shown,
         groups=_stacked(
             [_of(names, known) for names, known in zip(levels, encoder.known, strict=True)], count, np.int32
         ),
@@ -236,7 +237,7 @@ def _lengths(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> Any:
     return np.array([len(words) for words in _words(records, texts)], np.float64) if texts else None
 
 
-def _tokens(words: Sequence[Sequence[str]], known: Sequence[str]) -> np.ndarray:
+def _tokens(words: Sequence[Sequence[str]], known: Sequence[str]) -> Any:
     codes = {word: place + 2 for place, word in enumerate(known)}
     tokens = np.zeros((len(words), _LONGEST if known else 0), np.int32)
     for row, each in enumerate(words if known else ()):
@@ -253,5 +254,5 @@ def _of(names: Sequence[str], known: Sequence[str]) -> np.ndarray:
     )
 
 
-def _stacked(columns: Sequence[Any], count: int, dtype: Any) -> np.ndarray:
+def _stacked(columns: Sequence[Any], count: int, dtype: Any) -> Any:
     return np.stack(columns, axis=1).astype(dtype) if columns else np.zeros((count, 0), dtype)

@@ -133,7 +133,8 @@ def group_means(
     numbers = numbers.reshape(-1)
     counts = np.bincount(numbers).astype(np.float64)
     sums = np.zeros((joined.shape[0], len(counts), joined.shape[2]))
-    np.add.at(sums, (slice(None), numbers), joined)
+    rows: Any = (slice(None), numbers)
+    np.add.at(sums, rows, joined)
     base = (joined if known is None else known[0]).mean(axis=1, keepdims=True)
     own = numbers[: values.shape[1]]
     means = (sums + _PRIOR * base) / (counts + _PRIOR)[None, :, None]
