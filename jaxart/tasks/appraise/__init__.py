@@ -40,6 +40,15 @@ from jaxart.tasks.appraise.trade import (
     signals,
     summary,
 )
+from jaxart.tasks.appraise.trained import (
+    Trained,
+    Worth,
+    calibrate,
+    predicted_of,
+    train_appraiser,
+    value_lots,
+    value_own_lots,
+)
 
 __all__ = [
     "FIGURES",
@@ -65,11 +74,14 @@ __all__ = [
     "Strategy",
     "Summary",
     "Trades",
+    "Trained",
     "Valued",
+    "Worth",
     "appraisal_report",
     "appraiser",
     "asked_prices",
     "backtest",
+    "calibrate",
     "category_sizes",
     "compare_strategies",
     "condition",
@@ -87,6 +99,7 @@ __all__ = [
     "negative_log_likelihood",
     "noise_variance",
     "predict",
+    "predicted_of",
     "price_process",
     "price_statistics",
     "process_params",
@@ -95,6 +108,9 @@ __all__ = [
     "sale_probability_auc",
     "signals",
     "summary",
+    "train_appraiser",
+    "value_lots",
+    "value_own_lots",
     "valued_columns",
     "variance_alone",
     "verdict",
