@@ -112,7 +112,7 @@ def splits(table: Table, protocol: str) -> Iterator[Split]:
 
 
 def ours(table: Table, proper: np.ndarray) -> Fit:
-    """Return our own model, with the settings that are its defaults; its quantiles are those of a normal distribution."""
+    """Return our own model with its defaults; it is told of the other rows of the sale and the lot, as those with "context"."""
     del proper
     columns = [data.Column(name, "number", "", 0, 0.0) for name in table.numbers]
     columns += [data.Column(name, "category", "", 0, 0.0) for name in table.categories]
@@ -127,8 +127,9 @@ def ours(table: Table, proper: np.ndarray) -> Fit:
             jax.random.key(0), known, columns, table.target[train], group=("sale", "lot")
         )
         worth = appraise.value_lots(trained, new)
-        normal = np.array([NormalDist().inv_cdf(level) for level in QUANTILES])
-        return Guess(worth.mean, worth.mean[:, None] + worth.spread[:, None] * normal if quantiles else None)
+        own, asked = ([NormalDist().inv_cdf(level) for level in levels] for levels in (appraise.QUANTILES, QUANTILES))
+        between = np.stack([np.interp(asked, own, each) for each in worth.quantiles])
+        return Guess(worth.mean, between if quantiles else None)
 
     return fit
 
@@ -291,13 +292,13 @@ def main() -> None:
     parser.add_argument("--only", choices=("grouped", "time", "missing", "leak"), help="one part; by default all")
     parser.add_argument("--models", nargs="*", help="names of models in the tables of protocols; by default all")
     asked = parser.parse_args()
-    every = {**rivals(), "ours": ours}
+    every = {**rivals(), "ours, context": ours}
     if unknown := set(asked.models or ()) - set(every):
         parser.error(
             f"--models: expected some of {', '.join(map(repr, every))}, got {', '.join(map(repr, sorted(unknown)))}."
         )
     table, models = read(asked.table), {name: every[name] for name in asked.models or every}
-    simple: dict[str, Rival] = {"ridge hedonic": ridge, "default trees": default_trees, "ours": ours}
+    simple: dict[str, Rival] = {"ridge hedonic": ridge, "default trees": default_trees, "ours, context": ours}
     print(f"{len(table.target)} rows, {table.lot.max() + 1} lots, {table.sale.max() + 1} sales")
     for protocol in ("grouped", "time"):
         if asked.only in (None, protocol):

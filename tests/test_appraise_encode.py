@@ -97,7 +97,9 @@ class TestEncoder:
         assert groups[:, 0].tolist()[:3] == [1, 1, 1]
         assert groups[3, 0] == groups[4, 0] < 0
         assert groups[3, 1] == groups[4, 1] < 0
-        assert groups[5].tolist() == [0, 0]
+        assert (
+            groups[5, 0] == 0
+        )  # of no sale that is known, though lots of one number are one lot, as in `data.group_rows`
 
     def test_what_is_new_or_not_there(self, lots):
         records, encoder, _ = lots
@@ -107,6 +109,51 @@ class TestEncoder:
         assert made.categories.tolist() == [[1]]
         assert made.tokens.sum() == 0
         assert np.isfinite(made.numbers).all()
+
+    def test_how_numbers_are_written_is_learned(self):
+        records = {
+            "height": np.array(["12,5", "1.700", "20,25", "18", "22,5"]),
+            "day": np.array(["12/25/1900", "03/04/1901", "01/02/1902", "05/06/1903", "07/08/1904"]),
+        }
+        columns = data.find_columns(
+            records | {"price": np.array(list("12345"))}, target="price", numbers=["height"], date="day"
+        )
+        encoder = appraise.learn_encoder(records, columns, np.arange(5))
+        together, alone = (appraise.encode(encoder, given).numbers for given in (records, _rows(records, [1])))
+        np.testing.assert_array_equal(alone[0], together[1])
+
+    def test_missing_texts_are_no_words(self, lots):
+        records, encoder, _ = lots
+        made = appraise.encode(encoder, _rows(records, [0, 1]) | {"subject": np.array(["n/a", "cows"])})
+        assert made.tokens[0].sum() == 0
+        assert made.tokens[1].sum() > 0
+
+    def test_pictures_are_there_where_they_have_features(self, lots):
+        records, encoder, _ = lots
+        assert appraise.encode(encoder, records, picture=np.ones((COUNT, 3))).pictured.all()
+        assert not appraise.encode(encoder, records).pictured.any()
+
+    def test_a_number_that_cannot_be_is_missing(self, lots):
+        records, encoder, _ = lots
+        given = _rows(records, [1, 2])
+        given["height"] = np.array(["1e101", given["height"][1]])
+        made = appraise.encode(encoder, given)
+        assert made.missing[:, 0].tolist() == [1, 0]
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"rows": []}, "expected some lots to learn from"),
+            ({"group": ["sael"]}, "sale"),
+            ({"missing": "drop"}, "regress"),
+        ],
+    )
+    def test_what_cannot_be_learned(self, lots, given, message):
+        records, _, _ = lots
+        columns = data.find_columns(records, target="price", group=["sale", "lot"])
+        options = {"rows": np.arange(40)} | given
+        with pytest.raises(ValueError, match=message):
+            appraise.learn_encoder(records, columns, options.pop("rows"), **options)
 
     def test_one_far_number_is_bent_back(self, lots):
         records, encoder, _ = lots
@@ -137,6 +184,25 @@ class TestStatistics:
             rows = np.flatnonzero(folds == gone) if gone != member else np.arange(40)
             np.testing.assert_array_equal(after[member][rows], before[member][rows])
             assert not np.array_equal(after[4][folds == 1], before[4][folds == 1])
+
+    def test_means_of_artists_leave_both_folds_out(self, rng):
+        codes, folds, targets = rng.integers(2, 27, 200).astype(np.int32), np.arange(200) % 4, rng.normal(size=200)
+        none = np.zeros((200, 0), np.float32)
+        lots = appraise.Lots(
+            none,
+            none,
+            codes[:, None],
+            np.zeros((200, 0), np.int32),
+            none,
+            np.zeros(200, bool),
+            np.zeros((200, 0), np.int32),
+        )
+        _, told = appraise.learn_statistics(lots, targets, folds, sizes=(27,), words=0)
+        for member, row in ((0, 1), (2, 2), (3, 57)):
+            left = (folds != member) & (folds != folds[row])
+            same = left & (codes == codes[row])
+            expected = (targets[same].sum() + 10 * targets[left].mean()) / (same.sum() + 10)
+            np.testing.assert_allclose(told[member, row, 1:], [expected, np.log1p(same.sum())], rtol=1e-5)
 
     def test_equals_a_ridge_without_both_folds(self, rng):
         inputs = np.c_[rng.normal(size=(30, 3)), np.ones(30)]

@@ -32,7 +32,16 @@ from jaxart.data.balance import (
     resampling_weights,
     transform_some,
 )
-from jaxart.data.cells import MISSING_WORDS, are_missing, date_share, number_share, parse_dates, parse_numbers
+from jaxart.data.cells import (
+    MISSING_WORDS,
+    are_missing,
+    date_share,
+    days_come_first,
+    decimal_mark,
+    number_share,
+    parse_dates,
+    parse_numbers,
+)
 from jaxart.data.columns import (
     COLUMN_KINDS,
     Column,
@@ -40,6 +49,7 @@ from jaxart.data.columns import (
     column_values,
     count_duplicates,
     find_columns,
+    group_names,
     group_rows,
 )
 from jaxart.data.dataset import Batch, Dataset, as_classes, concatenate, digest, from_arrays, take, with_columns
@@ -128,6 +138,8 @@ __all__ = [
     "cutmix",
     "cutout",
     "date_share",
+    "days_come_first",
+    "decimal_mark",
     "delete_at_random",
     "diff_augment",
     "digest",
@@ -136,6 +148,7 @@ __all__ = [
     "fit_filling",
     "from_arrays",
     "grayscale",
+    "group_names",
     "group_rows",
     "hex_color",
     "horizontal_flip",

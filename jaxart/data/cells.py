@@ -69,9 +69,28 @@ def parse_numbers(cells: Sequence[str] | np.ndarray, *, decimal: str | None = No
     point, comma = _readings(cells, _number)
     if decimal is not None:
         return comma if check_choice("decimal", decimal, (".", ",")) == "," else point
-    points, commas = int((np.isnan(comma) & ~np.isnan(point)).sum()), int((np.isnan(point) & ~np.isnan(comma)).sum())
-    first, second = (comma, point) if commas > points else (point, comma)
+    first, second = (comma, point) if _by_comma(point, comma) else (point, comma)
     return np.where(np.isnan(first), second, first)
+
+
+def decimal_mark(cells: Sequence[str] | np.ndarray) -> str:
+    """Return the decimal mark that `parse_numbers` finds in a column, "." or ",": to read other cells of such a column alike.
+
+    Args:
+        cells: text ``[N]``.
+
+    Raises:
+        ValueError: no text ``[N]``.
+
+    >>> decimal_mark(["1,700", "2,5"]), decimal_mark(["1,700"])
+    (',', '.')
+    """
+    return "," if _by_comma(*_readings(cells, _number)) else "."
+
+
+def _by_comma(point: np.ndarray, comma: np.ndarray) -> bool:
+    """Return whether more cells can be read with a decimal comma alone than with a point alone."""
+    return int((np.isnan(point) & ~np.isnan(comma)).sum()) > int((np.isnan(comma) & ~np.isnan(point)).sum())
 
 
 def number_share(cells: Sequence[str] | np.ndarray) -> float:
@@ -113,7 +132,7 @@ def parse_dates(cells: Sequence[str] | np.ndarray, *, day_first: bool | None = N
     if day_first is not None:
         return by_day if day_first else by_month
     open_ones = np.flatnonzero(~np.isnan(by_day) & ~np.isnan(by_month) & (by_day != by_month))
-    days, months = (np.isnan(by_month) & ~np.isnan(by_day)).any(), (np.isnan(by_day) & ~np.isnan(by_month)).any()
+    days, months = _one_order(by_day, by_month)
     if len(open_ones) and days == months:
         cell = _texts(cells)[open_ones[0]]
         known = "other dates of the column begin with days and with months" if days else "no date of the column says"
@@ -122,6 +141,28 @@ def parse_dates(cells: Sequence[str] | np.ndarray, *, day_first: bool | None = N
         )
     first, second = (by_month, by_day) if months else (by_day, by_month)
     return np.where(np.isnan(first), second, first)
+
+
+def days_come_first(cells: Sequence[str] | np.ndarray) -> bool | None:
+    """Return whether days come before months in the dates of a column, by a number above 12 somewhere; None where nothing says so.
+
+    Args:
+        cells: text ``[N]``.
+
+    Raises:
+        ValueError: no text ``[N]``.
+
+    >>> days_come_first(["13/03/1764", "01/02/1765"]), days_come_first(["01/02/1765"])
+    (True, None)
+    """
+    days, months = _one_order(*_readings(cells, _date))
+    return None if days == months else days
+
+
+def _one_order(by_day: np.ndarray, by_month: np.ndarray) -> tuple[bool, bool]:
+    """Return whether some dates can be read with the day first alone, and with the month first alone."""
+    days, months = np.isnan(by_month) & ~np.isnan(by_day), np.isnan(by_day) & ~np.isnan(by_month)
+    return bool(days.any()), bool(months.any())
 
 
 def date_share(cells: Sequence[str] | np.ndarray) -> float:

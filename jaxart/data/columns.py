@@ -137,12 +137,29 @@ def group_rows(records: Mapping[str, np.ndarray], group: Sequence[str]) -> np.nd
     names = [check_choice("group", name, records) for name in _names(group)]
     if not names:
         return np.arange(count)
-    empty = np.all([are_missing(records[name]) for name in names], axis=0).tolist()
     known: dict[Any, int] = {}
-    keys = zip(*(records[name].tolist() for name in names), strict=True)
     return np.array(
-        [known.setdefault(row if empty[row] else key, len(known)) for row, key in enumerate(keys)], np.int64
+        [known.setdefault(key or row, len(known)) for row, key in enumerate(group_names(records, names))], np.int64
     )
+
+
+def group_names(records: Mapping[str, np.ndarray], group: Sequence[str]) -> list[str]:
+    """Return what groups are known by: what the columns say, joined by tabs; "" for a row that says nothing in all of them.
+
+    Args:
+        records: text ``[N]`` by name.
+        group: names of columns, at least one.
+
+    Raises:
+        ValueError: no rows, or a column that is not there.
+
+    >>> group_names({"sale": np.array(["L1764", "n/a"]), "lot": np.array(["5", ""])}, ["sale", "lot"])
+    ['L1764\\t5', '']
+    """
+    _check_records(records)
+    names = [check_choice("group", name, records) for name in _names(group)]
+    cells = [np.where(are_missing(records[name]), "", records[name]).tolist() for name in names]
+    return ["\t".join(key) if any(key) else "" for key in zip(*cells, strict=True)]
 
 
 def count_duplicates(records: Mapping[str, np.ndarray], *, target: str, group: Sequence[str] = ()) -> Duplicates:

@@ -19,7 +19,7 @@ from jaxart.io import replacing
 _DELIMITED, _PARQUET = (".csv", ".tsv", ".txt"), ".parquet"
 _DELIMITERS = ("\t", "|", ";", ",")  # of equals the first: commas stand in cells more than the others do
 _LOOKED_AT = 200  # rows, to find the delimiter
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # and their full-width forms
 _PLAIN_NUMBER = re.compile(r"[-+]?[0-9]+(?:[.,][0-9]+)?(?:[eE][-+]?[0-9]+)?").fullmatch
 
 
@@ -98,7 +98,7 @@ def write_table(
         raise ValueError(f"columns: expected some of one length [N], got {shapes}.")
     told = {name: digits.get(name, 10) if isinstance(digits, Mapping) else digits for name in arrays}
     texts = [_as_cells(name, values, told[name]) for name, values in arrays.items()]
-    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8", errors="replace") as stream:
         rows = csv.writer(stream)
         rows.writerow([_harmless(name) for name in arrays])
         rows.writerows(zip(*texts, strict=True))

@@ -31,7 +31,7 @@ from jaxart.losses.pairs import class_margins, class_pairs, coupled_probabilitie
 from jaxart.losses.perceptual import content_of_layers, style_of_layers, targets_of_layers
 from jaxart.losses.pixel import charbonnier, content, content_map, dissimilarity
 from jaxart.losses.smoothness import nine_point_map, total_variation, total_variation_nine_point
-from jaxart.losses.spread import gaussian_nll, pinball, rising_quantiles
+from jaxart.losses.spread import LOG_VARIANCES, gaussian_nll, pinball, rising_quantiles
 from jaxart.losses.style import (
     ADAIN,
     GRAM,
@@ -72,6 +72,7 @@ __all__ = [
     "HINGE",
     "HISTOGRAM",
     "LEAST_SQUARES",
+    "LOG_VARIANCES",
     "NON_SATURATING",
     "PATCH",
     "RELATIVISTIC",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxart.arrays import Array
 
-_LOG_VARIANCES = (-5.0, 5.0)
+LOG_VARIANCES = (-5.0, 5.0)
 
 
 def gaussian_nll(mean: Array, log_variance: Array, target: Array) -> jax.Array:
@@ -31,7 +31,7 @@ def gaussian_nll(mean: Array, log_variance: Array, target: Array) -> jax.Array:
     1.4189
     """
     mean, target = jnp.asarray(mean, jnp.float32), jnp.asarray(target, jnp.float32)
-    clipped = jnp.clip(jnp.asarray(log_variance, jnp.float32), *_LOG_VARIANCES)
+    clipped = jnp.clip(jnp.asarray(log_variance, jnp.float32), *LOG_VARIANCES)
     return ((target - mean) ** 2 * jnp.exp(-clipped) + clipped + math.log(2 * math.pi)) / 2
 
 

@@ -8,23 +8,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxart import data
+from jaxart.arrays import check_choice
 from jaxart.tasks.appraise.lots import Lots
 
 OFTEN = 3  # times that a value or a word is seen in training, to have a code of its own
 _LONGEST = 48  # words of a lot that are read
 _GAPS = 0.005  # share of the cells that are missing, for a flag of its own
 _SKEWED = 5.0  # times as far from the median to the upper end as to the lower one: prices, areas, counts
+_LARGEST = 1e50  # of numbers; larger ones are none
+_MOST_WORDS = 4000
 _BENT = 3.0  # deviations from which on numbers are bent back: none is further than this
 _WORD = re.compile(r"\w+")
-_HEIGHT, _WIDTH = ("height", "haut", "höhe", "hoehe", "alto"), ("width", "larg", "breite", "ancho")
+_HEIGHT = re.compile(r"(height|haut|hauteur|höhe|hoehe|alto|altezza)([^a-z].*)?").fullmatch
+_WIDTH = re.compile(r"(width|larg|largeur|breite|ancho|larghezza)([^a-z].*)?").fullmatch
+FILLINGS = tuple(method for method in data.FILLING_METHODS if method not in ("drop", "interpolate"))
 
 
 class Encoder(NamedTuple):
-    """What `learn_encoder` found in the training part; JSON values, `Encoder(*json.loads(json.dumps(encoder)))` is the same.
+    """What `learn_encoder` found in the training part; JSON values: `Encoder(*json.loads(json.dumps(encoder)))` encodes alike.
 
     Fields:
         numbers: names of the columns that are numbers, as they stand in the table; dates are decimal years.
-        dates: which of them are dates.
+        marks: how each is written: numbers with a decimal "." or ",", dates with the "day" or the "month" first.
         sides: names of the height and the width, of which areas and shapes are made; none where there are no such columns.
         filling: of the numbers that are missing (`data.Filling`).
         flagged: the columns with gaps.
@@ -37,7 +42,7 @@ class Encoder(NamedTuple):
     """
 
     numbers: tuple[str, ...]
-    dates: tuple[str, ...]
+    marks: dict[str, str]
     sides: tuple[str, ...]
     filling: Any
     flagged: tuple[str, ...]
@@ -64,38 +69,45 @@ def learn_encoder(
         columns: what its columns are, by `data.find_columns`.
         rows: of the training part, indices.
         group: columns by which rows belong together, the coarsest first, such as sale and lot.
-        missing: how missing numbers are filled, of `data.FILLING_METHODS` but "drop" and "interpolate".
+        missing: how missing numbers are filled, of `FILLINGS`; as in `data.fit_filling`.
 
     Raises:
-        ValueError: no rows, no column to look at, another method.
+        ValueError: no rows, no column to look at, another method, a group that is no column.
     """
+    rows, group = np.asarray(rows), (group,) if isinstance(group, str) else tuple(group)
+    check_choice("missing", missing, FILLINGS)
+    if not rows.size:
+        raise ValueError("rows: expected some lots to learn from, got none.")
+    for name in group:
+        check_choice("group", name, records)
     by_kind: dict[str, list[str]] = {
         kind: [each.name for each in columns if each.kind == kind] for kind in data.COLUMN_KINDS
     }
-    part = {name: np.asarray(cells)[np.asarray(rows)] for name, cells in records.items()}
-    dates, names = tuple(by_kind["date"]), tuple(by_kind["number"] + by_kind["date"])
-    if not names and not by_kind["category"] and not by_kind["text"]:
+    part = {name: np.asarray(cells)[rows] for name, cells in records.items()}
+    marks = {name: data.decimal_mark(part[name]) for name in by_kind["number"]}
+    marks |= {name: "month" if data.days_come_first(part[name]) is False else "day" for name in by_kind["date"]}
+    if not marks and not by_kind["category"] and not by_kind["text"]:
         raise ValueError("columns: expected a number, a category, a date or a text to value lots by, got none.")
-    values = _numbers(part, names, dates)
-    filling = data.fit_filling(values, missing, categories="own") if names else None
+    values = _numbers(part, marks)
+    filling = data.fit_filling(values, missing, categories="own") if marks else None
     gaps = {name: np.isnan(column).mean() for name, column in values.items()}
-    kept = tuple(name for name in names if gaps[name] < 1)
+    kept = tuple(name for name in marks if gaps[name] < 1)
     sides = _sides(kept)
     filled = {} if filling is None else data.apply_filling(filling, values)
     texts = tuple(by_kind["text"])
     scales = tuple(_scale(column) for column in _derived(filled, kept, sides, _lengths(part, texts)))
     return Encoder(
         numbers=kept,
-        dates=tuple(name for name in dates if name in kept),
+        marks=marks,
         sides=sides,
         filling=filling,
         flagged=tuple(name for name in kept if gaps[name] > _GAPS),
         scales=scales,
         categories={name: _frequent(part[name].tolist()) for name in by_kind["category"]},
         texts=texts,
-        words=_frequent(word for words in _words(part, texts) for word in words),
-        groups=tuple(group),
-        known=tuple(tuple(dict.fromkeys(names)) for names in group_names(part, group)),
+        words=_frequent((word for words in _words(part, texts) for word in words), most=_MOST_WORDS),
+        groups=group,
+        known=tuple(tuple(dict.fromkeys(names)) for names in _levels(part, group)),
     )
 
 
@@ -112,18 +124,23 @@ def encode(
         encoder: from `learn_encoder`.
         records: text ``[N]`` by name, with any columns; one that is not there is missing in all rows.
         picture: features of the pictures, ``[N, P]``; none by default.
-        pictured: bool ``[N]``: which rows have one.
+        pictured: bool ``[N]``: which rows have one; by default all, where there are features.
+
+    Raises:
+        ValueError: no columns.
     """
     encoder = Encoder(*encoder)
-    count = len(next(iter(records.values())))
+    count = len(next(iter(records.values()), ()))
+    if not count:
+        raise ValueError("records: expected a column and a row in it, got none.")
     part = {name: np.asarray(cells) for name, cells in records.items()}
-    values = _numbers(part, encoder.numbers, encoder.dates)
+    values = _numbers(part, encoder.marks)
     filled = data.apply_filling(data.Filling(*encoder.filling), values) if encoder.numbers else {}
     derived = _derived(filled, encoder.numbers, encoder.sides, _lengths(part, encoder.texts))
     scaled = [_scaled(column, *scale) for column, scale in zip(derived, encoder.scales, strict=True)]
-    levels = group_names(part, encoder.groups)
+    levels = _levels(part, encoder.groups)
     picture = np.zeros((count, 0), np.float32) if picture is None else np.asarray(picture, np.float32)
-    shown: Any = np.zeros(count, bool) if pictured is None else np.asarray(pictured, bool)
+    shown: Any = np.full(count, picture.shape[1] > 0) if pictured is None else np.asarray(pictured, bool)
     return Lots(
         numbers=_stacked(scaled, count, np.float32),
         missing=_stacked([np.isnan(values[name]) for name in encoder.flagged], count, np.float32),
@@ -148,37 +165,31 @@ def category_sizes(encoder: Encoder) -> tuple[int, ...]:
     return tuple(len(known) + 2 for known in encoder.categories.values())
 
 
-def group_names(records: Mapping[str, np.ndarray], group: Sequence[str]) -> list[list[str]]:
-    """Return the name of each row's group, level by level: of the first column, of the first two, and so on; "" where a cell is missing.
-
-    Args:
-        records: text ``[N]`` by name.
-        group: columns, the coarsest first.
-    """
+def _levels(records: Mapping[str, np.ndarray], group: Sequence[str]) -> list[list[str]]:
+    """Return the names of the groups of rows by the first column, by the first two, and so on; a column that is not there says nothing."""
     count = len(next(iter(records.values())))
-    levels: list[list[str]] = []
-    for name in group:
-        cells = np.asarray(records[name]).tolist() if name in records else [""] * count
-        above = levels[-1] if levels else None
-        joined = (
-            cells
-            if above is None
-            else [f"{one}\t{cell}" if one else "" for one, cell in zip(above, cells, strict=True)]
-        )
-        gone = data.are_missing(cells)
-        levels.append(["" if missing else each for each, missing in zip(joined, gone, strict=True)])
-    return levels
+    given = {name: records.get(name, np.full(count, "")) for name in group}
+    return [data.group_names(given, group[: place + 1]) for place in range(len(group))]
 
 
-def _numbers(records: Mapping[str, np.ndarray], names: Sequence[str], dates: Sequence[str]) -> dict[str, np.ndarray]:
+def _numbers(records: Mapping[str, np.ndarray], marks: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return numbers and dates, NaN where there are none or none that can be; how a cell is read depends on no other."""
     count = len(next(iter(records.values())))
-    empty = np.full(count, "")
-    return {name: data.column_values(records.get(name, empty), "date" if name in dates else "number") for name in names}
+    empty, found = np.full(count, ""), {}
+    for name, mark in marks.items():
+        cells = records.get(name, empty)
+        if mark in (".", ","):
+            first, second = (data.parse_numbers(cells, decimal=each) for each in (mark, "," if mark == "." else "."))
+        else:
+            first, second = (data.parse_dates(cells, day_first=each) for each in (mark == "day", mark != "day"))
+        values = np.where(np.isnan(first), second, first)
+        found[name] = np.where(np.abs(values) < _LARGEST, values, np.nan)
+    return found
 
 
 def _sides(names: Sequence[str]) -> tuple[str, ...]:
     """Return the first columns whose names say that they are a height and a width."""
-    found = [next((name for name in names if name.lower().startswith(words)), None) for words in (_HEIGHT, _WIDTH)]
+    found = [next((name for name in names if words(name.lower())), None) for words in (_HEIGHT, _WIDTH)]
     return tuple(name for name in found if name is not None) if None not in found else ()
 
 
@@ -200,7 +211,7 @@ def _scale(column: Any) -> tuple[bool, float, float]:
     values = np.log1p(column) if skewed else column
     lower, center, upper = np.percentile(values, [25, 50, 75])
     deviation = (upper - lower) / 1.349 if upper > lower else values.std()
-    return skewed, float(center), float(deviation) if deviation > 0 else 1.0
+    return skewed, float(center), float(deviation) if deviation > 1e-9 * max(1.0, abs(center)) else 1.0
 
 
 def _scaled(column: Any, skewed: bool, center: float, deviation: float) -> np.ndarray:
@@ -209,10 +220,10 @@ def _scaled(column: Any, skewed: bool, center: float, deviation: float) -> np.nd
     return x / np.sqrt(1 + (x / _BENT) ** 2)
 
 
-def _frequent(values: Any) -> tuple[str, ...]:
-    """Return what is seen often, by the alphabet; what is missing is nothing."""
+def _frequent(values: Any, *, most: int | None = None) -> tuple[str, ...]:
+    """Return what is seen often, by the alphabet, at most so many of the most frequent; what is missing is nothing."""
     counts = Counter(values)
-    often = [value for value, count in counts.items() if count >= OFTEN]
+    often = [value for value, count in counts.most_common(most) if count >= OFTEN]
     gone = data.are_missing(often) if often else []
     return tuple(sorted(value for value, missing in zip(often, gone, strict=True) if not missing))
 
@@ -226,11 +237,14 @@ def _codes(cells: Any, known: Sequence[str], count: int) -> np.ndarray:
 
 
 def _words(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> list[list[str]]:
-    """Return the words of each row, small: those of its texts, one after the other."""
-    count = len(next(iter(records.values())))
-    rows = zip(*(records[name].tolist() for name in texts if name in records), strict=True)
-    joined = [" ".join(row) for row in rows] or [""] * count
-    return [_WORD.findall(text.lower())[:_LONGEST] for text in joined]
+    """Return the words of each row, small: of each of its texts as many, one after the other."""
+    rows: list[list[str]] = [[] for _ in range(len(next(iter(records.values()))))]
+    for name in texts:
+        cells = records.get(name)
+        if cells is not None:
+            for row, (cell, gone) in enumerate(zip(cells.tolist(), data.are_missing(cells), strict=True)):
+                rows[row] += [] if gone else _WORD.findall(cell.lower())[: _LONGEST // len(texts)]
+    return rows
 
 
 def _lengths(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> Any:

@@ -28,10 +28,11 @@ def design(lots: Lots, sizes: Sequence[int], words: int) -> np.ndarray:
     known = [
         np.eye(size, dtype=np.float64)[np.asarray(lots.categories)[:, place], 2:] for place, size in enumerate(sizes)
     ]
+    picture = np.where(np.asarray(lots.pictured)[:, None], lots.picture, 0) / max(lots.picture.shape[1], 1) ** 0.5
     bags = np.zeros((count, words + 2))
     np.put_along_axis(bags, np.asarray(lots.tokens), 1.0, axis=1)
     return np.concatenate(
-        [lots.numbers, lots.missing, lots.picture, *known, _WORDS * bags[:, 2:], np.ones((count, 1))],
+        [lots.numbers, lots.missing, picture, *known, _WORDS * bags[:, 2:], np.ones((count, 1))],
         axis=1,
         dtype=np.float64,
     )

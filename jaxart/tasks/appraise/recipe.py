@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxart.arrays import Array, Key, PyTree
-from jaxart.losses import gaussian_nll, pinball, rising_quantiles
+from jaxart.losses import LOG_VARIANCES, gaussian_nll, pinball, rising_quantiles
 from jaxart.tasks.appraise.lots import Lots, rows_of
 from jaxart.training import Recipe, exponential_average, gradient_update, half_life_decay
 
@@ -84,10 +84,18 @@ def appraiser(
     Args:
         network: module of `Lots` (numbers and what prices say side by side) to ``(outputs [B, OUTPUTS], features)``.
         example: encoded lots of any number, with what prices say beside the numbers, of which shapes are taken.
-        members: K.
+        members: K, at least 2.
         optimizer: any Optax transformation; each member has its own state of it.
         half_life: of the averages of the params, in lots.
+
+    Returns:
+        The recipe; what it learns from is put into it, ``recipe._replace(frozen=Known(...))``.
+
+    Raises:
+        ValueError: fewer members, one of which would be kept from all lots.
     """
+    if members < 2:
+        raise ValueError(f"members: expected at least 2, each kept from a fold of its own, got {members}.")
     model = _Model(network, optimizer, members, half_life)
     return Recipe(
         functools.partial(_init, model, jax.tree.map(lambda leaf: (leaf.shape[1:], leaf.dtype), example)),
@@ -131,7 +139,8 @@ def _apply(network: Any, params: PyTree, lots: Lots, **options: Any) -> jax.Arra
 
 
 def _guess(outputs: jax.Array) -> Guess:
-    return Guess(outputs[:, 0], outputs[:, 1], rising_quantiles(outputs[:, 2:], center=_CENTER))
+    sure = jnp.clip(outputs[:, 1], *LOG_VARIANCES)  # beyond them the loss has no slope
+    return Guess(outputs[:, 0], sure, rising_quantiles(outputs[:, 2:], center=_CENTER))
 
 
 def _init(model: _Model, shapes: Lots, key: Key) -> State:

@@ -101,14 +101,13 @@ def _category(sums: np.ndarray, counts: np.ndarray, codes: np.ndarray, folds: np
     """Return shrunk means of the targets and the logarithms of the counts behind them, ``[K, N, 2]``."""
     found = []
     for member in range(len(sums)):
-        total, number = sums.sum(0) - sums[member], counts.sum(0) - counts[member]
-        if folds is None:
-            of, many, base = total[codes], number[codes], total.sum() / max(number.sum(), 1)
-        else:
-            other = (folds != member)[:, None]
-            left, lots = total[None] - other * sums[folds], number[None] - other * counts[folds]
-            rows, base = np.arange(len(codes)), left.sum(1) / np.maximum(lots.sum(1), 1)
-            of, many = left[rows, codes], lots[rows, codes]
+        of, many = (each.sum(0)[codes] - each[member, codes] for each in (sums, counts))
+        total, number = (each.sum() - each[member].sum() for each in (sums, counts))
+        if folds is not None:
+            other = folds != member
+            of, many = of - other * sums[folds, codes], many - other * counts[folds, codes]
+            total, number = total - other * sums.sum(1)[folds], number - other * counts.sum(1)[folds]
+        base = total / np.maximum(number, 1)
         found.append(np.stack([(of + _SHRUNK * base) / (many + _SHRUNK), np.log1p(many)], axis=-1))
     return np.stack(found)
 
