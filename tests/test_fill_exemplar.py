@@ -124,6 +124,8 @@ def test_the_way_is_chosen_by_thickness_and_texture():
     learned = dict.fromkeys(("biharmonic", "exemplar", "learned"))
     assert restore.choose_fill(wide, learned) == "exemplar"
     assert restore.choose_fill(wide._replace(thickness=2.0), learned) == "learned"
+    assert restore.choose_fill(wide._replace(texture=0.001), learned) == "learned"
+    assert restore.choose_fill(wide._replace(texture=0.001, thickness=20.0), learned) == "biharmonic"
 
 
 def test_each_hole_is_filled_in_its_window_and_in_its_way():

@@ -13,6 +13,7 @@ from jaxart.tasks.restore.fill import checked, fill_biharmonic
 
 Fill = Callable[[Key, jax.Array, jax.Array], jax.Array]
 _THIN = 4.0  # pixels from the known, at most, of what is not wide
+_LEARNED = 16.0  # pixels from the known, at most, of what the network of the package has learned to fill
 _BUSY = 0.01  # mean difference to the pixels beside, of texture
 _NEAR = 8  # pixels around a hole in which texture is measured
 _SIDE = 64  # windows have sides that are a power of two times this, so that few programs are compiled
@@ -56,11 +57,11 @@ def parts_of(picture: Array, holes: Array) -> list[Part]:
 def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
     """Return the name of the fill for a hole.
 
-    The rule: where there is one fill alone, it takes all. Otherwise what is nowhere more than 4 pixels from the known (cracks, dust, text,
-    scattered pixels) is filled by a network, "learned", or where there is none, as a plate, "biharmonic"; a plate is what is wide in smooth
-    surroundings, where neighbors differ by less than 0.01 on average. What is wide in texture is made of pieces of the picture, "exemplar",
-    which is sharp, and wrong where nothing like what is missing is around. The numbers were set on six pictures (benchmarks/README.md) and
-    checked on no others.
+    The rule: where there is one fill alone, it takes all. Otherwise what is somewhere more than 4 pixels from the known, in texture, where
+    neighbors differ by 0.01 or more on average, is made of pieces of the picture, "exemplar", which is sharp, and wrong where nothing like
+    what is missing is around. The rest (cracks, dust, text, scattered pixels, losses in smooth surroundings) is filled by a network,
+    "learned", if it is nowhere more than 16 pixels from the known, or where it is, or there is none, as a plate, "biharmonic". The numbers
+    were set on six pictures (benchmarks/README.md) and checked on no others.
 
     Args:
         part: of `parts_of`.
@@ -72,9 +73,9 @@ def choose_fill(part: Part, fills: Mapping[str, Any] | None = None) -> str:
     names = FILLS if fills is None else fills
     if len(names) == 1:
         return next(iter(names))
-    if part.thickness <= _THIN and "learned" in names:
-        return "learned"
-    return "exemplar" if part.thickness > _THIN and part.texture >= _BUSY and "exemplar" in names else "biharmonic"
+    if part.thickness > _THIN and part.texture >= _BUSY and "exemplar" in names:
+        return "exemplar"
+    return "learned" if part.thickness <= _LEARNED and "learned" in names else "biharmonic"
 
 
 def fill_parts(key: Key, picture: Array, holes: Array, *, fills: Mapping[str, Fill] | None = None) -> jax.Array:
