@@ -1,10 +1,12 @@
 """What several test files make their inputs and processes with."""
 
+import functools
 import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
 
+import jax
 import numpy as np
 
 from jaxart.models.vgg import CHANNELS, CONVOLUTIONS
@@ -38,3 +40,18 @@ def example(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def gelu(x):
+    """Return JAX's default GELU, by its formula, in NumPy."""
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def sigmoid(x):
+    """Return the logistic function, in NumPy."""
+    return 1 / (1 + np.exp(-x))
+
+
+def close(got, expected, tolerance=2e-5):
+    """Compare arrays in any tree."""
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance), got, expected)

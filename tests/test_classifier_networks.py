@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import close, gelu, sigmoid
 from numpy.lib.stride_tricks import sliding_window_view
 
 from jaxart import models
@@ -52,20 +53,7 @@ def results(network, images):
     return program(network)(made(network), images)
 
 
-def close(got, expected, tolerance=2e-5):
-    """Compare arrays in any tree."""
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance), got, expected)
-
-
 # NumPy
-
-
-def gelu(x):
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def conv(x, leaf):

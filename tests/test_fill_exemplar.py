@@ -181,3 +181,12 @@ def test_what_comes_near_elsewhere_counts_more_here():
     assert len(trials) == 4
     for picture, holes in trials:  # the truth is not shown to what is tried
         assert not picture[holes].any()
+
+
+def test_what_is_filled_stays_in_the_range_of_what_is_known(rng):
+    picture = np.repeat(np.where(rng.random((48, 48)) < 0.2, rng.random((48, 48)), 0)[..., None], 3, axis=-1).astype(
+        np.float32
+    )
+    made = restore.fill_exemplar(KEY, picture, HOLE)
+    assert float(made.min()) >= 0
+    assert float(made.max()) <= picture.max()

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import close, gelu, sigmoid
 
 from jaxart import losses, metrics, models
 from jaxart.models.lots import Reading
@@ -70,19 +71,7 @@ def results(inputs):
     return program()(made(), *inputs)
 
 
-def close(got, expected, tolerance=2e-5):
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance), got, expected)
-
-
 # NumPy
-
-
-def gelu(x):
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def affine(x, leaf):

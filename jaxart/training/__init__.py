@@ -1,7 +1,7 @@
 """The loop that runs every recipe, what its steps are made of, the devices it runs on, and what it keeps on disk."""
 
 from jaxart.training.apply import apply_in_batches, apply_train
-from jaxart.training.average import debias, exponential_average, half_life_decay
+from jaxart.training.average import AveragedState, debias, exponential_average, half_life_decay
 from jaxart.training.checkpoint import Checkpoints, DifferentRunError
 from jaxart.training.compile import Limits, compile_steps, one_blas_thread
 from jaxart.training.hooks import (
@@ -70,6 +70,7 @@ from jaxart.training.update import Update, gradient_update
 __all__ = [
     "AXIS",
     "SEARCHES",
+    "AveragedState",
     "ChannelGroup",
     "Checkpoints",
     "CubicSchedule",

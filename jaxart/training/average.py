@@ -1,9 +1,20 @@
 """Exponential moving averages of an iterate."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from jaxart.arrays import PyTree
+
+
+class AveragedState(NamedTuple):
+    """What one step of a network's training hands to the next; `average` is that of the params."""
+
+    step: jax.Array
+    params: PyTree
+    opt_state: Any
+    average: PyTree
 
 
 def exponential_average(average: PyTree, value: PyTree, *, decay: float | jax.Array) -> PyTree:

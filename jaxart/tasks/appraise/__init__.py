@@ -41,7 +41,7 @@ from jaxart.tasks.appraise.trade import (
     summary,
 )
 from jaxart.tasks.appraise.trained import (
-    Trained,
+    Appraiser,
     Worth,
     calibrate,
     predicted_of,
@@ -56,6 +56,7 @@ __all__ = [
     "OUTPUTS",
     "QUANTILES",
     "USUAL_COSTS",
+    "Appraiser",
     "Checked",
     "Comparable",
     "Comparison",
@@ -74,7 +75,6 @@ __all__ = [
     "Strategy",
     "Summary",
     "Trades",
-    "Trained",
     "Valued",
     "Worth",
     "appraisal_report",

@@ -14,20 +14,12 @@ import optax
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.losses import LOG_VARIANCES, gaussian_nll, pinball, rising_quantiles
 from jaxart.tasks.appraise.lots import Lots, rows_of
+from jaxart.training import AveragedState as State
 from jaxart.training import Recipe, exponential_average, gradient_update, half_life_decay
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 OUTPUTS = 2 + len(QUANTILES)  # of the network: mean, log variance, quantiles
 _CENTER = QUANTILES.index(0.5)
-
-
-class State(NamedTuple):
-    """What one step hands to the next; params, their average and the optimizer's state have a leading axis ``[K]`` of members."""
-
-    step: jax.Array
-    params: PyTree
-    opt_state: Any
-    average: PyTree
 
 
 class Info(NamedTuple):
@@ -89,7 +81,8 @@ def appraiser(
         half_life: of the averages of the params, in lots.
 
     Returns:
-        The recipe; what it learns from is put into it, ``recipe._replace(frozen=Known(...))``.
+        The recipe; what it learns from is put into it, ``recipe._replace(frozen=Known(...))``. Params, their averages and the optimizer's
+        state have a leading axis ``[K]``.
 
     Raises:
         ValueError: fewer members, one of which would be kept from all lots.

@@ -14,7 +14,7 @@ from jax.core import Tracer
 
 from jaxart.arrays import Array, Key
 from jaxart.ops.morphology import box_sums
-from jaxart.tasks.restore.fill import checked, fill_harmonic
+from jaxart.tasks.restore.fill import checked, fill_harmonic, held
 
 _FADING = 1.3  # how much less a pixel of a hole counts for each pixel of its distance from what is known
 _JUMPS = (8, 4, 2, 1)  # how far squares tell one another what they found
@@ -77,7 +77,7 @@ def fill_exemplar(
 
     Reference: Wexler, Shechtman and Irani, Space-Time Completion of Video, 2007; the search: Barnes et al., PatchMatch, 2009, all pixels at
     once as in Rong and Tan, Jump Flooding, 2006; roughness: Newson et al., Video Inpainting of Complex Scenes, 2014. Departure:
-    what squares say wrongly of the rim is taken off the hole, as a membrane.
+    what squares say wrongly of the rim is taken off the hole, as a membrane, and values are held to the range of what is known.
     """
     picture, holes = checked(picture, holes)
     for name, value in (("radius", radius), ("turns", turns), ("levels", 1 if levels is None else levels)):
@@ -88,7 +88,8 @@ def fill_exemplar(
     levels = levels or 1 + max(0, int(np.log2(max(1, min(holes.shape) / _LEAST))))
     counts = _counts(holes, radius, levels)
     found, wrong = _filled(key, picture, holes, counts=counts, radius=radius, turns=turns, spread=spread)
-    return jnp.where(holes[..., None], (found - _membrane(wrong, holes)).astype(picture.dtype), picture)
+    made = held(found - _membrane(wrong, holes), picture, holes)
+    return jnp.where(holes[..., None], made.astype(picture.dtype), picture)
 
 
 _membrane = jax.jit(fill_harmonic)

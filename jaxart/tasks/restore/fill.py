@@ -50,9 +50,20 @@ def fill_biharmonic(picture: Array, holes: Array, *, tolerance: float = 1e-5) ->
     picture, holes = checked(picture, holes)
     known = jnp.where(holes[..., None], 0, picture)
     found = solve_plate(-laplacian(laplacian(known)), holes, tolerance=tolerance)
+    return jnp.where(holes[..., None], held(found, picture, holes), picture)
+
+
+def held(found: Array, picture: Array, holes: Array) -> jax.Array:
+    """Return values held to the range of what is known, channel by channel: ``[H, W, C]``.
+
+    Args:
+        found: ``[H, W, C]``.
+        picture: ``[H, W, C]``.
+        holes: bool ``[H, W]``.
+    """
     low = jnp.min(picture, axis=(0, 1), keepdims=True, where=~holes[..., None], initial=jnp.inf)
     high = jnp.max(picture, axis=(0, 1), keepdims=True, where=~holes[..., None], initial=-jnp.inf)
-    return jnp.where(holes[..., None], jnp.clip(found, low, high), picture)
+    return jnp.clip(found, low, high)
 
 
 def fill_total_variation(picture: Array, holes: Array, *, steps: int = 500) -> jax.Array:

@@ -13,6 +13,7 @@ from jaxart.arrays import Array, Key, PyTree
 from jaxart.image import unit
 from jaxart.models import depth_to_space
 from jaxart.tasks.restore.damage import Damage, Example
+from jaxart.training import AveragedState as State
 from jaxart.training import (
     Recipe,
     example_keys,
@@ -24,15 +25,6 @@ from jaxart.training import (
 
 Transform = Callable[[Key, jax.Array], jax.Array]
 Loss = Callable[[jax.Array, Example, PyTree], jax.Array]
-
-
-class State(NamedTuple):
-    """What one step hands to the next; `average` is that of the params."""
-
-    step: jax.Array
-    params: PyTree
-    opt_state: Any
-    average: PyTree
 
 
 class Info(NamedTuple):

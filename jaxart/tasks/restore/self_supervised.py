@@ -18,21 +18,13 @@ from jaxart.arrays import Array, Key, PyTree
 from jaxart.models import SmallDenoiser
 from jaxart.tasks.restore.denoisers import nonlocal_passes
 from jaxart.tasks.restore.noise import checked, levels
+from jaxart.training import AveragedState as State
 from jaxart.training import Hook, Recipe, exponential_average, fit, gradient_update
 
 _LEAST = 1e-3  # noise in whose units the network works
 _MOVED = 0.1  # by how much the picture is moved along a direction, in units of the noise
 _AVERAGED = 0.98  # of the weights' average that stays in a step
 _LARGEST_GRADIENT = 1.0
-
-
-class State(NamedTuple):
-    """What one step hands to the next; `average` is that of the params."""
-
-    step: jax.Array
-    params: PyTree
-    opt_state: Any
-    average: PyTree
 
 
 class Info(NamedTuple):

@@ -12,6 +12,7 @@ from jaxart import losses
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.data import IGNORED
 from jaxart.image import unit
+from jaxart.training import AveragedState as State
 from jaxart.training import (
     Recipe,
     example_keys,
@@ -22,15 +23,6 @@ from jaxart.training import (
 )
 
 Transform = Callable[[Key, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-
-
-class State(NamedTuple):
-    """What one step hands to the next; `average` is that of the params."""
-
-    step: jax.Array
-    params: PyTree
-    opt_state: Any
-    average: PyTree
 
 
 class Info(NamedTuple):
