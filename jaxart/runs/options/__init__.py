@@ -16,6 +16,7 @@ from jaxart.runs.options.generators import (
 from jaxart.runs.options.painters import AnyStyleOptions, StyleOptions
 from jaxart.runs.options.restoring import RestorerOptions
 from jaxart.runs.options.understanding import ClassifierOptions, SegmenterOptions
+from jaxart.runs.options.valuing import AppraiserOptions
 
 __all__ = [
     "DATA",
@@ -23,6 +24,7 @@ __all__ = [
     "TRAINING",
     "AdaptOptions",
     "AnyStyleOptions",
+    "AppraiserOptions",
     "ClassifierOptions",
     "FlowOptions",
     "GanOptions",
