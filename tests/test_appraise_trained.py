@@ -47,7 +47,7 @@ def test_intervals_hold(lots, trained, method):
     records, _, prices, _ = lots
     calibration = appraise.calibrate(trained, prices[TRAIN], method=method)
     worth = appraise.value_lots(trained, _part(records, TEST))
-    bounds = metrics.apply_intervals(calibration, appraise.predicted_of(worth, method))
+    bounds = metrics.apply_intervals(calibration, appraise.predicted_of(worth, method, (0.8, 0.9)))
     for place, level in enumerate((0.8, 0.9)):
         found = metrics.interval_coverage(
             bounds.low[:, place], bounds.high[:, place], prices[TEST], level, calibration=400

@@ -55,7 +55,7 @@ class Bar:
         now = time.perf_counter()
         self._first = self._first or (now, done)
         elapsed, gained = now - self._first[0], done - self._first[1]
-        pace = f"{pictures * gained / elapsed:.0f} pictures/s" if pictures and gained > 0 else ""
+        pace = f"{pictures * gained / elapsed:.0f} examples/s" if pictures and gained > 0 else ""
         left = f"{format_duration(elapsed * (total - done) / gained)} left" if gained > 0 else ""
         status = "  ".join(filter(None, (terms, pace, left, format_size(memory.resident()))))
         self._bar.update(self._id, completed=done, total=total, description=where, status=status)

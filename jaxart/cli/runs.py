@@ -429,6 +429,10 @@ def _say_data(run: "Run") -> None:
         say(f"{run.sources[name].path}: {dataset.count} examples{classes}")
         for reason in dataset.failures:
             say(f"  left out: {reason}")
+    describe = KINDS[run.kind].found
+    if describe is not None:
+        headings, rows = describe(run.options, run.facts)
+        show(table(rows, columns=headings))
 
 
 def mesh_at(place: Place) -> "Mesh | None":

@@ -8,23 +8,30 @@ samples/      what the run made as it went on
 tensorboard/  the same losses for TensorBoard, where they were asked for
 failures.txt  what could not be read of the data
 scores.json   score cards
+data/         a copy of the data, of kinds whose answers need it
 """
 
 import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxart import io, metrics
+from jaxart.data import Dataset, digest
 from jaxart.runs import legacy
 from jaxart.version import __version__
 
 FORMAT = 2
 MANIFEST = "run.json"
 CALIBRATION = "calibration.json"
+_DATA = "data"
 _TRIES = 5
 
 
@@ -162,6 +169,43 @@ def _checked(manifest: Manifest) -> Manifest:
         if type(value) is not kind:
             raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")
     return manifest
+
+
+def write_data(folder: Path, data: Mapping[str, Dataset]) -> None:
+    """Keep a copy of a run's data in its folder.
+
+    Args:
+        folder: of the run; made if it is missing.
+        data: by source.
+    """
+    (folder / _DATA).mkdir(parents=True, exist_ok=True)
+    for name, dataset in data.items():
+        with io.replacing(folder / _DATA / f"{name}.npz") as partial, open(partial, "wb") as stream:
+            np.savez_compressed(stream, **{f"column {each}": values for each, values in dataset.columns.items()})
+
+
+def read_data(folder: Path, sources: Mapping[str, Source]) -> dict[str, Dataset]:
+    """Read the copy of a run's data that its folder holds: the columns.
+
+    Args:
+        folder: of the run.
+        sources: as the manifest tells them.
+
+    Raises:
+        ValueError: it is missing, damaged, or other data.
+    """
+    found = {}
+    for name, source in sources.items():
+        path = folder / _DATA / f"{name}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                found[name] = Dataset({each.removeprefix("column "): kept[each] for each in kept.files})
+            known = digest(found[name]) == source.digest
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path}: cannot be read ({error}); bring back the one that was written.") from error
+        if not known:
+            raise ValueError(f"{path}: not the {name} that the run began with; bring back the one that was written.")
+    return found
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jaxart.runs.options import (
     AdaptOptions,
     AnyStyleOptions,
+    AppraiserOptions,
     ClassifierOptions,
     FlowOptions,
     GanOptions,
@@ -143,6 +144,9 @@ class Kind(NamedTuple):
             are options; raises ValueError if there is none; or None.
         narrowed: ``(Trained, keep) -> Trained``: with a share of the channels inside; raises ValueError if none can be left out; or None.
         timed: ``Trained -> (function, arguments)``: what answers for one picture, to be compiled and timed; or None.
+        settled: ``(O, {source: Dataset}) -> O``: options that were left to the data, such as how many steps so many rows need; or None.
+        found: ``(O, facts) -> (headings, rows)``: a table of what was found in the data, for people; or None.
+        keeps_data: whether its folder holds a copy of the data, because answers need it.
     """
 
     summary: str
@@ -171,6 +175,9 @@ class Kind(NamedTuple):
     varied: "Callable[[Any, Facts], Recipe] | None" = None
     narrowed: Callable[[Trained, float], Trained] | None = None
     timed: "Callable[[Trained], tuple[Callable[..., PyTree], tuple]] | None" = None
+    settled: "Callable[[Any, dict[str, Dataset]], Any] | None" = None
+    found: Callable[[Any, Facts], tuple[tuple[str, ...], list[tuple[str, ...]]]] | None = None
+    keeps_data: bool = False
 
 
 _NEEDED = ("load", "facts", "recipe", "batches", "parameters")
@@ -186,6 +193,7 @@ def _ours(
     several: tuple[str, ...] = (),
     abilities: tuple[str, ...] = _ABILITIES_OF_GENERATORS,
     further: dict[str, tuple[str, ...]] | None = None,
+    keeps_data: bool = False,
 ) -> Kind:
     """Return the kind whose functions stand in a module under the names of the fields: those needed, its `abilities`, and `further` ones
     of other modules.
@@ -196,7 +204,7 @@ def _ours(
 
     places = {module: (*_NEEDED, *abilities), **(further or {})}
     functions: Any = {name: deferred(place, name) for place, names in places.items() for name in names}
-    return Kind(summary=summary, options=options, sources=sources, several=several, **functions)
+    return Kind(summary=summary, options=options, sources=sources, several=several, keeps_data=keeps_data, **functions)
 
 
 KINDS: dict[str, Kind] = {
@@ -340,5 +348,23 @@ KINDS: dict[str, Kind] = {
         Example: `jaxart train restorer paintings/ -o run --task denoise`
         """,
         abilities=("frozen", "sample", "score", "export", "network"),
+    ),
+    "appraiser": _ours(
+        "jaxart.runs.appraiser",
+        AppraiserOptions,
+        """Train an appraiser: it says what lots are worth, within which range, and why, from a table of lots that were sold.
+
+        LOTS is a CSV of any delimiter and encoding, or a .parquet (pip install 'jaxart[tables]'). What its columns are is found and told
+        before training; flags overrule it. The newest sales, or groups of lots, are kept back and valued by networks that never saw them,
+        to say how good values are and how often ranges hold; what answers then learns from all lots. RUN holds a copy of the table.
+
+        `jaxart appraise RUN LOTS -o valued.csv` then values lots.
+
+        Example: `jaxart train appraiser sales.csv -o run --target price --date year --group sale lot --text title --after-sale buyer`
+        """,
+        sources=("lots",),
+        abilities=("frozen", "sample", "settled", "found"),
+        further={"jaxart.runs.appraiser_scores": ("calibration",)},
+        keeps_data=True,
     ),
 }

@@ -62,6 +62,7 @@ def prepare(kind: str, data: Paths, folder: str | Path, *, options: RunOptions |
     known = _kind(kind)
     chosen, paths = _checked(options or known.options(), known), by_source(kind, known, data)
     datasets = {name: known.load(chosen, name, path) for name, path in paths.items()}
+    chosen = _settled(chosen, known, datasets)
     sources = {name: _source(path, shelf.digest(datasets[name]), datasets[name].count) for name, path in paths.items()}
     run = Run(Path(folder), kind, chosen, sources, known.facts(chosen, datasets), datasets)
     jax.eval_shape(
@@ -74,13 +75,25 @@ def _checked(options: RunOptions, kind: Kind) -> RunOptions:
     """Return options with absolute paths, once their numbers can serve."""
     if type(options) is not kind.options:
         raise ValueError(f"options: expected {kind.options.__name__}, got {type(options).__name__}.")
-    for name, least in {"batch": 1, "steps": 1, "save_every": 1, "sample_every": 1, "max_nonfinite_steps": 0}.items():
+    least_steps = 1 if kind.settled is None else 0
+    for name, least in {
+        "batch": 1,
+        "steps": least_steps,
+        "save_every": 1,
+        "sample_every": 1,
+        "max_nonfinite_steps": 0,
+    }.items():
         if getattr(options, name) < least:
             raise ValueError(f"{name}: expected at least {least}, got {getattr(options, name)}.")
     if options.tensorboard and importlib.util.find_spec("tensorboardX") is None:
         raise ValueError("tensorboard: tensorboardX is not installed (pip install 'jaxart[tensorboard]').")
     paths: Any = {name: value.absolute() for name, value in vars(options).items() if isinstance(value, Path)}
     return dataclasses.replace(options, **paths)
+
+
+def _settled(options: Any, kind: Kind, data: dict[str, shelf.Dataset]) -> Any:
+    """Return options without any that are left to the data."""
+    return options if kind.settled is None else kind.settled(options, data)
 
 
 def with_options(run: Run, folder: str | Path, options: RunOptions) -> Run:
@@ -95,7 +108,7 @@ def with_options(run: Run, folder: str | Path, options: RunOptions) -> Run:
         ValueError: as `prepare`.
     """
     known = KINDS[run.kind]
-    chosen = _checked(options, known)
+    chosen = _settled(_checked(options, known), known, run.data)
     made = run._replace(folder=Path(folder), options=chosen, facts=known.facts(chosen, run.data))
     jax.eval_shape(recipe_of(made).init, keys_of(made)[1])
     return made
@@ -133,6 +146,8 @@ def write(run: Run) -> Run:
     if training.this_process()[0] == 0:
         with files.locked(run.folder):
             _refuse_a_run(run.folder)
+            if KINDS[run.kind].keeps_data:
+                files.write_data(run.folder, run.data)
             files.write_manifest(run.folder, manifest_of(run))
             failures = [reason for dataset in run.data.values() for reason in dataset.failures]
             if failures:
@@ -187,6 +202,8 @@ def with_data(run: Run, data: Paths | None = None) -> Run:
     if run.data and data is None:
         return run
     kind = KINDS[run.kind]
+    if kind.keeps_data and data is None:
+        return run._replace(data=files.read_data(run.folder, run.sources))
     where = {name: [source.path, *source.more] for name, source in run.sources.items()} if data is None else data
     datasets, paths = {}, by_source(run.kind, kind, where)
     for name, path in paths.items():

@@ -65,6 +65,7 @@ from jaxart.training.together import (
     with_hyperparameters,
 )
 from jaxart.training.tune import trials_csv, tune_settings, tune_together
+from jaxart.training.turns import InTurn, in_turn
 from jaxart.training.update import Update, gradient_update
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "EarlyStop",
     "Hook",
     "ImagePool",
+    "InTurn",
     "Limits",
     "NotFiniteError",
     "Place",
@@ -115,6 +117,7 @@ __all__ = [
     "grid",
     "half_life_decay",
     "image_pool",
+    "in_turn",
     "inner_kernels",
     "log_jsonl",
     "log_tensorboard",

@@ -17,11 +17,11 @@ class AppraiserOptions(RunOptions):
     steps: Annotated[
         int,
         Option(
-            "Steps in all; the learning rate falls over them. [50 times all lots, once to check and once to answer]"
+            "Steps in all; the learning rate falls over them. [10 times all lots, by networks that are checked and by those that answer]"
         ),
     ] = 0
-    save_every: Annotated[int, Option("Steps between checkpoints.")] = 200
-    sample_every: Annotated[int, Option("Steps between reports in RUN/samples.")] = 200
+    save_every: Annotated[int, Option("Steps between checkpoints.")] = 100
+    sample_every: Annotated[int, Option("Steps between reports in RUN/samples.")] = 100
     target: Annotated[
         str, Option("The column of prices. A lot without a price above 0 is not learned from.", COLUMNS)
     ] = "price"
@@ -54,13 +54,20 @@ class AppraiserOptions(RunOptions):
         str | None, Option("The column of artists, for reports. [a category whose name says so]", COLUMNS)
     ] = None
     missing: Annotated[
-        Literal["regress", "mean", "median", "most-frequent", "interpolate", "drop"],
+        Literal["regress", "mean", "median", "frequent", "own", "interpolate", "drop"],
         Option(
-            "How gaps in numbers are filled: by regression on the other numbers, the mean, the median, the most frequent value, along the "
-            "date; drop leaves out rows with gaps, and columns that are mostly gaps. Each gap is marked.",
+            "How gaps in numbers are filled, each of which is marked: regress on the other numbers; mean, median, the most frequent value; "
+            "own, the median with the mark; interpolate along the date; drop leaves out rows with gaps, and columns that are mostly gaps.",
             DATA,
         ),
     ] = "regress"
+    intervals: Annotated[
+        Literal["quantile", "normalized", "absolute"],
+        Option(
+            "What ranges are made of before they are calibrated: quantiles that are learned, the value and its uncertainty, or the value "
+            "alone, so that all are as wide.",
+        ),
+    ] = "quantile"
     split: Annotated[
         Literal["time", "group"] | None,
         Option("What is kept back for the test: the newest sales, or any groups. [time where there is a date]", DATA),

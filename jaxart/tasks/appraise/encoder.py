@@ -21,7 +21,6 @@ _BENT = 3.0  # deviations from which on numbers are bent back: none is further t
 _WORD = re.compile(r"\w+")
 _HEIGHT = re.compile(r"(height|haut|hauteur|höhe|hoehe|alto|altezza)([^a-z].*)?").fullmatch
 _WIDTH = re.compile(r"(width|larg|largeur|breite|ancho|larghezza)([^a-z].*)?").fullmatch
-FILLINGS = tuple(method for method in data.FILLING_METHODS if method not in ("drop", "interpolate"))
 
 
 class Encoder(NamedTuple):
@@ -61,6 +60,7 @@ def learn_encoder(
     *,
     group: Sequence[str] = (),
     missing: str = "regress",
+    date: str | None = None,
 ) -> Encoder:
     """Look at the training part of a table, and only at it.
 
@@ -69,13 +69,17 @@ def learn_encoder(
         columns: what its columns are, by `data.find_columns`.
         rows: of the training part, indices.
         group: columns by which rows belong together, the coarsest first, such as sale and lot.
-        missing: how missing numbers are filled, of `FILLINGS`; as in `data.fit_filling`.
+        missing: how missing numbers are filled, as in `data.fit_filling`; with "drop" columns that are mostly gaps leave, and rows with
+            gaps are to be left out by the caller (`data.kept_rows`).
+        date: of "interpolate", the column of dates; with another method it is not looked at.
 
     Raises:
-        ValueError: no rows, no column to look at, another method, a group that is no column.
+        ValueError: no rows, no column to look at, another method, one that needs a date and has none, a group that is no column.
     """
     rows, group = np.asarray(rows), (group,) if isinstance(group, str) else tuple(group)
-    check_choice("missing", missing, FILLINGS)
+    check_choice("missing", missing, data.FILLING_METHODS)
+    if missing == "interpolate" and date is None:
+        raise ValueError("missing: interpolate goes along the date; tell the column of dates, or take another method.")
     if not rows.size:
         raise ValueError("rows: expected some lots to learn from, got none.")
     for name in group:
@@ -89,9 +93,10 @@ def learn_encoder(
     if not marks and not by_kind["category"] and not by_kind["text"]:
         raise ValueError("columns: expected a number, a category, a date or a text to value lots by, got none.")
     values = _numbers(part, marks)
-    filling = data.fit_filling(values, missing, categories="own") if marks else None
+    along = date if missing == "interpolate" else None
+    filling = data.fit_filling(values, missing, categories="own", date=along) if marks else None
     gaps = {name: np.isnan(column).mean() for name, column in values.items()}
-    kept = tuple(name for name in marks if gaps[name] < 1)
+    kept = tuple(name for name in marks if gaps[name] < 1 and (filling is None or name in filling.columns))
     sides = _sides(kept)
     filled = {} if filling is None else data.apply_filling(filling, values)
     texts = tuple(by_kind["text"])

@@ -118,6 +118,18 @@ def guess(network: Any, params: PyTree, lots: Lots, told: Array) -> Guess:
     return jax.vmap(lambda params, told: _guess(_apply(network, params, with_told(lots, told))))(params, told)
 
 
+def guess_own(network: Any, params: PyTree, known: Known) -> Guess:
+    """Return what is said of each lot of the training part by the member that is kept from it: ``[N]`` and ``[N, Q]``.
+
+    Args:
+        network: as in `appraiser`.
+        params: ``[K, ...]`` each.
+        known: the training part.
+    """
+    said, lots = guess(network, params, known.lots, known.told), jnp.arange(len(known.folds))
+    return jax.tree.map(lambda leaf: leaf[known.folds, lots], said)
+
+
 class _Model(NamedTuple):
     network: Any
     optimizer: optax.GradientTransformation

@@ -1,0 +1,173 @@
+"""What a trained appraiser says of lots: values, ranges, what speaks against them, reasons, comparable lots; and how far to trust it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxart import data as shelf
+from jaxart import metrics
+from jaxart.runs import appraiser as kind
+from jaxart.runs import lot_table
+from jaxart.runs.appraiser_scores import LEVELS
+from jaxart.runs.kind import Facts
+from jaxart.runs.options import AppraiserOptions
+from jaxart.runs.results import measured_of
+from jaxart.runs.run import Run, with_data
+from jaxart.tasks import appraise as task
+
+
+class LotAppraiser(NamedTuple):
+    """A trained appraiser with all that its answers need.
+
+    Fields:
+        options: of the run.
+        facts: of its data.
+        networks: those that learned from all lots.
+        intervals: what makes ranges of what they say.
+        records: the lots that they learned from, text ``[M]`` by name.
+        prices: of these lots, ``[M]``.
+        measured: what was measured when training ended.
+    """
+
+    options: AppraiserOptions
+    facts: Facts
+    networks: task.Appraiser
+    intervals: metrics.IntervalCalibration
+    records: dict[str, np.ndarray]
+    prices: np.ndarray
+    measured: dict[str, Any]
+
+
+def lot_appraiser(run: Run | LotAppraiser) -> LotAppraiser:
+    """Return a trained appraiser; functions that answer take it too, and then read nothing again.
+
+    Args:
+        run: of the kind appraiser.
+
+    Raises:
+        ValueError: a run of another kind, one that has no checkpoint, or a copy of its data that is damaged.
+    """
+    if isinstance(run, LotAppraiser):
+        return run
+    if run.kind != "appraiser":
+        raise ValueError(
+            f"{run.folder}: a run of the kind {run.kind}, which values no lots; expected one of `jaxart train appraiser`."
+        )
+    run = with_data(run)
+    trained = measured_of(run)._replace(data=run.data)
+    dataset, measured = run.data["lots"], trained.measured
+    process = {name: np.asarray(value, np.float32) for name, value in measured["process"][kind.FINAL].items()}
+    return LotAppraiser(
+        run.options,
+        run.facts,
+        kind.appraiser_of(trained, kind.FINAL, process),
+        metrics.read_intervals(measured["intervals"]),
+        lot_table.records_of(dataset),
+        np.exp(dataset.column(lot_table.PRICE)),
+        measured,
+    )
+
+
+def columns_told(found: LotAppraiser) -> tuple[shelf.Column, ...]:
+    """Return what the columns of the table are that an appraiser learned from."""
+    return tuple(shelf.Column(*column) for column in found.facts["columns"])
+
+
+def checked_of(found: LotAppraiser) -> task.Checked:
+    """Return what was measured of lots by networks that never saw them.
+
+    Args:
+        found: the appraiser.
+    """
+    test = found.measured["test"]
+    rows = np.array(test["rows"], int)
+    dates = lot_table.dates_of(found.options, found.records)[rows]
+    name = found.facts["artist"]
+    artists = None if name is None else _said(found.records[name])[rows]
+    report = metrics.RegressionReport(**found.measured["report"])
+    held = tuple(metrics.IntervalCoverage(**each) for each in found.measured["coverage"])
+    ends = (np.array(test[side], np.float64) for side in ("low", "high"))
+    return task.Checked(
+        np.log(found.prices[rows]),
+        np.array(test["values"]),
+        *ends,
+        LEVELS,
+        dates if np.isfinite(dates).any() else None,
+        artists,
+        _groups(found, dates, rows, np.array(test["new"])),
+        report,
+        held,
+    )
+
+
+def _groups(found: LotAppraiser, dates: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray | None:
+    """Return by what coverage is looked at: whether the sale was new, or years, or the category with the fewest values."""
+    if 0 < new.sum() < len(new):
+        return np.where(new > 0, "sales that were new", "sales that were known")
+    if len(np.unique(np.floor(dates))) > 1:
+        return np.where(np.isfinite(dates), np.floor(np.nan_to_num(dates)).astype(int).astype(str), "")
+    few = [each for each in columns_told(found) if each.kind == "category" and each.distinct > 1]
+    return _said(found.records[min(few, key=lambda each: each.distinct).name])[rows] if few else None
+
+
+def _said(cells: np.ndarray) -> np.ndarray:
+    return np.where(shelf.are_missing(cells), "", cells)
+
+
+def read_lots(found: LotAppraiser, path: str | Path) -> dict[str, np.ndarray]:
+    """Read lots to be valued, text ``[N]`` by name.
+
+    Args:
+        found: the appraiser.
+        path: of a table, written as the one that it learned from, or otherwise.
+
+    Raises:
+        ValueError: no table, or one with hardly any of the columns that values are made of.
+    """
+    records = shelf.read_records(path)
+    used = [each.name for each in columns_told(found) if each.kind != "left out"]
+    known = [name for name in used if name in records]
+    if not known:
+        raise ValueError(
+            f"{path}: expected columns that the appraiser learned from ({', '.join(used[:_NAMED])}, ...), got {', '.join(list(records)[:_NAMED])}."
+        )
+    gone = [name for name in used if name not in records]
+    if gone:
+        warnings.warn(
+            f"{path}: {len(gone)} of {len(used)} columns that the appraiser learned from are not there and count as missing: "
+            f"{', '.join(gone[:_NAMED])}{', ...' if len(gone) > _NAMED else ''}.",
+            stacklevel=2,
+        )
+    return records
+
+
+def appraise_lots(
+    found: LotAppraiser,
+    records: Mapping[str, np.ndarray],
+    *,
+    folder: str | Path = ".",
+    reasons: int = 0,
+    report: Callable[[int, int], None] | None = None,
+) -> task.Valued:
+    """Value lots, with their flags, comparable lots and reasons.
+
+    Args:
+        found: the appraiser.
+        records: text ``[N]`` by name.
+        folder: in which pictures are looked for.
+        reasons: for how many lots, from the first on, there are to be reasons.
+        report: called ``report(done, total)`` as reasons are found.
+    """
+    pictures = _pictures(found, records, folder)
+    worth = task.value_lots(found.networks, records, **pictures)
+    bounds = bounds_of(found.intervals, worth, of_new_sales(found.networks, dict(records)))
+    told = _reasons(found, records, pictures, reasons, report)
+    return task.Valued(
+        value=np.exp(worth.mean),
+        levels=LEVELS,
+        low=np.exp(bounds.low),
+        high=np.exp(bounds.high),
+        flags=task.flags_of(found.networks, records, **pictures),
+        comparables=_comparables(found, records, pictures),
+        **told,
+    )
