@@ -1,5 +1,8 @@
 """What a trained appraiser says of lots: values, ranges, what speaks against them, reasons, comparable lots; and how far to trust it."""
 
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +17,9 @@ from jaxart.runs.options import AppraiserOptions
 from jaxart.runs.results import measured_of
 from jaxart.runs.run import Run, with_data
 from jaxart.tasks import appraise as task
+
+_NAMED = 5  # columns that messages name
+_COLUMNS, _GAPPY = 8, 0.5  # columns that describe a lot, and the share of gaps from which on they do not
 
 
 class LotAppraiser(NamedTuple):
@@ -129,7 +135,8 @@ def read_lots(found: LotAppraiser, path: str | Path) -> dict[str, np.ndarray]:
     known = [name for name in used if name in records]
     if not known:
         raise ValueError(
-            f"{path}: expected columns that the appraiser learned from ({', '.join(used[:_NAMED])}, ...), got {', '.join(list(records)[:_NAMED])}."
+            f"{path}: expected columns that the appraiser learned from ({', '.join(used[:_NAMED])}, ...), got "
+            f"{', '.join(list(records)[:_NAMED])}."
         )
     gone = [name for name in used if name not in records]
     if gone:
@@ -171,3 +178,80 @@ def appraise_lots(
         comparables=_comparables(found, records, pictures),
         **told,
     )
+
+
+def write_valuation(
+    path: str | Path,
+    found: LotAppraiser,
+    valued: task.Valued,
+    records: Mapping[str, np.ndarray],
+    *,
+    folder: str | Path = ".",
+    title: str,
+    unit: str = "",
+) -> Path:
+    """Write lots and what they are worth as one HTML file, with how far to trust it.
+
+    Args:
+        path: .html, in an existing folder.
+        found: the appraiser.
+        valued: from `appraise_lots`.
+        records: text ``[N]`` by name.
+        folder: in which pictures are looked for.
+        title: of the page.
+        unit: of money, such as "EUR".
+
+    Returns:
+        The path.
+
+    Raises:
+        jaxart.io.ImageError: another extension, or no such folder.
+    """
+    page = task.appraisal_report(
+        valued,
+        checked_of(found),
+        records,
+        title=title,
+        columns=_described_by(found, records),
+        notes=_notes(found),
+        unit=unit,
+    )
+    return task.write_appraisal(path, page)
+
+
+def _described_by(found: LotAppraiser, records: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the columns that describe a lot: text, artist, date, what was sold together, then others with something in them."""
+    columns = columns_told(found)
+    first = [
+        *found.options.text,
+        *(each.name for each in columns if each.kind == "text"),
+        found.facts["artist"],
+        found.options.date,
+    ]
+    others = [
+        each.name
+        for each in columns
+        if each.kind in ("category", "number") and each.distinct > 2 and each.missing < _GAPPY
+    ]
+    names = [name for name in dict.fromkeys([*first, *found.options.group, *others]) if name in records]
+    return names[:_COLUMNS] or list(records)[:_COLUMNS]
+
+
+def _notes(found: LotAppraiser) -> list[str]:
+    """Return what a page says of how it was made."""
+    parts, options = found.facts["parts"], found.options
+    learned = f"The values are the mean of {options.members} networks and a Gaussian process that learned from {parts[kind.FINAL]:,} lots."
+    if kind.CHECKED in parts:
+        kept = found.facts["lots"] - parts[kind.CHECKED]
+        how = (
+            "the newest sales"
+            if lot_table.split_of(options) == "time"
+            else "chosen at random, all that was sold together"
+        )
+        checked = f"How far they are off was measured with networks that learned from {parts[kind.CHECKED]:,} of these lots, on the other {kept:,}: {how}."
+    else:
+        checked = (
+            "How far they are off was measured on the same lots, each valued by the network that was kept from it."
+        )
+    left = [each.name for each in columns_told(found) if each.kind == "left out"]
+    return [learned, checked, f"Not looked at: {', '.join(left)}." if left else ""]
