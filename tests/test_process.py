@@ -127,6 +127,27 @@ def test_predictions_are_the_formulas_in_chunks_and_not_jitted(case, rng):
     np.testing.assert_allclose(chunked, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_members_are_told_different_things_and_kept_from_different_lots(case, rng):
+    _, targets, _ = case
+    known, new = draw_lots(rng, 24), draw_lots(rng, 7)
+    told, told_new = (rng.normal(size=(3, count, 2)).astype(np.float32) for count in (24, 7))
+    words = appraise.word_weights(known.tokens, SIZE)
+    own, other = appraise.member_features(known, told, words), appraise.member_features(new, told_new, words)
+    weights = (np.arange(24)[None] % 3 != np.arange(3)[:, None]).astype(np.float32)
+    params = large(appraise.process_params(own._replace(numbers=own.numbers[0])))
+    conditioned = appraise.condition_members(params, own, targets, weights)
+    found = appraise.predict_members(params, conditioned, own, other, chunk=4)
+    for member in range(3):
+        one, two = (
+            features_of(appraise.with_told(lots, said[member]), words)
+            for lots, said in ((known, told), (new, told_new))
+        )
+        alone = condition(params, one, targets, weights=weights[member])
+        expected = predict(params, alone, one, two)
+        np.testing.assert_allclose(conditioned.coefficients[member], alone.coefficients, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose([each[member] for each in found], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_leaving_folds_out_is_fitting_without_them(case):
     features, targets, params = case
     folds = np.arange(24) % 5 % 4 + 7

@@ -3,7 +3,7 @@
 Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: chapter 4; random effects as covariances: section 2.7.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,9 @@ class LotFeatures(NamedTuple):
     groups: Array
 
 
+BY_MEMBER: Any = LotFeatures(0, None, None, None, None)  # axes of `jax.vmap` for `member_features`
+
+
 def word_weights(tokens: Array, size: int) -> jax.Array:
     """Return how much each word says, ``log(N / (1 + lots with the word))`` and at least 0: ``[size]``, 0 for codes 0 and 1.
 
@@ -76,6 +79,22 @@ def lot_features(lots: Lots, weights: Array) -> LotFeatures:
     return LotFeatures(numbers, picture, jnp.asarray(lots.categories), words, jnp.asarray(lots.groups))
 
 
+@jax.jit
+def member_features(lots: Lots, told: Array, weights: Array) -> LotFeatures:
+    """Return features of lots of which each member of an ensemble is told something else: `numbers` ``[K, N, D]``, the others are shared.
+
+    Args:
+        lots: encoded, ``[N, ...]``.
+        told: what stands beside the numbers for each member, ``[K, N, S]``.
+        weights: of words, as in `lot_features`.
+    """
+
+    def of_member(told: Array) -> LotFeatures:
+        return lot_features(lots._replace(numbers=jnp.concatenate([lots.numbers, told], axis=1)), weights)
+
+    return jax.vmap(of_member, out_axes=BY_MEMBER)(told)
+
+
 def process_params(features: LotFeatures) -> dict[str, jax.Array]:
     """Return params to begin with: variances, scales and slopes by the softplus of what stands here.
 
@@ -100,24 +119,31 @@ def covariance(params: dict[str, Array], one: LotFeatures, other: LotFeatures) -
         + words cos(bag, bag')
         + sum_g [same g] groups_g
 
+    What numbers have no part in is summed apart, so that with an axis of `jax.vmap` in the numbers alone it is computed once.
+
     Args:
         params: from `process_params`.
         one: N lots; their categories may be shares.
         other: M lots.
     """
     at = positive_params(params)
-    scaled, others = (_beside(each, at["scales"], at["picture"]) for each in (one, other))
-    distance = jnp.sqrt(jnp.maximum(_squares(scaled, others), _TINY))
-    result = at["similar"] * (1 + distance) * jnp.exp(-distance)
-    result += row_products(one.numbers * at["slopes"][None], other.numbers * at["slopes"][None])
-    result += at["words"] * row_products(one.words, other.words)
-    near = jnp.exp(-_squares(one.numbers * at["crossed_scales"][None], other.numbers * at["crossed_scales"][None]))
+
+    def numbers_apart(scales: jax.Array) -> jax.Array:
+        return _squares(one.numbers * scales[None], other.numbers * scales[None])
+
+    apart = numbers_apart(at["scales"]) + at["picture"] ** 2 * _squares(one.picture, other.picture)
+    distance = jnp.sqrt(jnp.maximum(apart, _TINY))
+    always = at["words"] * row_products(one.words, other.words)
+    for level in range(other.groups.shape[1]):
+        always += at["groups"][level] * _same(one.groups[:, level], other.groups[:, level], 1)
+    if_near = jnp.zeros_like(always)
     for column in range(other.categories.shape[1]):
         same = _same(one.categories[:, column], other.categories[:, column], 2)
-        result += same * (at["categories"][column] + at["crossed"][column] * near)
-    for level in range(other.groups.shape[1]):
-        result += at["groups"][level] * _same(one.groups[:, level], other.groups[:, level], 1)
-    return result
+        always += at["categories"][column] * same
+        if_near += at["crossed"][column] * same
+    linear = row_products(one.numbers * at["slopes"][None], other.numbers * at["slopes"][None])
+    near = jnp.exp(-numbers_apart(at["crossed_scales"]))
+    return at["similar"] * (1 + distance) * jnp.exp(-distance) + linear + always + if_near * near
 
 
 def variance_alone(params: dict[str, Array], lots: LotFeatures) -> jax.Array:
@@ -154,10 +180,6 @@ def row_products(one: Array, other: Array) -> jax.Array:
 def _squares(one: Array, other: Array) -> jax.Array:
     """Return the squares of the distances of rows, ``[N, M]``."""
     return jnp.sum(one**2, axis=1)[:, None] + jnp.sum(other**2, axis=1)[None] - 2 * row_products(one, other)
-
-
-def _beside(lots: LotFeatures, scales: Array, picture: Array) -> jax.Array:
-    return jnp.concatenate([lots.numbers * scales[None], lots.picture * picture], axis=1)
 
 
 def _same(one: Array, other: Array, least: int) -> jax.Array:
