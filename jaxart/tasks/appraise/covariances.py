@@ -46,7 +46,8 @@ class LotFeatures(NamedTuple):
     groups: Array
 
 
-BY_MEMBER: Any = LotFeatures(0, None, None, None, None)  # axes of `jax.vmap` for `member_features`
+_AXES: Any = (0, None, None, None, None)
+BY_MEMBER: Any = LotFeatures(*_AXES)  # axes of `jax.vmap` for `member_features`
 
 
 def word_weights(tokens: Array, size: int) -> jax.Array:
