@@ -16,16 +16,17 @@ import optax
 
 from jaxart import data, metrics, models
 from jaxart.arrays import Key, PyTree
-from jaxart.tasks.appraise.covariances import lot_features, word_weights
+from jaxart.tasks.appraise.covariances import lot_features, member_features, word_weights
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
 from jaxart.tasks.appraise.lots import Lots, rows_of
-from jaxart.tasks.appraise.process import condition, predict, price_process
-from jaxart.tasks.appraise.recipe import OUTPUTS, QUANTILES, Known, appraiser, guess, with_told
+from jaxart.tasks.appraise.process import condition_members, predict_members, price_process
+from jaxart.tasks.appraise.recipe import OUTPUTS, QUANTILES, Guess, Known, appraiser, guess, with_told
 from jaxart.tasks.appraise.statistics import Statistics, learn_statistics, price_statistics
 from jaxart.training import Recipe, fit
 
 _WARM_UP, _LAST = 0.05, 0.01  # share of the steps in which the rate rises; what is left of it in the end
 _PROCESS_STEPS = 20
+_CHUNK = 2048  # lots that a network looks at at once
 _MOST_OF_PROCESS = 6000  # lots; time goes with the third power of them
 
 
@@ -314,11 +315,9 @@ def value_lots(
         records: text ``[N]`` by name; a column that is not there is missing in all rows. Lots of one sale are best valued together.
         picture, pictured: as in `encode`, for an appraiser that learned from pictures; by default there are none.
     """
-    lots = jax.tree.map(jnp.asarray, encode_lots(trained, records, picture=picture, pictured=pictured))
-    told = jnp.asarray(price_statistics(trained.statistics, lots, **_codes(trained.encoder)))
-    words = _word_weights(trained.encoder, trained.known)
-    said = [_said(trained, words, member, lots, told[member]) for member in range(len(told))]
-    return _worth(trained, *(np.stack(each) for each in zip(*said, strict=True)))
+    lots = encode_lots(trained, records, picture=picture, pictured=pictured)
+    told = price_statistics(trained.statistics, lots, **_codes(trained.encoder))
+    return _worth(trained, *_said(trained, jax.tree.map(jnp.asarray, lots), jnp.asarray(told)))
 
 
 def encode_lots(
@@ -350,15 +349,10 @@ def value_own_lots(trained: Appraiser) -> Worth:
     Args:
         trained: from `train_appraiser`.
     """
-    known, words = trained.known, _word_weights(trained.encoder, trained.known)
-    count, members = len(known.targets), len(known.told)
-    said = [np.zeros((1, count)), np.zeros((1, count)), np.zeros((1, count, len(QUANTILES)))]
-    for member in range(members):
-        own = np.flatnonzero(np.asarray(known.folds) == member)
-        made = _said(trained, words, member, rows_of(known.lots, own), known.told[member][own])
-        for kept, each in zip(said, made, strict=True):
-            kept[0, own] = each
-    return _worth(trained, *said)
+    known = trained.known
+    of_own = np.asarray(known.folds)[None]
+    said = _said(trained, known.lots, jnp.asarray(known.told))
+    return _worth(trained, *(each[of_own, np.arange(of_own.size)[None]] for each in said))
 
 
 def calibrate(
@@ -403,22 +397,34 @@ def predicted_of(worth: Worth, method: str, levels: Sequence[float]) -> Any:
     return low, high
 
 
-def _said(
-    trained: Appraiser, words: jax.Array, member: int, lots: Lots, told: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean, the variance and the quantiles by a member's network and its process together; `words` say how much each weighs."""
-    params = jax.tree.map(lambda leaf: leaf[member : member + 1], trained.params)
-    network = jax.tree.map(lambda leaf: np.asarray(leaf)[0], _guess(trained.network, params, lots, told[None]))
-    known, process, rows = trained.known, trained.process, trained.compared
-    own = lot_features(with_told(rows_of(known.lots, rows), known.told[member][rows]), words)
-    weights = (known.folds[rows] != member).astype(jnp.float32)
-    conditioned = condition(process, own, known.targets[rows], weights=weights)
-    mean, variance = predict(process, conditioned, own, lot_features(with_told(lots, told), words))
-    mean, variance = np.asarray(mean), np.asarray(variance)
+def _said(trained: Appraiser, lots: Lots, told: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean, the variance and the quantiles by each member's network and its process together, ``[K, N]`` and ``[K, N, Q]``."""
+    network = _guesses(trained, lots, told)
+    mean, variance = (np.asarray(each) for each in _by_process(trained, lots, told))
     normal = np.array([NormalDist().inv_cdf(level) for level in QUANTILES])
-    quantiles = (network.quantiles + mean[:, None] + np.sqrt(variance)[:, None] * normal[None]) / 2
+    quantiles = (network.quantiles + mean[..., None] + np.sqrt(variance)[..., None] * normal[None, None]) / 2
     apart = ((network.mean - mean) / 2) ** 2
     return (network.mean + mean) / 2, (np.exp(network.log_variance) + variance) / 2 + apart, quantiles
+
+
+def _guesses(trained: Appraiser, lots: Lots, told: jax.Array) -> Guess:
+    """Return what the networks say, one after the other, of some of the lots at a time, so that memory stays small."""
+    count, said = told.shape[1], []
+    parts = -(-count // _CHUNK)
+    rows = np.minimum(np.arange(parts * -(-count // parts)), count - 1).reshape(parts, -1)  # of one length: one program
+    for member in range(len(told)):
+        params = jax.tree.map(lambda leaf: leaf[member : member + 1], trained.params)  # noqa: B023
+        made = [_guess(trained.network, params, rows_of(lots, some), told[member, some][None]) for some in rows]
+        said.append(jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :count], *made))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *said)
+
+
+def _by_process(trained: Appraiser, lots: Lots, told: jax.Array) -> tuple[jax.Array, jax.Array]:
+    known, rows, words = trained.known, trained.compared, _word_weights(trained.encoder, trained.known)
+    own = member_features(rows_of(known.lots, rows), jnp.asarray(known.told)[:, rows], words)
+    weights = np.asarray(known.folds)[rows][None] != np.arange(len(told))[:, None]
+    conditioned = condition_members(trained.process, own, known.targets[rows], weights.astype(np.float32))
+    return predict_members(trained.process, conditioned, own, member_features(lots, told, words))
 
 
 @functools.partial(jax.jit, static_argnums=0)
