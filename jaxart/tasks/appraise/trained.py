@@ -20,7 +20,7 @@ from jaxart.tasks.appraise.covariances import lot_features, member_features, wor
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
 from jaxart.tasks.appraise.lots import Lots, rows_of
 from jaxart.tasks.appraise.process import condition_members, predict_members, price_process
-from jaxart.tasks.appraise.recipe import OUTPUTS, QUANTILES, Guess, Known, appraiser, guess, with_told
+from jaxart.tasks.appraise.recipe import OUTPUTS, QUANTILES, Known, appraiser, guess, with_told
 from jaxart.tasks.appraise.statistics import Statistics, learn_statistics, price_statistics
 from jaxart.training import Recipe, fit
 
@@ -407,7 +407,7 @@ def _said(trained: Appraiser, lots: Lots, told: jax.Array) -> tuple[np.ndarray, 
     return (network.mean + mean) / 2, (np.exp(network.log_variance) + variance) / 2 + apart, quantiles
 
 
-def _guesses(trained: Appraiser, lots: Lots, told: jax.Array) -> Guess:
+def _guesses(trained: Appraiser, lots: Lots, told: jax.Array) -> Any:
     """Return what the networks say, one after the other, of some of the lots at a time, so that memory stays small."""
     count, said = told.shape[1], []
     parts = -(-count // _CHUNK)
