@@ -311,3 +311,39 @@ def test_rising_quantiles_rise_and_move_with_their_center(center, rng):
 def test_rising_quantiles_have_a_center():
     with pytest.raises(ValueError, match="from 0 to 2, got 3"):
         losses.rising_quantiles(jnp.zeros((1, 3)), center=3)
+
+
+def shares(**changes):
+    """Return shares of all that is known of the six lots, all 1."""
+    whole = models.LotShares(jnp.ones((B, 2)), jnp.ones((B, L)), jnp.ones(B), jnp.ones(B), jnp.ones(B))
+    return whole._replace(**changes)
+
+
+def test_what_counts_wholly_is_as_it_is():
+    inputs = lots()
+    soft = jax.jit(NET.apply)(made(), *inputs, shares=shares())
+    close(soft, results(inputs), 1e-6)
+
+
+def test_what_counts_for_nothing_is_missing():
+    given = dict(zip(NAMES, lots(), strict=True))
+    words = jnp.ones((B, L)).at[:, 2].set(0).at[5].set(0)
+    some = shares(
+        categories=jnp.zeros((B, 2)),
+        words=words,
+        text=jnp.ones(B).at[5].set(0),
+        picture=jnp.zeros(B),
+        group=jnp.zeros(B),
+    )
+    hard = lots(
+        categories=jnp.zeros((B, 2), jnp.int32),
+        tokens=jnp.where(words > 0, given["tokens"], 0),
+        pictured=jnp.zeros(B, bool),
+        group=jnp.zeros(B, jnp.int32),
+    )
+    close(jax.jit(NET.apply)(made(), *given.values(), shares=some), results(hard), 1e-6)
+
+
+def test_no_shares_in_training():
+    with pytest.raises(ValueError, match="expected no shares in training"):
+        NET.apply(made(), *lots(), shares=shares(), train=True, rngs={"dropout": KEY})

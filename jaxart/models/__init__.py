@@ -14,7 +14,7 @@ from jaxart.models.gan import (
     SNGANGenerator,
 )
 from jaxart.models.head import FeatureHead, KernelHead, gaussian_kernel
-from jaxart.models.lots import LotNet
+from jaxart.models.lots import LotNet, LotShares
 from jaxart.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxart.models.residual import ResidualClassifier
 from jaxart.models.restorer import Restorer
@@ -38,6 +38,7 @@ __all__ = [
     "FeatureSegmenter",
     "KernelHead",
     "LotNet",
+    "LotShares",
     "MLPDiscriminator",
     "MLPGenerator",
     "ManyStyleNet",

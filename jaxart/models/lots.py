@@ -4,6 +4,7 @@ What is drawn in training comes from the key "dropout" folded with the index of 
 """
 
 import math
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,34 @@ _EMBEDDED = nn.initializers.normal(0.1)  # what is seen too seldom to learn much
 _UNKNOWN = 1  # of words and categories; 0 is none
 
 
+class LotShares(NamedTuple):
+    """How much of what is known of B lots counts, from 0 (as if it were missing) to 1 (as it is): what attributions walk along.
+
+    Fields:
+        categories: ``[B, C]``.
+        words: ``[B, L]``; all 0 is a text without words, and none if `text` is 0 too.
+        text: whether there is a text, whatever its words, ``[B]``.
+        picture: ``[B]``.
+        group: ``[B]``.
+    """
+
+    categories: Array
+    words: Array
+    text: Array
+    picture: Array
+    group: Array
+
+
+def _between(share: Array, one: Array, other: Array) -> jax.Array:
+    """Return one where the share is true, else the other; of shares that are numbers the mean that they weigh."""
+    return jnp.where(share, one, other) if share.dtype == bool else share * one + (1 - share) * other
+
+
+def _counted(present: jax.Array, share: Array | None) -> jax.Array:
+    """Return what is present, bool, or how much of it counts, float32."""
+    return present if share is None else jnp.where(present, share, 0)
+
+
 def _at_random(module: nn.Module, present: jax.Array, rate: float, axis_name: str | None, *, train: bool) -> jax.Array:
     """Return ``[B, ...]``, bool: what is present, less what is taken away in training with probability `rate`."""
     factors = kept(module, present.shape[0], present.shape[1:], rate, axis_name, train=train)
@@ -28,7 +57,7 @@ def _at_random(module: nn.Module, present: jax.Array, rate: float, axis_name: st
 def _or_learned(module: nn.Module, name: str, x: jax.Array, present: jax.Array) -> jax.Array:
     """Return features ``[B, F]``, and for examples that have none a vector that is learned."""
     vector = module.param(name, _EMBEDDED, (x.shape[-1],))
-    return jnp.where(present[:, None], x, vector[None])
+    return _between(present[:, None], x, vector[None])
 
 
 class PeriodicNumbers(nn.Module):
@@ -72,19 +101,21 @@ class CategoryVectors(nn.Module):
     sizes: tuple[int, ...]
 
     @nn.compact
-    def __call__(self, categories: Array) -> jax.Array:
+    def __call__(self, categories: Array, shares: Array | None = None) -> jax.Array:
         found = [jnp.zeros((categories.shape[0], 0))]
         for column, size in enumerate(self.sizes):
             shape = (size, min(16, math.ceil(0.8 * size**0.56) + 1))
-            found.append(self.param(f"column_{column}", _EMBEDDED, shape)[categories[:, column]])
+            vectors = self.param(f"column_{column}", _EMBEDDED, shape)
+            own = vectors[categories[:, column]]
+            found.append(own if shares is None else _between(shares[:, column, None], own, vectors[:1]))
         return jnp.concatenate(found, axis=-1)
 
 
 class Reading(nn.Module):
     """Read sequences with gaps by an LSTM: ``[B, L, C] -> [B, 2 features]``, the mean of its outputs and its last state.
 
-    Where there is no word, the state stays as it is, so that padding changes nothing. What the words say is one product before the
-    recurrence; a step at which no example has a word is skipped.
+    Where there is no word, the state stays as it is, so that padding changes nothing; a word that counts by a share moves it so far.
+    What the words say is one product before the recurrence; a step at which no example has a word is skipped.
 
     Args:
         features: length of the state.
@@ -101,7 +132,7 @@ class Reading(nn.Module):
 
         def read(state, terms, here):
             h, c = lstm_step(state[:2], terms, lambda h: h @ kernel)
-            return tuple(jnp.where(here, new, old) for new, old in zip((h, c, state[2] + h), state, strict=True))
+            return tuple(_between(here, new, old) for new, old in zip((h, c, state[2] + h), state, strict=True))
 
         def advance(state, now):
             return jax.lax.cond(now[2], read, lambda state, *_: state, state, *now[:2]), None
@@ -139,16 +170,17 @@ class TextVector(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, tokens: Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, tokens: Array, shares: LotShares | None = None, *, train: bool = False) -> jax.Array:
         present = jnp.asarray(tokens) > 0  # [B, L]
         known = _at_random(self, present, self.word_dropout, self.axis_name, train=train)
         ids = jnp.where(present & ~known, _UNKNOWN, tokens)
         words = self.param("words", _EMBEDDED, (self.vocabulary, self.word_width))[ids]  # [B, L, E]
-        words = jnp.where(present[:, :, None], words, 0)
-        found = [jnp.sum(words, axis=1) / jnp.sqrt(_counts(present))]
+        counted = _counted(present, shares.words if shares else None)
+        found = [jnp.sum(_between(counted[:, :, None], words, jnp.zeros(())), axis=1) / jnp.sqrt(_counts(counted))]
         if self.width:
-            found.append(Reading(self.width, name="reading")(words, present))
-        shown = _at_random(self, jnp.any(present, axis=1), self.text_dropout, self.axis_name, train=train)
+            found.append(Reading(self.width, name="reading")(words, counted))
+        there = _counted(jnp.any(present, axis=1), shares.text if shares else None)
+        shown = _at_random(self, there, self.text_dropout, self.axis_name, train=train)
         return _or_learned(self, "missing", jnp.concatenate(found, axis=-1), shown)
 
 
@@ -168,11 +200,13 @@ class PictureVector(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, picture: Array, pictured: Array, *, train: bool = False) -> jax.Array:
+    def __call__(
+        self, picture: Array, pictured: Array, share: Array | None = None, *, train: bool = False
+    ) -> jax.Array:
         pictured = jnp.asarray(pictured)
         x = jnp.where(pictured[:, None], picture, 0)  # what stands for no picture may be no number
         x = Dropout(self.dropout, self.axis_name)(jax.nn.gelu(Dense(self.width, name="narrow")(x)), train=train)
-        shown = _at_random(self, pictured, self.picture_dropout, self.axis_name, train=train)
+        shown = _at_random(self, _counted(pictured, share), self.picture_dropout, self.axis_name, train=train)
         return _or_learned(self, "missing", x, shown)
 
 
@@ -191,6 +225,7 @@ class LotNet(nn.Module):
         picture: ``[B, P]``, float32, features of a picture; P = 0 for none.
         pictured: ``[B]``, bool: whether there is a picture.
         group: ``[B]``, integers below `groups`, such as a sale; 0 is an unknown one.
+        shares: how much of these counts; by default all. Not in training.
 
     Integers that are not below their bound cannot be detected under jit: JAX takes the nearest that are.
 
@@ -213,7 +248,7 @@ class LotNet(nn.Module):
         axis_name: the mapped axis over which the batch is divided (`jax.pmap`, `jax.shard_map`), for what is drawn per example.
 
     Raises:
-        ValueError: inputs whose shapes do not fit, columns or outputs that there are not, or a rate outside of [0, 1).
+        ValueError: inputs whose shapes do not fit, columns or outputs that there are not, a rate outside of [0, 1), shares in training.
 
     Reference: Gorishniy et al., as in `PeriodicNumbers`; missing modalities in training: Neverova et al., ModDrop, 2016, section 3.3.
     """
@@ -249,17 +284,19 @@ class LotNet(nn.Module):
         pictured: Array,
         group: Array,
         *,
+        shares: LotShares | None = None,
         train: bool = False,
     ) -> tuple[jax.Array, jax.Array]:
         self._check(numbers, categories)
-        table = self._of_table(jnp.asarray(numbers, jnp.float32), missing, categories)
-        x = jnp.concatenate(
-            [*table, *self._of_text(tokens, train), *self._of_picture(picture, pictured, train)], axis=-1
-        )
+        if train and shares is not None:
+            raise ValueError("LotNet: expected no shares in training, where all that is known counts.")
+        table = self._of_table(jnp.asarray(numbers, jnp.float32), missing, categories, shares)
+        seen = self._of_picture(picture, pictured, shares, train)
+        x = jnp.concatenate([*table, *self._of_text(tokens, shares, train), *seen], axis=-1)
         for layer in range(self.depth):
             x = jax.nn.gelu(Dense(self.width, name=f"fuse_{layer}")(x))
             x = Dropout(self.dropout, self.axis_name)(x, train=train)
-        return self._with_group(Dense(self.outputs, initializer=_LINEAR, name="outputs")(x), group, train), x
+        return self._with_group(Dense(self.outputs, initializer=_LINEAR, name="outputs")(x), group, shares, train), x
 
     def _check(self, numbers: Array, categories: Array) -> None:
         if numbers.ndim != 2 or categories.ndim != 2 or categories.shape[1] != len(self.sizes):
@@ -274,36 +311,38 @@ class LotNet(nn.Module):
             if any(not 0 <= index < count for index in indices):
                 raise ValueError(f"LotNet: expected {name} below {count}, got {indices}.")
 
-    def _of_table(self, numbers: jax.Array, missing: Array, categories: Array) -> list[jax.Array]:
+    def _of_table(
+        self, numbers: jax.Array, missing: Array, categories: Array, shares: LotShares | None
+    ) -> list[jax.Array]:
         found = [
             numbers,
             jnp.asarray(missing).astype(jnp.float32),
-            CategoryVectors(self.sizes, name="categories")(categories),
+            CategoryVectors(self.sizes, name="categories")(categories, shares.categories if shares else None),
         ]
         if self.continuous:
             waves = PeriodicNumbers(self.frequencies, self.number_width, self.sigma, name="numbers")
             found.append(waves(numbers[:, jnp.array(self.continuous)]))
         return found
 
-    def _of_text(self, tokens: Array, train: bool) -> list[jax.Array]:
+    def _of_text(self, tokens: Array, shares: LotShares | None, train: bool) -> list[jax.Array]:
         if not self.vocabulary:
             return []
         rates = (self.word_dropout, self.modality_dropout)
         text = TextVector(self.vocabulary, self.word_width, self.text_width, *rates, self.axis_name, name="text")
-        return [text(tokens, train=train)]
+        return [text(tokens, shares, train=train)]
 
-    def _of_picture(self, picture: Array, pictured: Array, train: bool) -> list[jax.Array]:
+    def _of_picture(self, picture: Array, pictured: Array, shares: LotShares | None, train: bool) -> list[jax.Array]:
         if not picture.shape[1]:
             return []
         rates = (self.dropout, self.modality_dropout)
-        return [
-            PictureVector(self.picture_width, *rates, self.axis_name, name="picture")(picture, pictured, train=train)
-        ]
+        narrow = PictureVector(self.picture_width, *rates, self.axis_name, name="picture")
+        return [narrow(picture, pictured, shares.picture if shares else None, train=train)]
 
-    def _with_group(self, outputs: jax.Array, group: Array, train: bool) -> jax.Array:
+    def _with_group(self, outputs: jax.Array, group: Array, shares: LotShares | None, train: bool) -> jax.Array:
         if not self.groups:
             return outputs
         added = self.param("groups", nn.initializers.zeros_init(), (self.groups,))[group]
-        known = _at_random(self, jnp.asarray(group) > 0, self.group_dropout, self.axis_name, train=train)
+        there = _counted(jnp.asarray(group) > 0, shares.group if shares else None)
+        known = _at_random(self, there, self.group_dropout, self.axis_name, train=train)
         located = jnp.zeros((self.outputs,)).at[jnp.array(self.located)].set(1)
-        return outputs + jnp.where(known, added, 0)[:, None] * located[None]
+        return outputs + _between(known, added, jnp.zeros(()))[:, None] * located[None]

@@ -1,6 +1,7 @@
 """What works of art are worth: the answers and their report; whether acting on valuations would have made money."""
 
 from jaxart.tasks.appraise.answers import Checked, Comparable, Valued, valued_columns
+from jaxart.tasks.appraise.comparables import flags_of, nearest_sold
 from jaxart.tasks.appraise.covariances import (
     NOISE_FLOOR,
     LotFeatures,
@@ -25,6 +26,14 @@ from jaxart.tasks.appraise.process import (
     predict,
     predict_members,
     price_process,
+)
+from jaxart.tasks.appraise.reasons import (
+    MODALITIES,
+    Contribution,
+    Reasons,
+    explain_lots,
+    largest_reasons,
+    modality_shares,
 )
 from jaxart.tasks.appraise.recipe import (
     OUTPUTS,
@@ -76,6 +85,7 @@ from jaxart.tasks.appraise.trained import (
 
 __all__ = [
     "FIGURES",
+    "MODALITIES",
     "NOISE_FLOOR",
     "OUTPUTS",
     "QUANTILES",
@@ -85,6 +95,7 @@ __all__ = [
     "Comparable",
     "Comparison",
     "Conditioned",
+    "Contribution",
     "Costs",
     "Encoder",
     "Guess",
@@ -96,6 +107,7 @@ __all__ = [
     "LotShapes",
     "Lots",
     "Period",
+    "Reasons",
     "State",
     "Statistics",
     "Strategy",
@@ -117,12 +129,15 @@ __all__ = [
     "draw_together",
     "encode",
     "encode_lots",
+    "explain_lots",
     "fit_hedonic",
     "fit_process",
+    "flags_of",
     "group_means",
     "guess",
     "guess_own",
     "index_resale",
+    "largest_reasons",
     "learn_encoder",
     "learn_lots",
     "learn_statistics",
@@ -133,6 +148,8 @@ __all__ = [
     "lot_recipe",
     "lot_shapes",
     "member_features",
+    "modality_shares",
+    "nearest_sold",
     "negative_log_likelihood",
     "noise_variance",
     "predict",

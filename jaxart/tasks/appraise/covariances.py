@@ -36,7 +36,7 @@ class LotFeatures(NamedTuple):
         picture: ``[N, P]``, divided by the root of P, and 0 where there is none.
         categories: codes ``[N, C]`` int32, or shares of each code ``[N, C, K]`` float32: a soft lot between others.
         words: a bag of words of length 1, weighed, ``[N, V]``; 0 where there are no words.
-        groups: codes, ``[N, G]`` int32.
+        groups: codes, ``[N, G]`` int32, or shares of each code ``[N, G, K]`` as of categories.
     """
 
     numbers: Array
@@ -124,7 +124,7 @@ def covariance(params: dict[str, Array], one: LotFeatures, other: LotFeatures) -
 
     Args:
         params: from `process_params`.
-        one: N lots; their categories may be shares.
+        one: N lots; their categories and groups may be shares.
         other: M lots.
     """
     at = positive_params(params)

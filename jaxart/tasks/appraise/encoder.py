@@ -92,7 +92,7 @@ def learn_encoder(
     marks |= {name: "month" if data.days_come_first(part[name]) is False else "day" for name in by_kind["date"]}
     if not marks and not by_kind["category"] and not by_kind["text"]:
         raise ValueError("columns: expected a number, a category, a date or a text to value lots by, got none.")
-    values = _numbers(part, marks)
+    values = cell_numbers(part, marks)
     along = date if missing == "interpolate" else None
     filling = data.fit_filling(values, missing, categories="own", date=along) if marks else None
     gaps = {name: np.isnan(column).mean() for name, column in values.items()}
@@ -110,7 +110,7 @@ def learn_encoder(
         scales=scales,
         categories={name: _frequent(part[name].tolist()) for name in by_kind["category"]},
         texts=texts,
-        words=_frequent((word for words in _words(part, texts) for word in words), most=_MOST_WORDS),
+        words=_frequent((word for words in cell_words(part, texts) for word in words), most=_MOST_WORDS),
         groups=group,
         known=tuple(tuple(dict.fromkeys(names)) for names in _levels(part, group)),
     )
@@ -139,10 +139,10 @@ def encode(
     if not count:
         raise ValueError("records: expected a column and a row in it, got none.")
     part = {name: np.asarray(cells) for name, cells in records.items()}
-    values = _numbers(part, encoder.marks)
+    values = cell_numbers(part, encoder.marks)
     filled = data.apply_filling(data.Filling(*encoder.filling), values) if encoder.numbers else {}
     derived = _derived(filled, encoder.numbers, encoder.sides, _lengths(part, encoder.texts))
-    scaled = [_scaled(column, *scale) for column, scale in zip(derived, encoder.scales, strict=True)]
+    scaled = [scaled_number(column, *scale) for column, scale in zip(derived, encoder.scales, strict=True)]
     levels = _levels(part, encoder.groups)
     picture = np.zeros((count, 0), np.float32) if picture is None else np.asarray(picture, np.float32)
     shown: Any = np.full(count, picture.shape[1] > 0) if pictured is None else np.asarray(pictured, bool)
@@ -152,7 +152,7 @@ def encode(
         categories=_stacked(
             [_codes(part.get(name), known, count) for name, known in encoder.categories.items()], count, np.int32
         ),
-        tokens=_tokens(_words(part, encoder.texts), encoder.words),
+        tokens=_tokens(cell_words(part, encoder.texts), encoder.words),
         picture=picture,
         pictured=shown,
         groups=_stacked(
@@ -177,7 +177,7 @@ def _levels(records: Mapping[str, np.ndarray], group: Sequence[str]) -> list[lis
     return [data.group_names(given, group[: place + 1]) for place in range(len(group))]
 
 
-def _numbers(records: Mapping[str, np.ndarray], marks: Mapping[str, str]) -> dict[str, np.ndarray]:
+def cell_numbers(records: Mapping[str, np.ndarray], marks: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Return numbers and dates, NaN where there are none or none that can be; how a cell is read depends on no other."""
     count = len(next(iter(records.values())))
     empty, found = np.full(count, ""), {}
@@ -219,10 +219,11 @@ def _scale(column: Any) -> tuple[bool, float, float]:
     return skewed, float(center), float(deviation) if deviation > 1e-9 * max(1.0, abs(center)) else 1.0
 
 
-def _scaled(column: Any, skewed: bool, center: float, deviation: float) -> np.ndarray:
-    values = np.log1p(np.maximum(column, 0)) if skewed else column
+def scaled_number(column: Any, skewed: bool, center: float, deviation: float, *, library: Any = np) -> Any:
+    """Return a column on the scale that is learned of it; `library` is what arrays it is of, NumPy or jax.numpy."""
+    values = library.log1p(library.maximum(column, 0)) if skewed else column
     x = (values - center) / deviation
-    return x / np.sqrt(1 + (x / _BENT) ** 2)
+    return x / library.sqrt(1 + (x / _BENT) ** 2)
 
 
 def _frequent(values: Any, *, most: int | None = None) -> tuple[str, ...]:
@@ -241,7 +242,7 @@ def _codes(cells: Any, known: Sequence[str], count: int) -> np.ndarray:
     return np.where(data.are_missing(cells), 0, found)
 
 
-def _words(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> list[list[str]]:
+def cell_words(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> list[list[str]]:
     """Return the words of each row, small: of each of its texts as many, one after the other."""
     rows: list[list[str]] = [[] for _ in range(len(next(iter(records.values()))))]
     for name in texts:
@@ -253,7 +254,7 @@ def _words(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> list[list
 
 
 def _lengths(records: Mapping[str, np.ndarray], texts: Sequence[str]) -> Any:
-    return np.array([len(words) for words in _words(records, texts)], np.float64) if texts else None
+    return np.array([len(words) for words in cell_words(records, texts)], np.float64) if texts else None
 
 
 def _tokens(words: Sequence[Sequence[str]], known: Sequence[str]) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxart.tasks.appraise.lots import Lots
 
 _RIDGE = 30.0
-_WORDS = 0.5  # how much a word weighs beside a category
+WORDS = 0.5  # how much a word weighs beside a category
 
 
 def design(lots: Lots, sizes: Sequence[int], words: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def design(lots: Lots, sizes: Sequence[int], words: int) -> np.ndarray:
     bags = np.zeros((count, words + 2))
     np.put_along_axis(bags, np.asarray(lots.tokens), 1.0, axis=1)
     return np.concatenate(
-        [lots.numbers, lots.missing, picture, *known, _WORDS * bags[:, 2:], np.ones((count, 1))],
+        [lots.numbers, lots.missing, picture, *known, WORDS * bags[:, 2:], np.ones((count, 1))],
         axis=1,
         dtype=np.float64,
     )

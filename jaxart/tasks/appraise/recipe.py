@@ -13,6 +13,7 @@ import optax
 
 from jaxart.arrays import Array, Key, PyTree
 from jaxart.losses import LOG_VARIANCES, gaussian_nll, pinball, rising_quantiles
+from jaxart.models import LotShares
 from jaxart.tasks.appraise.lots import Lots, rows_of
 from jaxart.training import AveragedState as State
 from jaxart.training import Recipe, exponential_average, gradient_update, half_life_decay
@@ -106,7 +107,7 @@ def with_told(lots: Lots, told: Array) -> Lots:
     return lots._replace(numbers=jnp.concatenate([lots.numbers, told], axis=1))
 
 
-def guess(network: Any, params: PyTree, lots: Lots, told: Array) -> Guess:
+def guess(network: Any, params: PyTree, lots: Lots, told: Array, *, shares: LotShares | None = None) -> Guess:
     """Return what each member says of lots.
 
     Args:
@@ -114,8 +115,11 @@ def guess(network: Any, params: PyTree, lots: Lots, told: Array) -> Guess:
         params: ``[K, ...]`` each.
         lots: encoded, ``[N, ...]``.
         told: by `price_statistics`, ``[K, N, S]``.
+        shares: how much of the lots counts; by default all.
     """
-    return jax.vmap(lambda params, told: _guess(_apply(network, params, with_told(lots, told))))(params, told)
+    return jax.vmap(lambda params, told: _guess(_apply(network, params, with_told(lots, told), shares=shares)))(
+        params, told
+    )
 
 
 def guess_own(network: Any, params: PyTree, known: Known) -> Guess:

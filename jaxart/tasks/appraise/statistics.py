@@ -97,6 +97,32 @@ def _told(found: Statistics, lots: Lots, values: np.ndarray, folds: np.ndarray |
     return np.concatenate(columns, axis=-1).astype(np.float32)
 
 
+def categories_told(found: Statistics) -> dict[int, np.ndarray]:
+    """Return what members are told of each value of a category, ``[K, codes, 2]`` by the category's place."""
+    return {
+        place: _category(sums, found.counts[place], np.arange(sums.shape[1]), None)
+        for place, sums in found.sums.items()
+    }
+
+
+def groups_of_others(
+    found: Statistics, lots: Lots, *, sizes: Sequence[int], words: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the others of the groups of each lot add to their means: sums ``[K, N, G, 2]``, and how many they are, ``[N, G]``."""
+    values = _averaged(lots, design(lots, sizes, words), found.coefficients[:, -1])
+    groups = np.asarray(lots.groups)
+    sums, counts = np.zeros((*values.shape[:2], groups.shape[1], 2)), np.zeros(groups.shape)
+    for level in range(groups.shape[1]):
+        of, many = _group_sums(values, groups[:, level], (found.values, found.groups[:, level]))
+        sums[:, :, level], counts[:, level] = of - values, many - 1
+    return sums, counts
+
+
+def drawn_means(sums: Any, counts: Any, mean: Any) -> Any:
+    """Return the means of groups, drawn a little to the mean of all: what counts are few says little."""
+    return (sums + _PRIOR * mean) / (counts + _PRIOR)
+
+
 def _category(sums: np.ndarray, counts: np.ndarray, codes: np.ndarray, folds: np.ndarray | None) -> np.ndarray:
     """Return shrunk means of the targets and the logarithms of the counts behind them, ``[K, N, 2]``."""
     found = []
@@ -125,6 +151,16 @@ def group_means(
     Returns:
         ``[K, N, V]`` and ``[K, N, 1]``.
     """
+    sums, counts = _group_sums(values, codes, known)
+    base = (values if known is None else known[0]).mean(axis=1, keepdims=True)
+    means = drawn_means(sums, counts[None, :, None], base)
+    return means, np.broadcast_to(np.log(counts)[None, :, None], (*values.shape[:2], 1))
+
+
+def _group_sums(
+    values: np.ndarray, codes: np.ndarray, known: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of values over each row's group, ``[K, N, V]``, and how many rows it has, ``[N]``."""
     joined = values if known is None else np.concatenate([values, known[0]], axis=1)
     joined_codes: Any = codes if known is None else np.concatenate([codes, known[1]])
     alone = np.where(joined_codes == 0, np.arange(len(joined_codes)), -1)
@@ -134,7 +170,5 @@ def group_means(
     sums = np.zeros((joined.shape[0], len(counts), joined.shape[2]))
     rows: Any = (slice(None), numbers)
     np.add.at(sums, rows, joined)
-    base = (joined if known is None else known[0]).mean(axis=1, keepdims=True)
     own = numbers[: values.shape[1]]
-    means = (sums + _PRIOR * base) / (counts + _PRIOR)[None, :, None]
-    return means[:, own], np.broadcast_to(np.log(counts[own])[None, :, None], (len(values), len(own), 1))
+    return sums[:, own], counts[own]
