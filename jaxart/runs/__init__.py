@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jaxart.runs.film import FILMS, check_film, write_film
     from jaxart.runs.folder import LockedError, Summary, find, saved_steps, summarize
     from jaxart.runs.latents import read_latent, write_latent
+    from jaxart.runs.lot_pictures import PICTURE_FEATURES, LotPictures, read_lot_pictures
     from jaxart.runs.origins import known_pictures, nearest_sheet, write_origins
     from jaxart.runs.patience import best_step
     from jaxart.runs.points import Steered, steered_of
@@ -52,6 +53,7 @@ __all__ = [
     "FILMS",
     "KINDS",
     "METHODS",
+    "PICTURE_FEATURES",
     "AdaptOptions",
     "Answer",
     "AnyStyleOptions",
@@ -67,6 +69,7 @@ __all__ = [
     "Guidance",
     "Kind",
     "LockedError",
+    "LotPictures",
     "Measured",
     "Option",
     "Program",
@@ -114,6 +117,7 @@ __all__ = [
     "project",
     "read_classifier",
     "read_latent",
+    "read_lot_pictures",
     "reasons_sheet",
     "sample",
     "saved_steps",
@@ -141,6 +145,7 @@ _HOMES = {
     "film": ("FILMS", "check_film", "write_film"),
     "folder": ("LockedError", "Summary", "find", "saved_steps", "summarize"),
     "latents": ("read_latent", "write_latent"),
+    "lot_pictures": ("PICTURE_FEATURES", "LotPictures", "read_lot_pictures"),
     "origins": ("known_pictures", "nearest_sheet", "write_origins"),
     "patience": ("best_step",),
     "points": ("Steered", "steered_of"),

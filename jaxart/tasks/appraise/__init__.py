@@ -16,6 +16,13 @@ from jaxart.tasks.appraise.covariances import (
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
 from jaxart.tasks.appraise.hedonic import fit_hedonic
 from jaxart.tasks.appraise.lots import Lots, rows_of
+from jaxart.tasks.appraise.pictures import (
+    PICTURE_STATISTICS,
+    PictureScaling,
+    learn_picture_scaling,
+    picture_statistics,
+    scaled_pictures,
+)
 from jaxart.tasks.appraise.process import (
     Conditioned,
     condition,
@@ -88,6 +95,7 @@ __all__ = [
     "MODALITIES",
     "NOISE_FLOOR",
     "OUTPUTS",
+    "PICTURE_STATISTICS",
     "QUANTILES",
     "USUAL_COSTS",
     "Appraiser",
@@ -107,6 +115,7 @@ __all__ = [
     "LotShapes",
     "Lots",
     "Period",
+    "PictureScaling",
     "Reasons",
     "State",
     "Statistics",
@@ -140,6 +149,7 @@ __all__ = [
     "largest_reasons",
     "learn_encoder",
     "learn_lots",
+    "learn_picture_scaling",
     "learn_statistics",
     "leave_groups_out",
     "lot_features",
@@ -152,6 +162,7 @@ __all__ = [
     "nearest_sold",
     "negative_log_likelihood",
     "noise_variance",
+    "picture_statistics",
     "predict",
     "predict_members",
     "predicted_of",
@@ -161,6 +172,7 @@ __all__ = [
     "repeat_resale",
     "rows_of",
     "sale_probability_auc",
+    "scaled_pictures",
     "signals",
     "summary",
     "train_appraiser",
