@@ -14,6 +14,7 @@ from jaxart.tasks.appraise.covariances import (
     word_weights,
 )
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
+from jaxart.tasks.appraise.forward import PERSISTENCES, Backtested, backtest_appraiser
 from jaxart.tasks.appraise.hedonic import fit_hedonic
 from jaxart.tasks.appraise.lots import Lots, rows_of
 from jaxart.tasks.appraise.pictures import (
@@ -95,10 +96,12 @@ __all__ = [
     "MODALITIES",
     "NOISE_FLOOR",
     "OUTPUTS",
+    "PERSISTENCES",
     "PICTURE_STATISTICS",
     "QUANTILES",
     "USUAL_COSTS",
     "Appraiser",
+    "Backtested",
     "Checked",
     "Comparable",
     "Comparison",
@@ -129,6 +132,7 @@ __all__ = [
     "as_appraiser",
     "asked_prices",
     "backtest",
+    "backtest_appraiser",
     "calibrate",
     "category_sizes",
     "compare_strategies",

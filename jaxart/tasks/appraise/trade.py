@@ -272,7 +272,7 @@ def trade_in_order(market: Market, order: np.ndarray, *, budget: float | None, s
     Raises:
         ValueError: a budget that is not above 0, or a stake out of range or without a budget.
     """
-    _check_money(budget, stake)
+    check_money(budget, stake)
     rows = np.asarray(order, np.int64)
     if budget is not None:
         rows = _affordable(market, rows, budget, stake * budget)
@@ -287,7 +287,15 @@ def trade_in_order(market: Market, order: np.ndarray, *, budget: float | None, s
     return Ledger(trades, len(order) - len(rows), budget, market.start, market.end)
 
 
-def _check_money(budget: float | None, stake: float) -> None:
+def check_money(budget: float | None, stake: float) -> None:
+    """Raise unless there is money to trade with.
+
+    Args:
+        budget, stake: as in `backtest`.
+
+    Raises:
+        ValueError: a budget that is not above 0, or a stake out of range or without a budget.
+    """
     if budget is not None and not 0 < budget < np.inf:
         raise ValueError(f"budget: expected money above 0, or None for no bound, got {budget}.")
     if not 0 < stake <= 1 or (budget is None and stake < 1):
