@@ -5,6 +5,7 @@ import sys
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from jaxart.cli import (
+    backtest,
     classify,
     compose,
     compress,
@@ -44,6 +45,7 @@ def _commands() -> dict[str, tuple]:
         "Generate": (runs.generate, steer.project, steer.edit, steer.mix, steer.interpolate, translate.translate),
         "Mend": (restore.restore,),
         "Understand": (classify.classify, classify.explain, segment.segment),
+        "Value": (backtest.backtest,),
         "Look at data": (data.app, search.index, search.search, search.originality),
         "System": (system.info, weights.app),
     }
