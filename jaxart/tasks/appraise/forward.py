@@ -7,7 +7,7 @@ a ridge above all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -161,7 +161,7 @@ def backtest_appraiser(
     table = _table(records, prices, date, estimate)
 
     def train(key: Key, part: dict[str, np.ndarray], log_prices: np.ndarray) -> Appraiser:
-        size = {"members": members, "epochs": epochs, "width": width}
+        size: dict[str, Any] = {"members": members, "epochs": epochs, "width": width}
         return train_appraiser(key, part, columns, log_prices, group=group, missing=missing, **size)
 
     def judge(part: dict[str, np.ndarray], log_prices: np.ndarray) -> Judge:
@@ -169,14 +169,7 @@ def backtest_appraiser(
 
     ways = _Ways(train, judge, level)
     periods = _judged_periods(table, _first(table) if first is None else first, period, holding)
-    said = _Said(*np.full((len(_Said._fields), len(table.rows)), np.nan))
-    for number, (each, around) in enumerate(periods):
-        later = _dated(_part(table.records, each.test), date, table.dates[each.test] + holding)
-        found = _said(jax.random.fold_in(key, number), table, each, around, later, ways)
-        for kept, values in zip(said, found, strict=True):
-            kept[each.test] = values
-        if report is not None:
-            report(number + 1, len(periods))
+    said = _walked(key, table, periods, ways, moved=(date, holding), report=report)
     lots, told = _as_lots(table, said, group)
     asked = asked_prices(table.prices[lots], table.estimates[lots])
     margin, ridge = (signals(low, asked, costs, holding=holding) for low in (told.low, told.ridge_low))
@@ -184,7 +177,7 @@ def backtest_appraiser(
         each: index_resale(table.prices[lots], told.now, told.later, persistence=each)
         for each in sorted({*PERSISTENCES, persistence})
     }
-    money = {"costs": costs, "holding": holding, "budget": budget, "stake": stake}
+    money: dict[str, Any] = {"costs": costs, "holding": holding, "budget": budget, "stake": stake}
     bought = table.dates[lots], asked, margin
     luck = jax.random.fold_in(key, len(periods))
     comparisons = {
@@ -267,6 +260,27 @@ def _judged_periods(table: _Table, first: float, period: float, holding: float) 
             f"ends at {table.dates.max():g}. Hold for a shorter time, or begin earlier."
         )
     return found
+
+
+def _walked(
+    key: Key,
+    table: _Table,
+    periods: Sequence[tuple[Period, np.ndarray]],
+    ways: _Ways,
+    *,
+    moved: tuple[str, float],
+    report: Callable[[int, int], None] | None,
+) -> _Said:
+    """Return what is said of all rows, period by period; resales are judged with the column `moved` so many years later."""
+    said, (date, holding) = _Said(*np.full((len(_Said._fields), len(table.rows)), np.nan)), moved
+    for number, (each, around) in enumerate(periods):
+        later = _dated(_part(table.records, each.test), date, table.dates[each.test] + holding)
+        found = _said(jax.random.fold_in(key, number), table, each, around, later, ways)
+        for kept, values in zip(said, found, strict=True):
+            kept[each.test] = values
+        if report is not None:
+            report(number + 1, len(periods))
+    return said
 
 
 def _said(
