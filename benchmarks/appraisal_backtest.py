@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", nargs="?", type=Path, default=TABLE, metavar="TABLE")
     parser.add_argument("--holding", type=float, default=2.0, help="years until the resale")
-    parser.add_argument("--epochs", type=float, default=50, help="how often each lot is seen in each training")
+    parser.add_argument("--epochs", type=float, default=10, help="how often each lot is seen in each training")
     asked = parser.parse_args()
     records, begin = data.read_records(asked.table), time.perf_counter()
     columns = data.find_columns(

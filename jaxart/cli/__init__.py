@@ -5,6 +5,7 @@ import sys
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from jaxart.cli import (
+    appraise,
     backtest,
     classify,
     compose,
@@ -45,7 +46,7 @@ def _commands() -> dict[str, tuple]:
         "Generate": (runs.generate, steer.project, steer.edit, steer.mix, steer.interpolate, translate.translate),
         "Mend": (restore.restore,),
         "Understand": (classify.classify, classify.explain, segment.segment),
-        "Value": (backtest.backtest,),
+        "Value": (appraise.appraise, backtest.backtest),
         "Look at data": (data.app, search.index, search.search, search.originality),
         "System": (system.info, weights.app),
     }

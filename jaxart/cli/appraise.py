@@ -12,11 +12,12 @@ from jaxart.cli.terminal import say, show, table
 if TYPE_CHECKING:
     import numpy as np
 
-    from jaxart.runs import LotAppraiser
+    from jaxart.runs import LotAppraiser, Run
     from jaxart.tasks.appraise import Valued
 
 _SHOWN = 20  # lots in the terminal
-_EXPLAINED = 200  # lots
+_EXPLAINED = 20  # lots
+_REASONS = 20  # that are printed
 
 Appraised = Annotated[Path, Parameter(help="The folder of a run of `train appraiser`.")]
 Lots = Annotated[
@@ -84,13 +85,51 @@ def appraise(
 def _overview(found: "LotAppraiser", valued: "Valued", records: "dict[str, np.ndarray]") -> Any:
     from jaxart.tasks.appraise.answers import cut, price_text
 
-    names = [each.name for each in found.columns if each.kind in ("text", "category") and each.name in records][:1]
+    names = [name for name in found.described_by if name in records][:1]
     rows = []
     for row in range(min(_SHOWN, len(valued.value))):
-        lot = cut(records[names[0]][row], 40) if names else f"row {row + 1}"
+        lot = f"{row + 1}  {cut(records[names[0]][row], 40) if names else ''}".rstrip()
         ends = (f"{price_text(valued.low[row, 0])} to {price_text(valued.high[row, 0])}",)
         rows.append((lot, price_text(valued.value[row]), *ends, "; ".join(valued.flags[row])))
     more = len(valued.value) - len(rows)
     if more:
         rows.append((f"{more} more", "", "", ""))
     return table(rows, columns=("lot", "value", f"{100 * valued.levels[0]:.0f} of 100 are within", "flags"))
+
+
+def explain_row(run: "Run", lots: Path, row: int | None) -> int:
+    """Print why a lot is worth what it is: what each word, cell and picture multiplies its value by.
+
+    Args:
+        run: of `train appraiser`.
+        lots: a table.
+        row: from 1 on.
+
+    Raises:
+        ValueError: no row, or none of that number.
+    """
+    import math
+
+    from jaxart import runs
+    from jaxart.tasks.appraise import modality_shares
+    from jaxart.tasks.appraise.answers import cut, factor_text, price_text
+
+    if row is None:
+        raise ValueError(
+            "--row: expected the number of the lot to explain, 1 for the first below the names of the columns."
+        )
+    found = runs.lot_appraiser(run)
+    reasons = runs.explain_lot(found, runs.read_lots(found, lots), row - 1, folder=lots.parent)
+    base, value, gap = (float(each[0]) for each in (reasons.base, reasons.value, reasons.gap))
+    ordered = sorted(reasons.contributions[0], key=lambda each: -abs(each.amount))
+    rows = [(each.modality, cut(each.name, 60), factor_text(each.amount)) for each in ordered[:_REASONS]]
+    rest = sum(each.amount for each in ordered[_REASONS:])
+    if len(ordered) > _REASONS:
+        rows.append(("", f"{len(ordered) - _REASONS} others together", factor_text(rest)))
+    show(table(rows, columns=("from", "what", "times")))
+    shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in modality_shares(reasons)[0].items())
+    show(
+        f"From {price_text(math.exp(base))}, what a lot is worth of which nothing is known, to {price_text(math.exp(value))}: {shares}."
+    )
+    show(f"The factors multiply to that within {100 * (math.exp(abs(gap)) - 1):.2g} %.")
+    return 0

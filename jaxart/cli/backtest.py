@@ -76,7 +76,7 @@ def backtest(
         float,
         Parameter(group=_JUDGE, help="Of the intervals whose lower end must be worth the costs. More buys less."),
     ] = 0.8,
-    epochs: Annotated[float, Parameter(group=running, help="How often each lot is seen in each training.")] = 50,
+    epochs: Annotated[float, Parameter(group=running, help="How often each lot is seen in each training.")] = 10,
     seed: Annotated[int, Parameter(group=running, help="The same seed gives the same trades.")] = 0,
 ) -> int:
     """Tell whether buying by an appraiser's values would have made money, strictly forward in time.

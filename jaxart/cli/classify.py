@@ -104,11 +104,20 @@ def _row(told: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def explain(
-    run: Trained,
-    picture: Annotated[Path, Parameter(help="A picture.")],
+    run: Annotated[
+        Path,
+        Parameter(
+            help="The folder of a run of `train classifier` or `train appraiser`, or a .safetensors of a classifier."
+        ),
+    ],
+    picture: Annotated[Path, Parameter(name="PICTURE", help="A picture; for an appraiser a table of lots.")],
     /,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="The picture and the maps, side by side.")],
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="For a picture: the picture and the maps, side by side."),
+    ] = None,
+    row: Annotated[int | None, Parameter(help="For a table: the number of the lot, from 1 on.")] = None,
     classes: Annotated[
         tuple[str, ...],
         Parameter(name="--class", consume_multiple=True, help="To be explained; a row each. [the likeliest]"),
@@ -122,15 +131,25 @@ def explain(
     ] = None,
     seed: Annotated[int, Parameter(help="Of what smooth-grad draws.")] = 0,
 ) -> int:
-    """Show where in a picture the reasons for an answer are: the picture, the map, and one over the other.
+    """Show where in a picture the reasons for an answer are: the picture, the map, and one over the other. Or why a lot is worth what it is.
+
+    Of a lot it prints what each word, each cell of its row and its picture multiply its value by.
 
     Example: `jaxart explain run painting.jpg -o why.png`
+
+    Example: `jaxart explain RUN lots.csv --row 12`
     """
     from jaxart import io, runs
+    from jaxart.cli.appraise import explain_row
 
     keep_compiled_programs()
+    found = runs.opened(run)
+    if isinstance(found, runs.Run) and found.kind == "appraiser":
+        return explain_row(found, picture, row)
+    if output is None:
+        raise ValueError("--output: expected the file for the picture and its maps, such as -o why.png.")
     io.check_writable(output)
-    reasons = runs.explain(runs.opened(run), io.read_picture(picture), classes=classes, method=method, seed=seed)
+    reasons = runs.explain(found, io.read_picture(picture), classes=classes, method=method, seed=seed)
     io.write(output, runs.reasons_sheet(reasons))
     say(f"{output}: {reasons.method}, of {', '.join(reasons.maps)}")
     return 0

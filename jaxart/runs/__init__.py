@@ -15,6 +15,7 @@ from jaxart.runs.kind import KINDS, Facts, Generator, Guidance, Kind, Trained, T
 from jaxart.runs.options import (
     AdaptOptions,
     AnyStyleOptions,
+    AppraiserOptions,
     ClassifierOptions,
     FlowOptions,
     GanOptions,
@@ -48,6 +49,15 @@ if TYPE_CHECKING:
     from jaxart.runs.trainer import DryRun, Program, dry_run, train
     from jaxart.runs.trials_plot import plot_trials
     from jaxart.runs.tuning import Study, trial_folders, tune
+    from jaxart.runs.valuing import (
+        LotAppraiser,
+        appraise_lots,
+        checked_of,
+        explain_lot,
+        lot_appraiser,
+        read_lots,
+        write_valuation,
+    )
 
 __all__ = [
     "FILMS",
@@ -57,6 +67,7 @@ __all__ = [
     "AdaptOptions",
     "Answer",
     "AnyStyleOptions",
+    "AppraiserOptions",
     "ClassifierOptions",
     "Compressed",
     "DryRun",
@@ -69,6 +80,7 @@ __all__ = [
     "Guidance",
     "Kind",
     "LockedError",
+    "LotAppraiser",
     "LotPictures",
     "Measured",
     "Option",
@@ -89,9 +101,11 @@ __all__ = [
     "TranslateOptions",
     "Tuning",
     "VaeOptions",
+    "appraise_lots",
     "begin",
     "best_step",
     "check_film",
+    "checked_of",
     "classifier_of",
     "classify",
     "compress",
@@ -99,6 +113,7 @@ __all__ = [
     "dry_run",
     "edit",
     "explain",
+    "explain_lot",
     "export",
     "export_network",
     "find",
@@ -106,6 +121,7 @@ __all__ = [
     "known_pictures",
     "labeled_direction",
     "latent_of_seed",
+    "lot_appraiser",
     "mix",
     "nearest_sheet",
     "newest_state",
@@ -118,6 +134,7 @@ __all__ = [
     "read_classifier",
     "read_latent",
     "read_lot_pictures",
+    "read_lots",
     "reasons_sheet",
     "sample",
     "saved_steps",
@@ -135,6 +152,7 @@ __all__ = [
     "write_film",
     "write_latent",
     "write_origins",
+    "write_valuation",
 ]
 
 
@@ -165,6 +183,15 @@ _HOMES = {
     "trainer": ("DryRun", "Program", "dry_run", "train"),
     "trials_plot": ("plot_trials",),
     "tuning": ("Study", "trial_folders", "tune"),
+    "valuing": (
+        "LotAppraiser",
+        "appraise_lots",
+        "checked_of",
+        "explain_lot",
+        "lot_appraiser",
+        "read_lots",
+        "write_valuation",
+    ),
 }
 
 

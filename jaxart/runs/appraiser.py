@@ -195,20 +195,44 @@ def _lesson(options: AppraiserOptions, dataset: shelf.Dataset, part: str) -> tas
         group=options.group,
         missing=options.missing,
         date=options.date,
-        **pictures_of(dataset, rows),
+        **pictures_of(options, dataset, part, rows),
         members=options.members,
     )
 
 
-def pictures_of(dataset: shelf.Dataset, rows: Any = slice(None)) -> dict[str, Any]:
+def pictures_of(options: AppraiserOptions, dataset: shelf.Dataset, part: str, rows: np.ndarray) -> dict[str, Any]:
     """Return features of pictures and which lots have one, as `task.value_lots` takes them; nothing where there are none.
 
     Args:
+        options: of the run.
         dataset: from `load`.
+        part: whose scale they are to be brought to.
         rows: of the lots.
     """
-    names = (lot_table.PICTURE, lot_table.PICTURED)
-    return {name: dataset.columns[name][rows] for name in names if name in dataset.columns}
+    if lot_table.PICTURE not in dataset.columns:
+        return {}
+    features, pictured = (dataset.column(name)[rows] for name in (lot_table.PICTURE, lot_table.PICTURED))
+    return scaled_pictures(options, dataset, part, features, pictured)
+
+
+def scaled_pictures(
+    options: AppraiserOptions, dataset: shelf.Dataset, part: str, features: np.ndarray, pictured: np.ndarray
+) -> dict[str, Any]:
+    """Return features of pictures on the scale of a part's lots; nothing where none of these has a picture.
+
+    Args:
+        options: of the run.
+        dataset: from `load`.
+        part: `CHECKED` or `FINAL`.
+        features: ``[N, P]``, as they were read.
+        pictured: bool ``[N]``.
+    """
+    known = rows_by_part(options, dataset)[part]
+    seen, there = (dataset.column(name)[known] for name in (lot_table.PICTURE, lot_table.PICTURED))
+    if not there.any():
+        return {}
+    scaling = task.learn_picture_scaling(seen, there)
+    return {lot_table.PICTURE: task.scaled_pictures(scaling, features), lot_table.PICTURED: pictured}
 
 
 def _until(options: AppraiserOptions, facts: Facts) -> int:

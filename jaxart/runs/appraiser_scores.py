@@ -73,7 +73,7 @@ def _test(trained: Trained, process: dict[str, Any]) -> Judged:
     dataset, found = trained.data["lots"], kind.appraiser_of(trained, kind.CHECKED, process)
     rows = lot_table.parts(trained.options, dataset)[1]
     records = {name: cells[rows] for name, cells in lot_table.records_of(dataset).items()}
-    pictures = kind.pictures_of(dataset, rows)
+    pictures = kind.pictures_of(trained.options, dataset, kind.CHECKED, rows)
     worth = task.value_lots(found, records, **pictures)
     return Judged(dataset.column(lot_table.PRICE)[rows], worth, of_new_sales(found, records), _units(trained, records))
 

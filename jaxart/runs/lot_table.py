@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxart import data as shelf
 from jaxart.arrays import check_choice
+from jaxart.runs.lot_pictures import LotPictures, read_lot_pictures
 from jaxart.runs.options import AppraiserOptions
 
 PRICE, PICTURE, PICTURED, _CELLS = "log price", "picture", "pictured", "cell "
@@ -17,6 +18,7 @@ _SOLD_TOGETHER = re.compile(r"sale|auction|lot|vente|catalogue?|auktion", re.IGN
 _ARTIST = re.compile(r"artist|author|painter|maker|k(ü|ue)nstler|auteur|peintre", re.IGNORECASE).search
 _FEWEST = 20  # lots
 _SHOWN = 3
+_MOST_FAILURES = 10  # pictures that are named
 
 
 def appraiser_table(
@@ -84,7 +86,35 @@ def load(options: AppraiserOptions, source: str, path: Path) -> shelf.Dataset:
     kept = {name: cells[rows] for name, cells in records.items()}
     _warn(options, kept, columns, np.log(prices[rows]))
     made = {f"{_CELLS}{name}": cells for name, cells in kept.items()} | {PRICE: np.log(prices[rows])}
-    return shelf.Dataset(made, failures=_left_out(options, records, prices, sold))
+    pictures = read_pictures(options, columns, kept, path.parent)
+    failures = _left_out(options, records, prices, sold)
+    if pictures is None:
+        return shelf.Dataset(made, failures=failures)
+    made |= {PICTURE: pictures.features, PICTURED: pictures.pictured}
+    return shelf.Dataset(made, failures=(*failures, *_shortened(pictures.failures)))
+
+
+def read_pictures(
+    options: AppraiserOptions, columns: Sequence[shelf.Column], records: Mapping[str, np.ndarray], folder: Path
+) -> LotPictures | None:
+    """Return what is seen of the pictures of a table; None where it has no column of them.
+
+    Args:
+        options: of the run.
+        columns: what the columns are; the first that is of pictures counts.
+        records: text ``[N]`` by name.
+        folder: of the table.
+    """
+    names = [each.name for each in columns if each.kind == "picture" and each.name in records]
+    if not names:
+        return None
+    return read_lot_pictures(folder, records[names[0]], features=options.features, weights=options.weights)
+
+
+def _shortened(failures: Sequence[str]) -> tuple[str, ...]:
+    """Return the first reasons, and how many there are more."""
+    more = len(failures) - _MOST_FAILURES
+    return (*failures[:_MOST_FAILURES], *([f"{more} more pictures"] if more > 0 else []))
 
 
 def records_of(dataset: shelf.Dataset) -> dict[str, np.ndarray]:

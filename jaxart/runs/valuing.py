@@ -11,7 +11,7 @@ from jaxart import data as shelf
 from jaxart import metrics
 from jaxart.runs import appraiser as kind
 from jaxart.runs import lot_table
-from jaxart.runs.appraiser_scores import LEVELS
+from jaxart.runs.appraiser_scores import LEVELS, bounds_of, of_new_sales
 from jaxart.runs.kind import Facts
 from jaxart.runs.options import AppraiserOptions
 from jaxart.runs.results import measured_of
@@ -30,7 +30,8 @@ class LotAppraiser(NamedTuple):
         facts: of its data.
         networks: those that learned from all lots.
         intervals: what makes ranges of what they say.
-        records: the lots that they learned from, text ``[M]`` by name.
+        lots: those that they learned from.
+        records: the table of these lots, text ``[M]`` by name.
         prices: of these lots, ``[M]``.
         measured: what was measured when training ended.
     """
@@ -39,9 +40,15 @@ class LotAppraiser(NamedTuple):
     facts: Facts
     networks: task.Appraiser
     intervals: metrics.IntervalCalibration
+    lots: shelf.Dataset
     records: dict[str, np.ndarray]
     prices: np.ndarray
     measured: dict[str, Any]
+
+    @property
+    def described_by(self) -> list[str]:
+        """The columns that describe a lot: text, artist, date, what was sold together, then others with something in them."""
+        return _described_by(self, self.records)
 
 
 def lot_appraiser(run: Run | LotAppraiser) -> LotAppraiser:
@@ -68,6 +75,7 @@ def lot_appraiser(run: Run | LotAppraiser) -> LotAppraiser:
         run.facts,
         kind.appraiser_of(trained, kind.FINAL, process),
         metrics.read_intervals(measured["intervals"]),
+        dataset,
         lot_table.records_of(dataset),
         np.exp(dataset.column(lot_table.PRICE)),
         measured,
@@ -180,6 +188,71 @@ def appraise_lots(
     )
 
 
+def explain_lot(
+    found: LotAppraiser, records: Mapping[str, np.ndarray], row: int, *, folder: str | Path = "."
+) -> task.Reasons:
+    """Return why a lot is worth what it is: what each word, each cell and the picture add to its log price.
+
+    Args:
+        found: the appraiser.
+        records: text ``[N]`` by name.
+        row: of the lot, from 0 on.
+        folder: in which pictures are looked for.
+
+    Raises:
+        ValueError: no such row.
+    """
+    count = len(next(iter(records.values())))
+    if not 0 <= row < count:
+        raise ValueError(f"row: expected 1 to {count}, the rows of the table, got {row + 1}.")
+    return task.explain_lots(found.networks, records, rows=[row], **_pictures(found, records, folder))
+
+
+def _pictures(found: LotAppraiser, records: Mapping[str, np.ndarray], folder: str | Path) -> dict[str, Any]:
+    """Return what is seen of the pictures of lots, on the scale that the appraiser learned."""
+    if not found.networks.known.lots.picture.shape[1]:
+        return {}
+    made = lot_table.read_pictures(found.options, columns_told(found), records, Path(folder))
+    if made is None:
+        return {}
+    for reason in made.failures[:_NAMED]:
+        warnings.warn(f"no picture: {reason}", stacklevel=3)
+    return kind.scaled_pictures(found.options, found.lots, kind.FINAL, made.features, made.pictured)
+
+
+def _reasons(
+    found: LotAppraiser,
+    records: Mapping[str, np.ndarray],
+    pictures: Mapping[str, Any],
+    count: int,
+    report: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    """Return reasons, base and shares of the first lots; of the others there are none."""
+    every = len(next(iter(records.values())))
+    rows = range(min(count, every))
+    if not len(rows):
+        return {"reasons": [()] * every, "base": np.nan, "shares": [{}] * every}
+    told = task.explain_lots(found.networks, records, rows=rows, report=report, **pictures)
+    more = every - len(rows)
+    base = np.concatenate([told.base, np.full(more, np.nan)])
+    reasons = [*task.largest_reasons(told), *[()] * more]
+    return {"reasons": reasons, "base": base, "shares": [*task.modality_shares(told), *[{}] * more]}
+
+
+def _comparables(
+    found: LotAppraiser, records: Mapping[str, np.ndarray], pictures: Mapping[str, Any]
+) -> list[tuple[task.Comparable, ...]]:
+    rows, similarity = task.nearest_sold(found.networks, records, **pictures)
+    dates = lot_table.dates_of(found.options, found.records)
+    texts = _described_by(found, found.records)[:2]
+
+    def sold(row: int, alike: float) -> task.Comparable:
+        text = ", ".join(str(found.records[name][row]) for name in texts)
+        return task.Comparable(row, float(found.prices[row]), float(dates[row]), alike, text)
+
+    return [tuple(map(sold, some, alike)) for some, alike in zip(rows.tolist(), similarity.tolist(), strict=True)]
+
+
 def write_valuation(
     path: str | Path,
     found: LotAppraiser,
@@ -248,7 +321,10 @@ def _notes(found: LotAppraiser) -> list[str]:
             if lot_table.split_of(options) == "time"
             else "chosen at random, all that was sold together"
         )
-        checked = f"How far they are off was measured with networks that learned from {parts[kind.CHECKED]:,} of these lots, on the other {kept:,}: {how}."
+        checked = (
+            f"How far they are off was measured with networks that learned from {parts[kind.CHECKED]:,} of these lots, on the other "
+            f"{kept:,}: {how}."
+        )
     else:
         checked = (
             "How far they are off was measured on the same lots, each valued by the network that was kept from it."

@@ -119,7 +119,7 @@ def backtest_appraiser(
     stake: float = 1.0,
     missing: str = "regress",
     members: int = 5,
-    epochs: float = 50,
+    epochs: float = 10,
     width: int = 256,
     report: Callable[[int, int], None] | None = None,
 ) -> Backtested:

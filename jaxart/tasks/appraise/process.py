@@ -43,6 +43,7 @@ from jaxart.tasks.appraise.lots import rows_of
 from jaxart.training import Recipe
 
 _PENALTY = 1e-4
+PROCESS_SHARE = 0.35  # of a value; networks know better what later sales are like
 _CHUNK = 1024  # rows of a matrix that are computed at once, so that memory stays small
 _MEMBERS_CHUNK = 256  # of each of the matrices of all members
 

@@ -8,7 +8,7 @@ equal steps; that there is a text at all is an amount of its own, which no word 
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -67,7 +67,9 @@ def explain_lots(
     trained: Appraiser,
     records: Mapping[str, np.ndarray],
     *,
+    rows: Sequence[int] | None = None,
     steps: int = _STEPS,
+    report: Callable[[int, int], None] | None = None,
     picture: Any = None,
     pictured: Any = None,
 ) -> Reasons:
@@ -76,9 +78,14 @@ def explain_lots(
     Args:
         trained: from `train_appraiser`.
         records: text ``[N]`` by name, as for `value_lots`: lots that are valued together are explained together.
+        rows: the lots to explain, indices; by default all.
         steps: nodes on the way from nothing to the lot; eight times as many where they leave a gap of almost a percent.
+        report: called ``report(done, total)`` after each lot.
         picture: features of the pictures, ``[N, P]``, as in `encode`.
         pictured: which lots have one, bool ``[N]``.
+
+    Returns:
+        `Reasons` of the rows, in their order.
 
     Raises:
         ValueError: no lots, or no steps.
@@ -90,17 +97,23 @@ def explain_lots(
     layout, common = _layout(encoder), _common(trained, encoder, lots.picture.shape[1])
     members, others = _members(trained, encoder, common), _others(trained, encoder, lots)
     values, found = [], []
-    for row in range(len(lots.numbers)):
-        rows = slice(row, row + 1)
-        given = (layout, common, members, rows_of(lots, rows), Others(others.sums[:, rows], others.counts[:, rows]))
+    chosen = range(len(lots.numbers)) if rows is None else list(rows)
+    for row in chosen:
+        own = slice(row, row + 1)
+        given = (layout, common, members, rows_of(lots, own), Others(others.sums[:, own], others.counts[:, own]))
         value, amounts = _along(trained.network, given, steps)
         if _gap(value, amounts) > max(_CLOSE * abs(value[1] - value[0]), _TINY):
             value, amounts = _along(trained.network, given, _FINER * steps)
         values.append(value)
         found.append(jax.tree.map(lambda leaf: trained.deviation * leaf, amounts))
+        if report is not None:
+            report(len(found), len(chosen))
     base, value = trained.center + trained.deviation * np.array(values).T
     total = np.array([sum(float(leaf.sum()) for leaf in amounts) for amounts in found])
-    return Reasons(base, value, value - base - total, _contributions(encoder, records, lots, found))
+    few = {name: np.asarray(cells)[list(chosen)] for name, cells in records.items()}
+    return Reasons(
+        base, value, value - base - total, _contributions(encoder, few, rows_of(lots, np.array(chosen)), found)
+    )
 
 
 def largest_reasons(reasons: Reasons, most: int = 12) -> list[tuple[tuple[str, float], ...]]:

@@ -16,6 +16,7 @@ from jaxart.tasks.appraise.covariances import LotFeatures, covariance, row_produ
 from jaxart.tasks.appraise.encoder import scaled_number
 from jaxart.tasks.appraise.hedonic import WORDS
 from jaxart.tasks.appraise.lots import Lots
+from jaxart.tasks.appraise.process import PROCESS_SHARE
 from jaxart.tasks.appraise.recipe import guess, with_told
 from jaxart.tasks.appraise.statistics import drawn_means
 
@@ -187,7 +188,7 @@ def soft_value(
     network_mean = guess(network, member.params, lots, told[None], shares=of_network).mean[0]
     one, known = _compared(common, member, lot, with_told(lots, told), shares)
     process_mean = row_products(covariance(common.process, one, known), member.coefficients[None])[:, 0]
-    return (network_mean + process_mean) / 2
+    return (1 - PROCESS_SHARE) * network_mean + PROCESS_SHARE * process_mean
 
 
 def _log_count(lots: Lots, shares: Shares) -> jax.Array:
