@@ -1,7 +1,6 @@
 """Back-tests of appraisers over a table: nothing of later sales is seen, lots are bought once, and the command that prints them."""
 
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from helpers import example
 
 from jaxart import cli, data, runs
+from jaxart.runs import lot_table
 from jaxart.tasks import appraise
 from jaxart.tasks.appraise import forward
 
@@ -193,9 +193,7 @@ def command(lots, found, monkeypatch):
     """Give the command a run, a table, and what a back-test of it found; return what it was asked for."""
     options = SimpleNamespace(date="date", group=GROUP, missing="drop", members=2, width=16)
     asked = {}
-    reader = ModuleType("jaxart.runs.appraiser")
-    reader.appraiser_table = lambda *_: lots
-    monkeypatch.setitem(sys.modules, "jaxart.runs.appraiser", reader)
+    monkeypatch.setattr(lot_table, "appraiser_table", lambda *_: lots)
     monkeypatch.setattr(
         runs, "open_run", lambda folder: SimpleNamespace(kind="appraiser", folder=folder, options=options)
     )

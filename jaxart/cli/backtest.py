@@ -94,7 +94,7 @@ def backtest(
     import jax
 
     from jaxart import io, runs
-    from jaxart.runs.appraiser import appraiser_table
+    from jaxart.runs.lot_table import appraiser_table
     from jaxart.tasks import appraise
 
     if output is not None:

@@ -131,7 +131,8 @@ def explain(
     ] = None,
     seed: Annotated[int, Parameter(help="Of what smooth-grad draws.")] = 0,
 ) -> int:
-    """Show where in a picture the reasons for an answer are: the picture, the map, and one over the other. Or why a lot is worth what it is.
+    """Show where in a picture the reasons for an answer are: the picture, the map, and one over the other; or why a lot is worth what it
+    is.
 
     Of a lot it prints what each word, each cell of its row and its picture multiply its value by.
 

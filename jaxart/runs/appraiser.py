@@ -92,9 +92,8 @@ def recipe(options: AppraiserOptions, facts: Facts) -> Recipe:
     for part, shapes in facts["shapes"].items():
         steps = until if part == CHECKED else options.steps - until
         optimizer = task.lot_optimizer(options.learning_rate, options.weight_decay, steps)
-        known = task.LotShapes(
-            **{name: tuple(each) if isinstance(each, list) else each for name, each in shapes.items()}
-        )
+        values: Any = {name: tuple(each) if isinstance(each, list) else each for name, each in shapes.items()}
+        known = task.LotShapes(**values)
         made.append(task.lot_recipe(known, members=options.members, optimizer=optimizer, width=options.width))
     return made[0] if len(made) == 1 else in_turn(made[0], made[1], until=until)
 

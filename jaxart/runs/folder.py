@@ -181,7 +181,8 @@ def write_data(folder: Path, data: Mapping[str, Dataset]) -> None:
     (folder / _DATA).mkdir(parents=True, exist_ok=True)
     for name, dataset in data.items():
         with io.replacing(folder / _DATA / f"{name}.npz") as partial, open(partial, "wb") as stream:
-            np.savez_compressed(stream, **{f"column {each}": values for each, values in dataset.columns.items()})
+            named: Any = {f"column {each}": values for each, values in dataset.columns.items()}
+            np.savez_compressed(stream, **named)
 
 
 def read_data(folder: Path, sources: Mapping[str, Source]) -> dict[str, Dataset]:

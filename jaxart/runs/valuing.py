@@ -100,11 +100,12 @@ def checked_of(found: LotAppraiser) -> task.Checked:
     artists = None if name is None else _said(found.records[name])[rows]
     report = metrics.RegressionReport(**found.measured["report"])
     held = tuple(metrics.IntervalCoverage(**each) for each in found.measured["coverage"])
-    ends = (np.array(test[side], np.float64) for side in ("low", "high"))
+    low, high = (np.array(test[side], np.float64) for side in ("low", "high"))
     return task.Checked(
         np.log(found.prices[rows]),
         np.array(test["values"]),
-        *ends,
+        low,
+        high,
         LEVELS,
         dates if np.isfinite(dates).any() else None,
         artists,

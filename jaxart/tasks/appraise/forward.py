@@ -295,7 +295,7 @@ def _said(
     trained = ways.train(key, before, log_prices)
     worth = value_lots(trained, new)
     intervals = calibrate(trained, log_prices, (ways.level,), method=_METHOD)
-    low = metrics.apply_intervals(intervals, predicted_of(worth, _METHOD)).low[:, 0]
+    low = metrics.apply_intervals(intervals, predicted_of(worth, _METHOD, (ways.level,))).low[:, 0]
     ridge, now = ways.judge(before, log_prices), ways.judge(*known(around))
     own = np.full(len(table.rows), np.nan)
     own[around] = now.own

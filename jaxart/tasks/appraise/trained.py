@@ -246,7 +246,10 @@ def lot_recipe(shapes: LotShapes, *, members: int, optimizer: optax.GradientTran
         optimizer: any.
         width: of the layers that fuse.
     """
-    none = lambda *shape, dtype=np.float32: np.zeros((1, *shape), dtype)  # noqa: E731
+
+    def none(*shape: int, dtype: Any = np.float32) -> Any:
+        return np.zeros((1, *shape), dtype)
+
     example = Lots(
         none(shapes.numbers),
         none(shapes.missing),
