@@ -1,6 +1,7 @@
 """The command `jaxart`. Each file holds one command or family, its flags and its work; heavy imports wait until a command runs."""
 
 import sys
+import warnings
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -77,6 +78,7 @@ def app() -> App:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
+    warnings.formatwarning = lambda message, *_, **__: f"jaxart: {message}\n"
     words, notices = with_new_names(sys.argv[1:])
     for notice in notices:
         print(f"jaxart: {notice}", file=sys.stderr)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxart.runs import LotAppraiser, Run
     from jaxart.tasks.appraise import Valued
 
-_SHOWN = 20  # lots in the terminal
+_SHOWN = 10  # lots in the terminal
 _EXPLAINED = 20  # lots
 _REASONS = 20  # that are printed
 
@@ -90,7 +90,7 @@ def _overview(found: "LotAppraiser", valued: "Valued", records: "dict[str, np.nd
     for row in range(min(_SHOWN, len(valued.value))):
         lot = f"{row + 1}  {cut(records[names[0]][row], 40) if names else ''}".rstrip()
         ends = (f"{price_text(valued.low[row, 0])} to {price_text(valued.high[row, 0])}",)
-        rows.append((lot, price_text(valued.value[row]), *ends, "; ".join(valued.flags[row])))
+        rows.append((lot, price_text(valued.value[row]), *ends, cut("; ".join(valued.flags[row]), 40)))
     more = len(valued.value) - len(rows)
     if more:
         rows.append((f"{more} more", "", "", ""))

@@ -189,9 +189,21 @@ def _train(run: "Run", mesh: "Mesh | None", *, steps: int | None = None, data: A
         best = runs.best_step(run.folder)
         if done == options.steps and best is not None:
             say(f"The weights of step {best} answer.")
+        for line in _measured(run) if done == options.steps else ():
+            say(line)
         if done < options.steps:
             say(f"Interrupted and saved: `jaxart resume {run.folder}` carries on.")
     return 130 if done < options.steps else 0
+
+
+def _measured(run: "Run") -> list[str]:
+    """Return what was measured when training ended, in words."""
+    import json
+
+    from jaxart.runs.folder import CALIBRATION
+
+    told = KINDS[run.kind].told
+    return [] if told is None else told(json.loads((run.folder / CALIBRATION).read_text(encoding="utf-8")))
 
 
 def _print_dry_run(run: "Run") -> int:

@@ -61,6 +61,25 @@ def calibration(trained: Trained) -> dict[str, Any]:
     return {"intervals": metrics.interval_record(calibrated), **told}
 
 
+def told(measured: dict[str, Any]) -> list[str]:
+    """Return in words how good values are, and how often ranges held.
+
+    Args:
+        measured: from `calibration`.
+    """
+    report = measured["report"]
+    lines = [
+        f"Of {report['count']:,} lots that the networks never saw: R2 of log prices {report['r_squared']:.3f}, half of the values within "
+        f"{100 * report['median_percentage_error']:.0f} % of the price."
+    ]
+    for level, held in zip(LEVELS, measured["coverage"], strict=True):
+        lines.append(
+            f"Ranges that promise {100 * level:.0f} % held {100 * held['share']:.1f} %; a promise kept gives {100 * held['low']:.1f} to "
+            f"{100 * held['high']:.1f} % by chance. From end to end they span a factor of {np.exp(held['median_width']):.3g} in the median."
+        )
+    return lines
+
+
 def _own(trained: Trained, part: str, process: dict[str, Any]) -> Judged:
     """Judge the lots that a part learned from, each by the member that was kept from it."""
     found = kind.appraiser_of(trained, part, process)

@@ -146,6 +146,7 @@ class Kind(NamedTuple):
         timed: ``Trained -> (function, arguments)``: what answers for one picture, to be compiled and timed; or None.
         settled: ``(O, {source: Dataset}) -> O``: options that were left to the data, such as how many steps so many rows need; or None.
         found: ``(O, facts) -> (headings, rows)``: a table of what was found in the data, for people; or None.
+        told: ``calibration -> lines``: what was measured when training ended, for people; or None.
         keeps_data: whether its folder holds a copy of the data, because answers need it.
     """
 
@@ -177,6 +178,7 @@ class Kind(NamedTuple):
     timed: "Callable[[Trained], tuple[Callable[..., PyTree], tuple]] | None" = None
     settled: "Callable[[Any, dict[str, Dataset]], Any] | None" = None
     found: Callable[[Any, Facts], tuple[tuple[str, ...], list[tuple[str, ...]]]] | None = None
+    told: Callable[[dict[str, Any]], list[str]] | None = None
     keeps_data: bool = False
 
 
@@ -364,7 +366,7 @@ KINDS: dict[str, Kind] = {
         """,
         sources=("lots",),
         abilities=("frozen", "sample", "settled", "found"),
-        further={"jaxart.runs.appraiser_scores": ("calibration",)},
+        further={"jaxart.runs.appraiser_scores": ("calibration", "told")},
         keeps_data=True,
     ),
 }

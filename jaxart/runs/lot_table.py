@@ -14,7 +14,7 @@ from jaxart.runs.lot_pictures import LotPictures, read_lot_pictures
 from jaxart.runs.options import AppraiserOptions
 
 PRICE, PICTURE, PICTURED, _CELLS = "log price", "picture", "pictured", "cell "
-_SOLD_TOGETHER = re.compile(r"sale|auction|lot|vente|catalogue?|auktion", re.IGNORECASE).fullmatch
+_SOLD_TOGETHER = re.compile(r"sale|auction|lot|vente|auktion", re.IGNORECASE).fullmatch
 _ARTIST = re.compile(r"artist|author|painter|maker|k(ü|ue)nstler|auteur|peintre", re.IGNORECASE).search
 _FEWEST = 20  # lots
 _SHOWN = 3
@@ -243,7 +243,9 @@ def _left_out(
 
 
 def _reason(name: str, rows: np.ndarray, cells: np.ndarray) -> str:
-    first = ", ".join(f"row {row + 1}" + (f": {cells[row]!r}" if cells[row] else "") for row in rows[:_SHOWN].tolist())
+    first = ", ".join(
+        f"row {row + 1}" + (f": {str(cells[row])!r}" if cells[row] else "") for row in rows[:_SHOWN].tolist()
+    )
     return f"{len(rows)} rows with {name} ({first}{', ...' if len(rows) > _SHOWN else ''})"
 
 

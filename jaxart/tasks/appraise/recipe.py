@@ -159,7 +159,7 @@ def _init(model: _Model, shapes: Lots, key: Key) -> State:
         group = jnp.zeros(2, jnp.int32)
         return model.network.init(key, *lots[:-1], group)["params"]
 
-    # one after the other: of two batched QR factorizations (orthogonal kernels) in one program, jaxlib 0.10 waits forever on few CPU threads
+    # one after the other: of two batched QR factorizations (orthogonal kernels) in a program jaxlib 0.10 can wait forever
     params = jax.lax.map(one, jax.random.split(key, model.members))
     return State(jnp.int32(0), params, jax.vmap(model.optimizer.init)(params), jax.tree.map(jnp.copy, params))
 
