@@ -145,7 +145,8 @@ class TestEncoder:
         [
             ({"rows": []}, "expected some lots to learn from"),
             ({"group": ["sael"]}, "sale"),
-            ({"missing": "drop"}, "regress"),
+            ({"missing": "interpolate"}, "along the date"),
+            ({"missing": "mode"}, "regress"),
         ],
     )
     def test_what_cannot_be_learned(self, lots, given, message):

@@ -124,11 +124,12 @@ def test_a_word_that_counts_for_nothing_is_no_word(records, trained):
     last = int((lots.tokens > 0).sum()) - 1
     shares = soft.all_shares(lots, layout, jnp.ones(1))
     shares = shares._replace(words=shares.words.at[:, last].set(0))
-    gone = soft.soft_value(trained.network, layout, common, member, lots, beside, shares)
+    value = jax.jit(soft.soft_value, static_argnums=(0, 1))
+    gone = value(trained.network, layout, common, member, lots, beside, shares)
     without = appraise.encode(trained.encoder, {**lot, "description": np.array([cut])})
     beside = jax.tree.map(lambda leaf: leaf[0], reasons._others(*given, without))
     everything = soft.all_shares(without, layout, jnp.ones(1))
-    hard = soft.soft_value(trained.network, layout, common, member, without, beside, everything)
+    hard = value(trained.network, layout, common, member, without, beside, everything)
     np.testing.assert_allclose(gone, hard, atol=1e-5)
 
 

@@ -30,7 +30,7 @@ def lots():
 def trained(lots):
     records, columns, prices, _ = lots
     return appraise.train_appraiser(
-        KEY, _part(records, TRAIN), columns, prices[TRAIN], group=GROUP, members=3, epochs=16, batch=32, width=32
+        KEY, _part(records, TRAIN), columns, prices[TRAIN], group=GROUP, members=3, epochs=24, batch=32, width=32
     )
 
 

@@ -127,7 +127,7 @@ def explain_row(run: "Run", lots: Path, row: int | None) -> int:
     if len(ordered) > _REASONS:
         rows.append(("", f"{len(ordered) - _REASONS} others together", factor_text(rest)))
     show(table(rows, columns=("from", "what", "times")))
-    shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in modality_shares(reasons)[0].items())
+    shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in modality_shares(reasons)[0].items() if share)
     show(
         f"From {price_text(math.exp(base))}, what a lot is worth of which nothing is known, to {price_text(math.exp(value))}: {shares}."
     )

@@ -237,7 +237,11 @@ def _reasons(
     more = every - len(rows)
     base = np.concatenate([told.base, np.full(more, np.nan)])
     reasons = [*task.largest_reasons(told), *[()] * more]
-    return {"reasons": reasons, "base": base, "shares": [*task.modality_shares(told), *[{}] * more]}
+    return {"reasons": reasons, "base": base, "shares": [*map(_nonzero, task.modality_shares(told)), *[{}] * more]}
+
+
+def _nonzero(shares: Mapping[str, float]) -> dict[str, float]:
+    return {name: share for name, share in shares.items() if share}
 
 
 def _comparables(
