@@ -37,7 +37,7 @@ def lots():
         date="date",
         group=GROUP,
         after_sale=["buyer", "duty", "sold"],
-        leave_out=["work", "picture"],
+        leave_out=["work", "picture", "description"],
     )
     prices = data.parse_numbers(records["price"])
     return records, columns, np.where(prices > 0, prices, np.nan)

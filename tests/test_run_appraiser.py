@@ -84,7 +84,11 @@ def test_the_newest_sales_are_the_test(run):
 
 def test_lots_are_valued(jaxart, run, table, tmp_path):
     records = data.read_records(table)
-    few = _write(tmp_path / "few.csv", {n: c[:3] for n, c in records.items()} | {"note": np.array(["=1+1", "", "x"])})
+    sold = np.flatnonzero(data.parse_numbers(records["price"]) > 0)[:3]
+    new = {"height": np.array(["44", records["height"][sold[1]], "55"])}  # the second is as in training
+    few = _write(
+        tmp_path / "few.csv", {n: c[sold] for n, c in records.items()} | new | {"note": np.array(["=1+1", "", "x"])}
+    )
     valued, page = tmp_path / "valued.csv", tmp_path / "valued.html"
     assert jaxart("appraise", run.folder, few, "-o", valued, "--report", page, "--reasons", "1")[0] == 0
     found = data.read_records(valued)
@@ -93,6 +97,7 @@ def test_lots_are_valued(jaxart, run, table, tmp_path):
     assert found["note"][0] == "'=1+1"
     assert [bool(cell) for cell in found["reasons"]] == [True, False, False]
     assert all(found["comparables"])
+    assert ["learned from this lot" in cell for cell in found["flags"]] == [False, True, False]
     assert "http" not in page.read_text(encoding="utf-8").replace("http-equiv", "")
     assert "multiply to that within" in jaxart("explain", run.folder, few, "--row", "1")[1]
     assert "row: expected 1 to 3" in jaxart("explain", run.folder, few, "--row", "9")[2]

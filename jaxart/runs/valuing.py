@@ -1,7 +1,7 @@
 """What a trained appraiser says of lots: values, ranges, what speaks against them, reasons, comparable lots; and how far to trust it."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from jaxart.runs.results import measured_of
 from jaxart.runs.run import Run, with_data
 from jaxart.tasks import appraise as task
 
+_LEARNED = "the model has learned from this lot and its price"
 _NAMED = 5  # columns that messages name
 _COLUMNS, _GAPPY = 8, 0.5  # columns that describe a lot, and the share of gaps from which on they do not
 
@@ -183,7 +184,7 @@ def appraise_lots(
         levels=LEVELS,
         low=np.exp(bounds.low),
         high=np.exp(bounds.high),
-        flags=task.flags_of(found.networks, records, **pictures),
+        flags=_flags(found, records, pictures),
         comparables=_comparables(found, records, pictures),
         **told,
     )
@@ -238,6 +239,22 @@ def _reasons(
     base = np.concatenate([told.base, np.full(more, np.nan)])
     reasons = [*task.largest_reasons(told), *[()] * more]
     return {"reasons": reasons, "base": base, "shares": [*map(_nonzero, task.modality_shares(told)), *[{}] * more]}
+
+
+def _flags(
+    found: LotAppraiser, records: Mapping[str, np.ndarray], pictures: Mapping[str, Any]
+) -> list[tuple[str, ...]]:
+    """Return what speaks against trusting values: beside what the networks tell, that they have learned from a lot."""
+    names = [name for name in found.records if name in records]
+    known = set(_rows(found.records, names))
+    told = task.flags_of(found.networks, records, **pictures)
+    return [
+        (_LEARNED, *flags) if row in known else flags for flags, row in zip(told, _rows(records, names), strict=True)
+    ]
+
+
+def _rows(records: Mapping[str, np.ndarray], names: Sequence[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(records[name].tolist() for name in names), strict=True))
 
 
 def _nonzero(shares: Mapping[str, float]) -> dict[str, float]:
