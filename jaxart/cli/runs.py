@@ -432,7 +432,7 @@ def by_source(kind: str, data: tuple[Path, ...], flags: "dict[str, Path | None] 
 
 
 def _say_data(run: "Run") -> None:
-    from jaxart import training
+    from jaxart import runs, training
 
     if training.this_process()[0] != 0:
         return
@@ -442,7 +442,7 @@ def _say_data(run: "Run") -> None:
         for reason in dataset.failures:
             say(f"  left out: {reason}")
     describe = KINDS[run.kind].found
-    if describe is not None:
+    if describe is not None and not runs.saved_steps(run.folder):
         headings, rows = describe(run.options, run.facts)
         show(table(rows, columns=headings))
 

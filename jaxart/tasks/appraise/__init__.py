@@ -16,6 +16,16 @@ from jaxart.tasks.appraise.covariances import (
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, encode, learn_encoder
 from jaxart.tasks.appraise.forward import PERSISTENCES, Backtested, backtest_appraiser
 from jaxart.tasks.appraise.hedonic import fit_hedonic
+from jaxart.tasks.appraise.lessons import (
+    Lesson,
+    LotShapes,
+    fit_process,
+    learn_lots,
+    lot_network,
+    lot_optimizer,
+    lot_recipe,
+    lot_shapes,
+)
 from jaxart.tasks.appraise.lots import Lots, rows_of
 from jaxart.tasks.appraise.pictures import (
     PICTURE_STATISTICS,
@@ -73,18 +83,10 @@ from jaxart.tasks.appraise.trade import (
 )
 from jaxart.tasks.appraise.trained import (
     Appraiser,
-    Lesson,
-    LotShapes,
     Worth,
     as_appraiser,
     calibrate,
     encode_lots,
-    fit_process,
-    learn_lots,
-    lot_network,
-    lot_optimizer,
-    lot_recipe,
-    lot_shapes,
     predicted_of,
     train_appraiser,
     value_lots,

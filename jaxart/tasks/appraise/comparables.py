@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart.tasks.appraise.covariances import LotFeatures, covariance, lot_features, word_weights
-from jaxart.tasks.appraise.encoder import Encoder, category_sizes, cell_numbers, encode
+from jaxart.tasks.appraise.encoder import Encoder, category_sizes, cell_numbers
 from jaxart.tasks.appraise.lots import Lots, rows_of
 from jaxart.tasks.appraise.recipe import with_told
 from jaxart.tasks.appraise.statistics import price_statistics
-from jaxart.tasks.appraise.trained import Appraiser
+from jaxart.tasks.appraise.trained import Appraiser, encode_lots
 
 _CHUNK = 256  # lots that are compared at once
 _FAR = 0.01  # share of the lots of the training part that are as far from all others
@@ -49,7 +49,7 @@ def nearest_sold(
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}.")
-    lots = encoded(trained, records, picture=picture, pictured=pictured)
+    lots = encode_lots(trained, records, picture=picture, pictured=pictured)
     known = rows_of(trained.known.lots, trained.compared)
     groups = _finest(known)
     take = min(len(groups), (count - 1) * int(np.bincount(groups).max()) + 1)
@@ -79,7 +79,7 @@ def flags_of(
         pictured: which lots have one, bool ``[N]``.
     """
     encoder = Encoder(*trained.encoder)
-    lots = encoded(trained, records, picture=picture, pictured=pictured)
+    lots = encode_lots(trained, records, picture=picture, pictured=pictured)
     known = rows_of(trained.known.lots, trained.compared)
     nearest = np.concatenate([each.max(axis=1) for each in _similarities(trained, lots, known)])
     far = nearest < _usual_similarity(trained, known)
@@ -88,15 +88,6 @@ def flags_of(
         (*_unknown(trained, encoder, records, lots, row), *(["unlike anything known"] if far[row] else []), *gone[row])
         for row in range(len(far))
     ]
-
-
-def encoded(trained: Appraiser, records: Mapping[str, np.ndarray], *, picture: Any, pictured: Any) -> Lots:
-    """Return lots as the networks read them: without pictures, if there are none, where training had some."""
-    width = trained.known.lots.picture.shape[1]
-    count = len(next(iter(records.values()), ()))
-    if picture is None and width and count:
-        picture, pictured = np.zeros((count, width), np.float32), np.zeros(count, bool)
-    return encode(trained.encoder, records, picture=picture, pictured=pictured)
 
 
 def _similarities(trained: Appraiser, lots: Lots, known: Lots) -> Any:

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxart import data
-from jaxart.tasks.appraise.comparables import encoded
 from jaxart.tasks.appraise.covariances import lot_features, word_weights
 from jaxart.tasks.appraise.encoder import Encoder, category_sizes, cell_words, encode
 from jaxart.tasks.appraise.lots import Lots, rows_of
@@ -24,7 +23,7 @@ from jaxart.tasks.appraise.process import condition
 from jaxart.tasks.appraise.recipe import with_told
 from jaxart.tasks.appraise.soft import Common, Layout, Member, Others, Shares, Told, all_shares, soft_value
 from jaxart.tasks.appraise.statistics import Statistics, categories_told, groups_of_others
-from jaxart.tasks.appraise.trained import Appraiser
+from jaxart.tasks.appraise.trained import Appraiser, encode_lots
 
 MODALITIES = ("text", "table", "picture")
 _STEPS = 256
@@ -93,7 +92,7 @@ def explain_lots(
     if steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}.")
     encoder = Encoder(*trained.encoder)
-    lots = encoded(trained, records, picture=picture, pictured=pictured)
+    lots = encode_lots(trained, records, picture=picture, pictured=pictured)
     layout, common = _layout(encoder), _common(trained, encoder, lots.picture.shape[1])
     members, others = _members(trained, encoder, common), _others(trained, encoder, lots)
     values, found = [], []
